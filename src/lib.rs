@@ -1,0 +1,1 @@
+//! Ochre: a Redis-compatible in-memory server.
