@@ -1,1 +1,19 @@
 //! Ochre: a Redis-compatible in-memory server.
+
+pub mod client;
+pub mod clock;
+pub mod command;
+pub mod commands;
+pub mod config;
+pub mod exec;
+pub mod fault;
+pub mod keyspace;
+pub mod net;
+pub mod observe;
+pub mod reclaim;
+pub mod resp;
+pub mod server;
+pub mod sync;
+pub mod value;
+
+pub use server::{Builder, Server};

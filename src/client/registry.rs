@@ -1,0 +1,207 @@
+//! Who is connected.
+//!
+//! For: CLIENT LIST and its relatives, and finding a client by id. May touch: nothing else.
+//! Always: a client is in the registry from its first command to its close; ids are never used twice; the owning worker
+//! alone stores into the counters, so plain relaxed stores suffice.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+
+use dashmap::DashMap;
+use parking_lot::Mutex;
+
+/// Texts a client gives about itself.
+#[derive(Default, Clone, Debug)]
+pub struct Labels {
+    /// CLIENT SETNAME.
+    pub name: Vec<u8>,
+    /// CLIENT SETINFO LIB-NAME.
+    pub lib_name: Vec<u8>,
+    /// CLIENT SETINFO LIB-VER.
+    pub lib_ver: Vec<u8>,
+    /// The ACL user it authenticated as.
+    pub user: Vec<u8>,
+}
+
+/// The address of one end of a connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Address {
+    /// TCP.
+    Ip(SocketAddr),
+    /// The path of a Unix socket.
+    Path(String),
+}
+
+impl std::fmt::Display for Address {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Address::Ip(SocketAddr::V4(a)) => write!(f, "{}:{}", a.ip(), a.port()),
+            Address::Ip(SocketAddr::V6(a)) => write!(f, "[{}]:{}", a.ip(), a.port()),
+            Address::Path(path) => write!(f, "{path}:0"),
+        }
+    }
+}
+
+/// What others may see of a client.
+pub struct Client {
+    /// Never used twice.
+    pub id: u64,
+    /// Index of the worker that owns it.
+    pub worker: usize,
+    /// Its descriptor, as a number to show.
+    pub fd: i32,
+    /// The peer.
+    pub addr: Address,
+    /// Our end.
+    pub laddr: Address,
+    /// Monotonic nanoseconds (`Ticks`) at which it connected.
+    pub since_ns: u64,
+    /// Monotonic nanoseconds of its last command.
+    pub active_ns: AtomicU64,
+    /// Selected database.
+    pub db: AtomicUsize,
+    /// Protocol version, 2 or 3.
+    pub proto: AtomicU8,
+    /// Stats index of the last command, `u32::MAX` before the first.
+    pub last_command: AtomicU32,
+    /// Bytes received.
+    pub received: AtomicU64,
+    /// Bytes sent.
+    pub sent: AtomicU64,
+    /// Commands run.
+    pub commands: AtomicU64,
+    /// Bytes in its own read buffer.
+    pub query_bytes: AtomicUsize,
+    /// Bytes of that buffer not in use.
+    pub query_free: AtomicUsize,
+    /// Bytes of replies that wait to be sent.
+    pub output_bytes: AtomicUsize,
+    /// Of these, bytes of the tail buffer; the rest is in `output_chunks`.
+    pub output_tail: AtomicUsize,
+    /// Chunks that wait to be sent before the tail.
+    pub output_chunks: AtomicUsize,
+    /// CLIENT NO-EVICT.
+    pub no_evict: AtomicBool,
+    /// CLIENT NO-TOUCH.
+    pub no_touch: AtomicBool,
+    /// Waits in CLIENT PAUSE.
+    pub paused: AtomicBool,
+    /// Will be closed as soon as its worker looks at it.
+    pub killed: AtomicBool,
+    /// Capabilities (CLIENT CAPA): bit 0 `redirect`.
+    pub capa: AtomicU8,
+    /// CLIENT IMPORT-SOURCE.
+    pub import_source: AtomicBool,
+    /// Texts.
+    pub labels: Mutex<Labels>,
+}
+
+impl Client {
+    /// A client that has just connected at `now_ns`.
+    pub fn new(id: u64, worker: usize, fd: i32, addr: Address, laddr: Address, now_ns: u64) -> Client {
+        Client {
+            id,
+            worker,
+            fd,
+            addr,
+            laddr,
+            since_ns: now_ns,
+            active_ns: AtomicU64::new(now_ns),
+            db: AtomicUsize::new(0),
+            proto: AtomicU8::new(2),
+            last_command: AtomicU32::new(u32::MAX),
+            received: AtomicU64::new(0),
+            sent: AtomicU64::new(0),
+            commands: AtomicU64::new(0),
+            query_bytes: AtomicUsize::new(0),
+            query_free: AtomicUsize::new(0),
+            output_bytes: AtomicUsize::new(0),
+            output_tail: AtomicUsize::new(0),
+            output_chunks: AtomicUsize::new(0),
+            no_evict: AtomicBool::new(false),
+            no_touch: AtomicBool::new(false),
+            paused: AtomicBool::new(false),
+            killed: AtomicBool::new(false),
+            capa: AtomicU8::new(0),
+            import_source: AtomicBool::new(false),
+            labels: Mutex::new(Labels { user: b"default".to_vec(), ..Labels::default() }),
+        }
+    }
+}
+
+/// Adds to a counter that only the calling thread stores into.
+#[inline]
+pub fn bump(counter: &AtomicU64, by: u64) {
+    counter.store(counter.load(Ordering::Relaxed).wrapping_add(by), Ordering::Relaxed);
+}
+
+/// Everybody who is connected.
+pub struct Clients {
+    map: DashMap<u64, Arc<Client>>,
+    next_id: AtomicU64,
+    count: AtomicI64,
+    /// Wakes a worker so that it sees who was killed.
+    wake: Box<dyn Fn(usize) + Send + Sync>,
+}
+
+impl Clients {
+    /// Nobody. `wake` makes the worker of that index look at its clients again.
+    pub fn new(wake: Box<dyn Fn(usize) + Send + Sync>) -> Clients {
+        Clients { map: DashMap::new(), next_id: AtomicU64::new(1), count: AtomicI64::new(0), wake }
+    }
+
+    /// An id for a client to be.
+    pub fn next_id(&self) -> u64 {
+        self.next_id.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Adds a client.
+    pub fn add(&self, client: Arc<Client>) {
+        self.map.insert(client.id, client);
+    }
+
+    /// Removes one that has closed.
+    pub fn remove(&self, id: u64) {
+        self.map.remove(&id);
+    }
+
+    /// Reserves a place below `limit` for a connection; false when there is none.
+    pub fn reserve(&self, limit: usize) -> bool {
+        if self.count.fetch_add(1, Ordering::AcqRel) >= limit as i64 {
+            self.count.fetch_sub(1, Ordering::AcqRel);
+            return false;
+        }
+        true
+    }
+
+    /// Gives a place back.
+    pub fn release(&self) {
+        self.count.fetch_sub(1, Ordering::AcqRel);
+    }
+
+    /// Number of connections.
+    pub fn count(&self) -> usize {
+        self.count.load(Ordering::Acquire).max(0) as usize
+    }
+
+    /// The client of that id.
+    pub fn find(&self, id: u64) -> Option<Arc<Client>> {
+        self.map.get(&id).map(|c| Arc::clone(&c))
+    }
+
+    /// Everybody, in order of id.
+    pub fn all(&self) -> Vec<Arc<Client>> {
+        let mut all: Vec<_> = self.map.iter().map(|c| Arc::clone(&c)).collect();
+        all.sort_unstable_by_key(|c| c.id);
+        all
+    }
+
+    /// Marks a client for closing; its worker does so before it runs another command of it. False when it was marked
+    /// already.
+    pub fn kill(&self, client: &Client) -> bool {
+        let first = !client.killed.swap(true, Ordering::AcqRel);
+        (self.wake)(client.worker);
+        first
+    }
+}

@@ -1,0 +1,124 @@
+//! What a handler may touch.
+//!
+//! For: the context of one command: its database, its reply, its session, and handles to the rooms of the server.
+//! May touch: nothing; it carries.
+//! Always: lives for one command; its instant is the same from beginning to end.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use arc_swap::ArcSwap;
+
+use super::table::{Entry, Table};
+use crate::client::{Clients, Session, pause::Pause};
+use crate::clock::Ticks;
+use crate::config::Settings;
+use crate::keyspace::log::CommitLog;
+use crate::keyspace::{Db, Space};
+use crate::observe::Observe;
+use crate::resp::Out;
+
+/// What becomes of the connection after a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The reply is written; go on.
+    Done,
+    /// The reply is written; close when it is sent.
+    Close,
+}
+
+/// What a command asks of the process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Request {
+    /// SHUTDOWN, with its modifiers.
+    Shutdown {
+        /// Whether to save before; `None`: as the save points say.
+        save: Option<bool>,
+        /// Do not wait for replicas.
+        now: bool,
+        /// Exit even when saving fails.
+        force: bool,
+    },
+    /// SHUTDOWN ABORT.
+    AbortShutdown,
+    /// The listed directives have changed.
+    Reconfigure,
+}
+
+/// Handles to the rooms of the server; the same for all workers.
+pub struct Host {
+    /// Every command.
+    pub table: Table,
+    /// The present configuration; replaced as a whole while everything is exclusively held.
+    pub settings: ArcSwap<Settings>,
+    /// Counts replacements of `settings`, so that workers see them by one load.
+    pub settings_version: AtomicU64,
+    /// Who is connected.
+    pub clients: Clients,
+    /// CLIENT PAUSE.
+    pub pause: Pause,
+    /// Counters, slow log, latency.
+    pub observe: Observe,
+    /// What writes did, in order.
+    pub log: CommitLog,
+    /// The dataset.
+    pub space: Arc<Space>,
+    /// Cheap monotonic time.
+    pub ticks: Ticks,
+    /// What only the process can do; handled by the main thread.
+    pub requests: tokio::sync::mpsc::UnboundedSender<Request>,
+    /// Set when shutdown has begun: no command runs after it.
+    pub stopping: AtomicBool,
+    /// The facts about this server that never change.
+    pub identity: Identity,
+    /// Frees large values on a thread of its own.
+    pub reclaim: crate::reclaim::Reclaim,
+}
+
+/// Facts about a server that never change.
+pub struct Identity {
+    /// 40 hex digits, new at every start.
+    pub run_id: String,
+    /// Path of the binary, or `ochre` where it is embedded.
+    pub executable: String,
+    /// Path of the configuration file, empty without one.
+    pub config_file: String,
+    /// The port that was bound (0: none).
+    pub port: u16,
+    /// `Ticks` nanoseconds at the start.
+    pub started_ns: u64,
+    /// Unix time at the start, seconds.
+    pub started_s: u64,
+    /// Number of workers.
+    pub workers: usize,
+    /// `--seed`, or what was drawn.
+    pub seed: u64,
+}
+
+impl Host {
+    /// Replaces the configuration. The caller holds everything exclusively.
+    pub fn reconfigure(&self, settings: Settings) {
+        self.settings.store(Arc::new(settings));
+        self.settings_version.fetch_add(1, Ordering::Release);
+        // Nobody listens any more when the server is going down.
+        let _ = self.requests.send(Request::Reconfigure);
+    }
+}
+
+/// The context of one command.
+pub struct Cx<'a> {
+    /// The selected database, under the locks the row asked for.
+    pub db: Db<'a>,
+    /// The reply.
+    pub out: &'a mut Out,
+    /// The connection's state.
+    pub session: &'a mut Session,
+    /// The configuration in force.
+    pub settings: &'a Settings,
+    /// Handles to the server's rooms.
+    pub host: &'a Host,
+    /// The command that runs.
+    pub command: &'a Entry,
+    /// Index of the worker.
+    pub worker: usize,
+}

@@ -1,0 +1,148 @@
+//! Key specifications: where the keys of a command are, and what it does with them.
+
+use bitflags::bitflags;
+
+use crate::resp::Args;
+
+bitflags! {
+    /// What a command does with the keys of one specification.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct KeyFlags: u16 {
+        /// Reads the value.
+        const RO = 1 << 0;
+        /// Reads and writes it.
+        const RW = 1 << 1;
+        /// Overwrites it without reading.
+        const OW = 1 << 2;
+        /// Removes it.
+        const RM = 1 << 3;
+        /// Returns or stores user data of the value.
+        const ACCESS = 1 << 4;
+        /// Changes user data of the value.
+        const UPDATE = 1 << 5;
+        /// Adds user data.
+        const INSERT = 1 << 6;
+        /// Removes user data.
+        const DELETE = 1 << 7;
+        /// Looks like a key and is none.
+        const NOT_KEY = 1 << 8;
+        /// May leave out keys.
+        const INCOMPLETE = 1 << 9;
+        /// The flags depend on the arguments.
+        const VARIABLE = 1 << 10;
+    }
+}
+
+impl KeyFlags {
+    /// The wire words, in the order in which COMMAND INFO lists them.
+    pub const NAMES: &'static [(KeyFlags, &'static str)] = &[
+        (KeyFlags::RO, "RO"),
+        (KeyFlags::RW, "RW"),
+        (KeyFlags::OW, "OW"),
+        (KeyFlags::RM, "RM"),
+        (KeyFlags::ACCESS, "access"),
+        (KeyFlags::UPDATE, "update"),
+        (KeyFlags::INSERT, "insert"),
+        (KeyFlags::DELETE, "delete"),
+        (KeyFlags::NOT_KEY, "not_key"),
+        (KeyFlags::INCOMPLETE, "incomplete"),
+        (KeyFlags::VARIABLE, "variable_flags"),
+    ];
+}
+
+/// How the keys behind a specification's beginning are found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Find {
+    /// `last` is relative to the first key, or, when negative, counts from the command's end (-1: the last
+    /// argument); every `step`-th argument is a key.
+    Range {
+        /// Last key.
+        last: i32,
+        /// Distance between keys.
+        step: i32,
+    },
+    /// An argument holds the number of keys, all relative to the beginning.
+    Count {
+        /// Where the number is.
+        at: i32,
+        /// Where the first key is.
+        first: i32,
+        /// Distance between keys.
+        step: i32,
+    },
+}
+
+/// One key specification. All of Ochre's begin at a fixed index.
+#[derive(Clone, Copy, Debug)]
+pub struct KeySpec {
+    /// Index of the first argument it is about (the name is 0).
+    pub begin: i32,
+    /// How to go on from there.
+    pub find: Find,
+    /// What is done with the keys.
+    pub flags: KeyFlags,
+    /// COMMAND INFO's notes, or empty.
+    pub notes: &'static str,
+}
+
+impl KeySpec {
+    /// The one key at argument `begin`.
+    pub const fn one(begin: i32, flags: KeyFlags) -> KeySpec {
+        KeySpec::range(begin, 0, 1, flags)
+    }
+
+    /// Keys from argument `begin` on; see [`Find::Range`].
+    pub const fn range(begin: i32, last: i32, step: i32, flags: KeyFlags) -> KeySpec {
+        KeySpec { begin, find: Find::Range { last, step }, flags, notes: "" }
+    }
+
+    /// As many keys as the argument at `begin` says, right behind it.
+    pub const fn counted(begin: i32, flags: KeyFlags) -> KeySpec {
+        KeySpec { begin, find: Find::Count { at: 0, first: 1, step: 1 }, flags, notes: "" }
+    }
+
+    /// As many keys as the argument at `begin` says, `step` arguments apart.
+    pub const fn counted_by(begin: i32, step: i32, flags: KeyFlags) -> KeySpec {
+        KeySpec { begin, find: Find::Count { at: 0, first: 1, step }, flags, notes: "" }
+    }
+
+    /// Adds notes.
+    pub const fn notes(mut self, notes: &'static str) -> KeySpec {
+        self.notes = notes;
+        self
+    }
+
+    /// Calls `visit` with the argument index of every key. Returns false when the arguments contradict the
+    /// specification (a count that is no number, or more keys than arguments).
+    pub fn visit(&self, args: &Args<'_>, visit: &mut dyn FnMut(usize)) -> bool {
+        let len = args.len() as i64;
+        let begin = self.begin as i64;
+        let (first, last, step) = match self.find {
+            Find::Range { last, step } => {
+                let last = if last >= 0 { begin + last as i64 } else { len + last as i64 };
+                (begin, last, step as i64)
+            }
+            Find::Count { at, first, step } => {
+                let at = begin + at as i64;
+                if at >= len {
+                    return false;
+                }
+                let Some(count) = crate::resp::parse_i64(args.get(at as usize)) else { return false };
+                if count < 0 || count > len {
+                    return false;
+                }
+                let first = begin + first as i64;
+                (first, first + (count - 1) * step as i64, step as i64)
+            }
+        };
+        if last >= len {
+            return false;
+        }
+        let mut index = first;
+        while index <= last {
+            visit(index as usize);
+            index += step;
+        }
+        true
+    }
+}

@@ -1,0 +1,174 @@
+//! All commands by name.
+//!
+//! For: finding the row of a request without allocating, whatever its case. May touch: rows.
+//! Always: every row and subrow has one index, in table order; statistics are kept by it.
+
+use super::row::{Command, Flags, Locks};
+use super::{Find, KeySpec};
+use crate::resp::Args;
+
+/// Where the keys are, in the form the executor uses: most commands have one key, at argument 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Places {
+    /// No key.
+    None,
+    /// Argument 1.
+    First,
+    /// Whatever the specifications say.
+    Specified,
+}
+
+/// A row in the table.
+pub struct Entry {
+    /// The row.
+    pub row: &'static Command,
+    /// Lower-case name with its container: `get`, `config|set`.
+    pub full_name: String,
+    /// Its place in statistics.
+    pub index: usize,
+    /// Indices of its subcommands' entries.
+    pub subs: std::ops::Range<usize>,
+    /// Where its keys are.
+    pub places: Places,
+}
+
+/// The table.
+pub struct Table {
+    entries: Vec<Entry>,
+    /// Number of top-level commands: they come first in `entries`.
+    top: usize,
+    /// Open addressing by a hash of the upper-case name; `u16::MAX` is empty. A power of two in size, at most half full.
+    buckets: Box<[u16]>,
+}
+
+impl Table {
+    /// The table of these families, less the commands `hidden` names (`rename-command` to nothing, lower case) and with
+    /// others renamed.
+    pub fn new(families: &[&'static [Command]], renamed: &[(String, String)]) -> Table {
+        let rows: Vec<&'static Command> = families.iter().flat_map(|f| f.iter()).collect();
+        let top = rows.len();
+        let mut entries: Vec<Entry> = Vec::with_capacity(top * 2);
+        for (index, row) in rows.iter().enumerate() {
+            entries.push(Entry { row, full_name: row.name.to_ascii_lowercase(), index, subs: 0..0, places: places(row) });
+        }
+        for (at, row) in rows.iter().enumerate() {
+            let from = entries.len();
+            for sub in row.subs {
+                let full_name = format!("{}|{}", entries[at].full_name, sub.name.to_ascii_lowercase());
+                let index = entries.len();
+                entries.push(Entry { row: sub, full_name, index, subs: 0..0, places: places(sub) });
+            }
+            entries[at].subs = from..entries.len();
+        }
+        let mut table = Table { entries, top, buckets: Box::default() };
+        table.index(renamed);
+        table
+    }
+
+    fn index(&mut self, renamed: &[(String, String)]) {
+        let size = (self.top * 2).next_power_of_two();
+        let mut buckets = vec![u16::MAX; size].into_boxed_slice();
+        for at in 0..self.top {
+            let mut name = self.entries[at].full_name.clone();
+            if let Some((_, new)) = renamed.iter().rev().find(|(old, _)| old.eq_ignore_ascii_case(&name)) {
+                name = new.to_ascii_lowercase();
+                self.entries[at].full_name.clone_from(&name);
+            }
+            if name.is_empty() {
+                continue;
+            }
+            let mut slot = fold(name.as_bytes()) as usize & (size - 1);
+            while buckets[slot] != u16::MAX {
+                slot = (slot + 1) & (size - 1);
+            }
+            buckets[slot] = at as u16;
+        }
+        self.buckets = buckets;
+    }
+
+    /// The top-level command of that name.
+    #[inline]
+    pub fn find(&self, name: &[u8]) -> Option<&Entry> {
+        let mask = self.buckets.len() - 1;
+        let mut slot = fold(name) as usize & mask;
+        loop {
+            let at = self.buckets[slot];
+            if at == u16::MAX {
+                return None;
+            }
+            let entry = &self.entries[at as usize];
+            if entry.full_name.as_bytes().eq_ignore_ascii_case(name) {
+                return Some(entry);
+            }
+            slot = (slot + 1) & mask;
+        }
+    }
+
+    /// The subcommand of a container.
+    pub fn find_sub(&self, container: &Entry, name: &[u8]) -> Option<&Entry> {
+        self.entries[container.subs.clone()].iter().find(|e| e.row.name.as_bytes().eq_ignore_ascii_case(name))
+    }
+
+    /// The entry of `command` or `container|sub` (or `container sub` given as two words is not known here).
+    pub fn find_full(&self, name: &[u8]) -> Option<&Entry> {
+        match memchr::memchr(b'|', name) {
+            None => self.find(name),
+            Some(bar) => self.find_sub(self.find(&name[..bar])?, &name[bar + 1..]),
+        }
+    }
+
+    /// The entry of that index.
+    pub fn at(&self, index: usize) -> &Entry {
+        &self.entries[index]
+    }
+
+    /// Every entry, top-level ones first.
+    pub fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    /// The top-level commands that can be called.
+    pub fn top(&self) -> impl Iterator<Item = &Entry> {
+        self.entries[..self.top].iter().filter(|e| !e.full_name.is_empty())
+    }
+
+    /// The subcommands of a container.
+    pub fn subs(&self, container: &Entry) -> &[Entry] {
+        &self.entries[container.subs.clone()]
+    }
+}
+
+fn places(row: &Command) -> Places {
+    match row.keys {
+        [] => Places::None,
+        [KeySpec { begin: 1, find: Find::Range { last: 0, .. }, .. }] => Places::First,
+        _ => Places::Specified,
+    }
+}
+
+/// Hash of a name that ignores ASCII case; names are at most some tens of bytes.
+#[inline]
+fn fold(name: &[u8]) -> u32 {
+    let mut hash = 0x811c_9dc5u32 ^ name.len() as u32;
+    for &byte in name.iter().take(32) {
+        hash = (hash ^ u32::from(byte & 0xdf)).wrapping_mul(0x0100_0193);
+    }
+    hash ^ (hash >> 15)
+}
+
+impl Entry {
+    /// Calls `visit` with the index of every key argument; false when the arguments contradict the row.
+    pub fn visit_keys(&self, args: &Args<'_>, mut visit: impl FnMut(usize, &KeySpec)) -> bool {
+        self.row.keys.iter().all(|spec| spec.visit(args, &mut |at| visit(at, spec)))
+    }
+
+    /// Whether it needs no lock at all.
+    pub fn is_lockless(&self) -> bool {
+        self.row.locks == Locks::None
+    }
+
+    /// Whether it changes the keyspace.
+    pub fn writes(&self) -> bool {
+        self.row.flags.contains(Flags::WRITE)
+    }
+}

@@ -1,0 +1,122 @@
+//! Every error a client can see.
+//!
+//! For: one place that holds the exact wire text of each error, so that a text is written once and found by
+//! searching for what the client saw. May touch: nothing.
+//! Always: a text starts with its error code and holds neither CR nor LF (the writer replaces those that an
+//! echoed argument brought in).
+
+use std::borrow::Cow;
+
+/// An error reply: the text after the `-`, without the line end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault(Cow<'static, [u8]>);
+
+macro_rules! faults {
+    ($($(#[$doc:meta])* $name:ident = $text:expr;)*) => {
+        impl Fault { $($(#[$doc])* pub const $name: Fault = Fault::fixed($text);)* }
+    };
+}
+
+faults! {
+    /// An option that is unknown, misplaced or in conflict with another.
+    SYNTAX = "ERR syntax error";
+    /// An argument that must be an integer in the range of i64.
+    NOT_AN_INTEGER = "ERR value is not an integer or out of range";
+    /// An argument that must be a finite float.
+    NOT_A_FLOAT = "ERR value is not a valid float";
+    /// A count that must not be negative.
+    NOT_POSITIVE = "ERR value is out of range, must be positive";
+    /// The key holds another type than the command works on.
+    WRONG_TYPE = "WRONGTYPE Operation against a key holding the wrong kind of value";
+    /// A command that needs an existing key met none.
+    NO_SUCH_KEY = "ERR no such key";
+    /// A database index that is not an integer or not below `databases`.
+    DB_INDEX = "ERR DB index is out of range";
+    /// A database index that is no number.
+    BAD_DB_INDEX = "ERR value is not an integer or out of range";
+    /// The first command of a connection that must authenticate is another one.
+    NO_AUTH = "NOAUTH Authentication required.";
+    /// A wrong user name or password.
+    WRONG_PASS = "WRONGPASS invalid username-password pair or user is disabled.";
+    /// INCR and its relatives would leave the range of i64.
+    WOULD_OVERFLOW = "ERR increment or decrement would overflow";
+    /// DECRBY by the lowest integer, which has no negation.
+    DECREMENT_OVERFLOW = "ERR decrement would overflow";
+    /// INCRBYFLOAT's result is not a number or infinite.
+    NAN_OR_INFINITY = "ERR increment would produce NaN or Infinity";
+    /// A string would exceed `proto-max-bulk-len`.
+    STRING_TOO_LONG = "ERR string exceeds maximum allowed size (proto-max-bulk-len)";
+    /// An offset below zero.
+    OFFSET_RANGE = "ERR offset is out of range";
+    /// A panic that was caught while no write was under way.
+    INTERNAL = "ERR internal error: the command was given up, nothing was changed";
+    /// The server is occupied by a script that runs for longer than the busy threshold.
+    BUSY = "BUSY Valkey is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.";
+    /// Source and destination of COPY or MOVE are one.
+    SAME_OBJECT = "ERR source and destination objects are the same";
+    /// An SCAN cursor that is no number.
+    BAD_CURSOR = "ERR invalid cursor";
+    /// The server has no space for more connections.
+    MAX_CLIENTS = "ERR max number of clients reached";
+}
+
+impl Fault {
+    const fn fixed(text: &'static str) -> Fault {
+        Fault(Cow::Borrowed(text.as_bytes()))
+    }
+
+    /// An error whose text is made at run time; `text` starts with the error code.
+    pub fn of(text: impl Into<Vec<u8>>) -> Fault {
+        Fault(Cow::Owned(text.into()))
+    }
+
+    /// The text after the `-`.
+    pub fn text(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// The error code: the first word of the text.
+    pub fn code(&self) -> &[u8] {
+        self.0.split(|&b| b == b' ').next().unwrap_or(&self.0)
+    }
+
+    /// Too few or too many arguments for the command of that full name (`config|get`).
+    pub fn arity(name: &str) -> Fault {
+        Fault::of(format!("ERR wrong number of arguments for '{name}' command"))
+    }
+
+    /// A container's subcommand that does not exist, or was given a wrong number of arguments.
+    pub fn subcommand(container: &str, sub: &[u8]) -> Fault {
+        let mut text = b"ERR unknown subcommand '".to_vec();
+        text.extend(sub.iter().take(128));
+        text.extend_from_slice(b"'. Try ");
+        text.extend(container.bytes().map(|b| b.to_ascii_uppercase()));
+        text.extend_from_slice(b" HELP.");
+        Fault(Cow::Owned(text))
+    }
+
+    /// No command of that name; echoes the first arguments within Redis's limits.
+    pub fn unknown_command<'a>(name: &[u8], args: impl Iterator<Item = &'a [u8]>) -> Fault {
+        const ECHO: usize = 128;
+        let mut text = b"ERR unknown command '".to_vec();
+        text.extend(name.iter().take(ECHO));
+        text.extend_from_slice(b"', with args beginning with: ");
+        let mut echoed = Vec::new();
+        for arg in args {
+            if echoed.len() >= ECHO {
+                break;
+            }
+            let room = ECHO - echoed.len();
+            echoed.push(b'\'');
+            echoed.extend(arg.iter().take(room));
+            echoed.extend_from_slice(b"' ");
+        }
+        text.extend_from_slice(&echoed);
+        Fault(Cow::Owned(text))
+    }
+
+    /// EXPIRE and its relatives got a time whose milliseconds do not fit.
+    pub fn invalid_expire(command: &str) -> Fault {
+        Fault::of(format!("ERR invalid expire time in '{command}' command"))
+    }
+}

@@ -1,0 +1,454 @@
+//! One database as a command sees it: through guards.
+//!
+//! For: every read and write of a key. May touch: the shards that are held, the record of the command.
+//! Always: a lookup decides for itself whether the key's deadline has passed, so no handler ever sees an expired key;
+//! a change is made through [`Write`] and ends with [`Write::commit`], which leaves word of it in the record.
+
+use std::sync::Arc;
+
+use super::entry::{Entry, Kind, NewValue, ValueRef};
+use super::lock::{Held, Turn};
+use super::record::{Event, Garbage, Record, Touch};
+use super::shard::{Keys, Shard, Tally};
+use super::space::Space;
+use super::table::{EntryMut, Slot};
+use super::wheel::Wheel;
+use crate::fault::Fault;
+
+/// Values at least this large are freed after the locks are gone.
+const LARGE_BYTES: usize = 64 * 1024;
+
+/// What becomes of a key's deadline when its value is replaced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Deadline {
+    /// It stays as it is.
+    Keep,
+    /// The key lives for ever.
+    Clear,
+    /// The key lives until that unix time in milliseconds.
+    At(u64),
+}
+
+/// Gives access to one shard after another, for commands that need no consistent view of several.
+pub trait EachShard {
+    /// Locks one shard, hands it to `f`, and unlocks it.
+    fn with(&mut self, shard: usize, f: &mut dyn FnMut(&mut Shard));
+}
+
+impl EachShard for Turn<'_, Shard> {
+    fn with(&mut self, shard: usize, f: &mut dyn FnMut(&mut Shard)) {
+        f(self.one(shard).get_mut(shard));
+    }
+}
+
+/// Which shards a command can reach.
+pub enum Reach<'a> {
+    /// None: its row declared no keys.
+    Nothing,
+    /// These, for as long as it runs.
+    Held(Held<'a, Shard>),
+    /// Any, but one at a time.
+    Each(&'a mut dyn EachShard),
+}
+
+/// A database under the locks of the present command.
+pub struct Db<'a> {
+    reach: Reach<'a>,
+    space: &'a Space,
+    index: usize,
+    now_ms: u64,
+    /// What the command has done so far.
+    pub record: &'a mut Record,
+}
+
+impl<'a> Db<'a> {
+    /// Database `index` at the instant `now_ms`.
+    pub fn new(reach: Reach<'a>, space: &'a Space, index: usize, now_ms: u64, record: &'a mut Record) -> Db<'a> {
+        Db { reach, space, index, now_ms, record }
+    }
+
+    /// The dataset it belongs to.
+    pub fn space(&self) -> &'a Space {
+        self.space
+    }
+
+    /// Index of the database.
+    pub fn index(&self) -> usize {
+        self.index
+    }
+
+    /// The instant at which the whole command runs, unix milliseconds.
+    pub fn now_ms(&self) -> u64 {
+        self.now_ms
+    }
+
+    /// Goes on with another database; returns the present one. `index` is below `databases`.
+    pub fn switch(&mut self, index: usize) -> usize {
+        debug_assert!(index < self.space.databases);
+        std::mem::replace(&mut self.index, index)
+    }
+
+    /// Whether effects are wanted; handlers whose effect differs from the command as it came ask this first.
+    pub fn logs(&self) -> bool {
+        self.record.logs
+    }
+
+    /// Says in which form this command is propagated, in place of the command as it came.
+    pub fn propagate(&mut self, argv: &[&[u8]]) {
+        let db = self.index;
+        self.record.rewrite(db, argv);
+    }
+
+    fn shard(&mut self, index: usize) -> &mut Shard {
+        match &mut self.reach {
+            Reach::Held(held) => held.get_mut(index),
+            _ => unreachable!("a command reached for a key that its row does not declare"),
+        }
+    }
+
+    fn locate(&self, key: &[u8]) -> (u64, usize) {
+        let hash = self.space.hasher.hash(key);
+        (hash, self.space.shard_of(hash))
+    }
+
+    /// Removes the key if its deadline has passed.
+    fn settle(&mut self, key: &[u8], hash: u64, shard: usize) {
+        let (db, now) = (self.index, self.now_ms);
+        let Some(keys) = self.shard(shard).dbs[db].as_deref_mut() else { return };
+        if keys.tally.deadlines == 0 || !keys.table.find(hash, key).is_some_and(|e| is_due(e, now)) {
+            return;
+        }
+        if let Some(entry) = keys.table.remove(hash, key) {
+            keys.tally.sub(entry.deadline_ms().expect("only an entry with a deadline is due"));
+            self.record.expired(db, entry);
+        }
+    }
+
+    /// Looks a key up without touching it or counting the lookup.
+    pub fn peek(&mut self, key: &[u8]) -> Option<&Entry> {
+        let (hash, shard) = self.locate(key);
+        self.settle(key, hash, shard);
+        let db = self.index;
+        self.shard(shard).dbs[db].as_deref()?.table.find(hash, key)
+    }
+
+    /// Looks a key up as a read does: counts a hit or a miss and notes the access.
+    #[inline]
+    pub fn read(&mut self, key: &[u8]) -> Option<&Entry> {
+        let (hash, shard) = self.locate(key);
+        self.settle(key, hash, shard);
+        let (db, now) = (self.index, self.now_ms);
+        let Reach::Held(held) = &mut self.reach else { unreachable!("reads are declared") };
+        let found = held.get_mut(shard).dbs[db].as_deref_mut().and_then(|k| k.table.find_mut(hash, key));
+        match found {
+            Some(mut entry) => {
+                self.record.counts.hits += 1;
+                self.record.touch(&mut entry, now);
+                Some(entry.into_ref())
+            }
+            None => {
+                self.record.counts.misses += 1;
+                self.record.happened(db, Event::KEY_MISS, key);
+                None
+            }
+        }
+    }
+
+    /// [`read`](Db::read), for a command that works on strings only.
+    #[inline]
+    pub fn read_string(&mut self, key: &[u8]) -> Result<Option<ValueRef<'_>>, Fault> {
+        match self.read(key) {
+            None => Ok(None),
+            Some(entry) if entry.kind() == Kind::String => Ok(Some(entry.value())),
+            Some(_) => Err(Fault::WRONG_TYPE),
+        }
+    }
+
+    /// Opens a key for writing: creates nothing, changes nothing yet. `key` must outlive the guard.
+    pub fn open<'w>(&'w mut self, key: &'w [u8]) -> Write<'w> {
+        let (hash, shard) = self.locate(key);
+        self.settle(key, hash, shard);
+        let (db, now_ms, space) = (self.index, self.now_ms, self.space);
+        let Reach::Held(held) = &mut self.reach else { unreachable!("writes are declared") };
+        let keys = held.get_mut(shard).keys_mut(db, space.hasher);
+        keys.tidy(now_ms, space.hasher);
+        let Keys { table, wheel, tally } = keys;
+        Write {
+            slot: Some(table.slot(hash, key)),
+            wheel,
+            tally,
+            space,
+            record: self.record,
+            key,
+            hash,
+            shard,
+            db,
+            now_ms,
+            changed: false,
+        }
+    }
+
+    /// Hands one shard after another to `f`, from `from` on, until it says false. For rows that lock
+    /// `OneShardAtATime` or `All`.
+    pub fn each_shard(&mut self, from: usize, mut f: impl FnMut(usize, &mut Shard, &mut Record) -> bool) {
+        for index in from..self.space.shard_count() {
+            let record = &mut *self.record;
+            let mut go_on = true;
+            match &mut self.reach {
+                Reach::Held(held) => go_on = f(index, held.get_mut(index), record),
+                Reach::Each(each) => each.with(index, &mut |shard| go_on = f(index, shard, record)),
+                Reach::Nothing => unreachable!("the row declares no shards"),
+            }
+            if !go_on {
+                return;
+            }
+        }
+    }
+}
+
+/// Whether the entry's deadline has passed.
+#[inline]
+pub fn is_due(entry: &Entry, now_ms: u64) -> bool {
+    entry.deadline_ms().is_some_and(|at| at <= now_ms)
+}
+
+impl Record {
+    /// Notes that an entry, already taken out of its table, has expired.
+    pub fn expired(&mut self, db: usize, entry: Entry) {
+        self.counts.expired += 1;
+        self.happened(db, Event::EXPIRED, entry.key());
+        self.effect(db, &[b"DEL", entry.key()]);
+        self.discard(entry);
+    }
+
+    /// Frees an entry: at once when that is quick, after the locks when it is not.
+    pub fn discard(&mut self, entry: Entry) {
+        match entry.value() {
+            ValueRef::Shared(bytes) if bytes.len() >= LARGE_BYTES => self.garbage.push(Garbage::Entry(entry)),
+            _ => drop(entry),
+        }
+    }
+
+    #[inline]
+    fn touch(&mut self, entry: &mut Entry, now_ms: u64) {
+        match self.touch {
+            Touch::No => {}
+            Touch::Lru => entry.set_lru((now_ms / 1000) as u32 & 0xff_ffff),
+            Touch::Lfu { log_factor, decay_minutes } => {
+                let field = super::lfu::decayed(entry.lru(), now_ms, decay_minutes);
+                let chance = self.chance.f64();
+                entry.set_lru(super::lfu::accessed(field, now_ms, log_factor, chance));
+            }
+        }
+    }
+
+    /// The access field of a new entry.
+    fn first_touch(&self, now_ms: u64) -> u32 {
+        match self.touch {
+            Touch::Lfu { .. } => super::lfu::fresh(now_ms),
+            _ => (now_ms / 1000) as u32 & 0xff_ffff,
+        }
+    }
+}
+
+/// A key opened for writing. Ends with [`commit`](Write::commit) when something was changed; dropping one that changed
+/// something without it panics in debug builds.
+pub struct Write<'w> {
+    /// `None` only while a method turns it from one form into the other.
+    slot: Option<Slot<'w>>,
+    wheel: &'w mut Option<Box<Wheel>>,
+    tally: &'w mut Tally,
+    space: &'w Space,
+    record: &'w mut Record,
+    key: &'w [u8],
+    hash: u64,
+    shard: usize,
+    db: usize,
+    now_ms: u64,
+    changed: bool,
+}
+
+impl<'w> Write<'w> {
+    /// The entry as it stands, if the key exists.
+    pub fn entry(&self) -> Option<&Entry> {
+        match &self.slot {
+            Some(Slot::Occupied(entry)) => Some(entry),
+            _ => None,
+        }
+    }
+
+    /// Whether the key exists.
+    pub fn exists(&self) -> bool {
+        self.entry().is_some()
+    }
+
+    /// The string value, if the key exists; an error if it holds something else.
+    pub fn string(&self) -> Result<Option<ValueRef<'_>>, Fault> {
+        match self.entry() {
+            None => Ok(None),
+            Some(entry) if entry.kind() == Kind::String => Ok(Some(entry.value())),
+            Some(_) => Err(Fault::WRONG_TYPE),
+        }
+    }
+
+    /// Counts the lookup as a read does, for commands that return what they replace.
+    pub fn count_lookup(&mut self) {
+        if self.exists() {
+            self.record.counts.hits += 1;
+        } else {
+            self.record.counts.misses += 1;
+            self.record.happened(self.db, Event::KEY_MISS, self.key);
+        }
+    }
+
+    fn occupied(&mut self) -> &mut EntryMut<'w> {
+        match &mut self.slot {
+            Some(Slot::Occupied(entry)) => entry,
+            _ => unreachable!("the caller has seen that the key exists"),
+        }
+    }
+
+    /// Sets a string value, whatever was there. The entry loses the mark of an edited string.
+    pub fn set(&mut self, value: NewValue<'_>, deadline: Deadline) {
+        self.changed = true;
+        match self.slot.take() {
+            Some(Slot::Occupied(mut entry)) => {
+                if let ValueRef::Shared(bytes) = entry.value()
+                    && bytes.len() >= LARGE_BYTES
+                {
+                    self.record.garbage.push(Garbage::Bytes(Arc::clone(bytes)));
+                }
+                entry.set_value(value);
+                entry.set_raw(false);
+                self.record.touch(&mut entry, self.now_ms);
+                self.slot = Some(Slot::Occupied(entry));
+                match deadline {
+                    Deadline::Keep => {}
+                    Deadline::Clear => self.set_deadline(None),
+                    Deadline::At(at) => self.set_deadline(Some(at)),
+                }
+            }
+            Some(Slot::Vacant(slot)) => {
+                let at = if let Deadline::At(at) = deadline { Some(at) } else { None };
+                let mut entry = Entry::new(self.key, value, at);
+                entry.set_lru(self.record.first_touch(self.now_ms));
+                self.slot = Some(Slot::Occupied(slot.insert(entry)));
+                self.inserted(at);
+            }
+            None => unreachable!("the slot is put back by every method"),
+        }
+    }
+
+    /// Puts an entry made elsewhere (RENAME, COPY, MOVE) in place of what was there. Its key is this guard's key.
+    pub fn put(&mut self, entry: Entry) {
+        debug_assert_eq!(entry.key(), self.key);
+        self.changed = true;
+        if self.exists() {
+            self.take();
+        }
+        let deadline = entry.deadline_ms();
+        let Some(Slot::Vacant(slot)) = self.slot.take() else { unreachable!("just taken") };
+        self.slot = Some(Slot::Occupied(slot.insert(entry)));
+        self.inserted(deadline);
+    }
+
+    fn inserted(&mut self, deadline: Option<u64>) {
+        self.occupied().set_filed(false);
+        if let Some(at) = deadline {
+            self.tally.add(at);
+            self.file(at);
+        }
+        self.record.happened(self.db, Event::NEW, self.key);
+    }
+
+    /// Edits the string in place as a byte vector; the key exists and holds a string. An integer becomes its digits
+    /// first, and the string counts as edited (OBJECT ENCODING `raw`).
+    pub fn edit<R>(&mut self, f: impl FnOnce(&mut Vec<u8>) -> R) -> R {
+        self.changed = true;
+        let now_ms = self.now_ms;
+        let Some(Slot::Occupied(entry)) = &mut self.slot else { unreachable!("the caller saw it") };
+        self.record.touch(entry, now_ms);
+        entry.edit_bytes(f)
+    }
+
+    /// Changes bytes of the string without changing its length; `None` when it is stored as an integer.
+    pub fn bytes_mut(&mut self) -> Option<&mut [u8]> {
+        self.changed = true;
+        self.occupied().bytes_mut()
+    }
+
+    /// Replaces the value alone, with an integer: deadline and marks stay (INCR).
+    pub fn set_int(&mut self, value: i64) {
+        self.set(NewValue::Int(value), Deadline::Keep);
+    }
+
+    /// Changes the deadline of an existing key.
+    pub fn set_deadline(&mut self, deadline: Option<u64>) {
+        self.changed = true;
+        let entry = self.occupied();
+        let old = entry.deadline_ms();
+        if old == deadline {
+            return;
+        }
+        let filed = entry.is_filed();
+        entry.set_deadline(deadline);
+        if let Some(old) = old {
+            self.tally.sub(old);
+        }
+        let Some(at) = deadline else { return };
+        self.tally.add(at);
+        // An item that fires earlier finds the later deadline and files the key again.
+        if !(filed && old.is_some_and(|old| old <= at)) {
+            self.file(at);
+        }
+    }
+
+    fn file(&mut self, at: u64) {
+        let now_ms = self.now_ms;
+        let wheel = self.wheel.get_or_insert_with(|| Box::new(Wheel::new(now_ms)));
+        wheel.file(at, self.hash);
+        self.space.arm(self.shard, at);
+        self.occupied().set_filed(true);
+    }
+
+    /// Takes the entry out of the table; the key exists.
+    pub fn take(&mut self) -> Entry {
+        self.changed = true;
+        let Some(Slot::Occupied(entry)) = self.slot.take() else { unreachable!("the caller saw it") };
+        let (entry, vacant) = entry.remove();
+        if let Some(at) = entry.deadline_ms() {
+            self.tally.sub(at);
+        }
+        self.slot = Some(Slot::Vacant(vacant));
+        entry
+    }
+
+    /// Removes the key; the key exists.
+    pub fn remove(&mut self) {
+        let entry = self.take();
+        self.record.discard(entry);
+    }
+
+    /// Ends the write with its event: one change.
+    pub fn commit(mut self, event: Event) {
+        self.changed = false;
+        self.record.dirty += 1;
+        self.record.happened(self.db, event, self.key);
+    }
+
+    /// Ends a write that made the whole change of a command that counts as several, or whose event another guard tells.
+    pub fn commit_silently(mut self) {
+        self.changed = false;
+    }
+
+    /// Adds a further event of the same write (`expire` after `set`).
+    pub fn also(&mut self, event: Event) {
+        self.record.happened(self.db, event, self.key);
+    }
+}
+
+impl Drop for Write<'_> {
+    fn drop(&mut self) {
+        debug_assert!(!self.changed || std::thread::panicking(), "a write ended without saying what it did");
+    }
+}

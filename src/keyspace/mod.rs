@@ -1,0 +1,27 @@
+//! Keys.
+//!
+//! For: which keys exist, their values and deadlines, and who may look at them at the same time. May touch: values,
+//! the clock; never clients, replies or sockets.
+//! Always: a shard is reached only through [`lock::Held`]; a value changes only through [`db::Write`]; no caller
+//! ever sees a key whose deadline has passed.
+
+pub mod alarm;
+pub mod db;
+pub mod entry;
+pub mod gate;
+pub mod expiry;
+pub mod hash;
+pub mod lfu;
+pub mod lock;
+pub mod log;
+pub mod record;
+pub mod shard;
+pub mod space;
+pub mod table;
+pub mod wheel;
+
+pub use db::{Db, Deadline, Write};
+pub use entry::{Entry, Kind, NewValue, ValueRef};
+pub use record::{Event, Record};
+pub use shard::{Keys, Shard};
+pub use space::Space;

@@ -1,0 +1,192 @@
+//! What a command did to the keyspace, gathered while its locks are held.
+//!
+//! For: the one place where a write (or a read that misses or expires a key) leaves word of it: how much changed, which
+//! events it was, and its effects in the form in which they are propagated. May touch: nothing but itself.
+//! Always: cleared before each command; while nobody listens to events or reads the log, recording costs one branch.
+
+use std::sync::Arc;
+
+use super::entry::Entry;
+use crate::clock::Chance;
+
+/// The class of a keyspace event, as the letters of `notify-keyspace-events` name them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// `g`
+    Generic,
+    /// `$`
+    String,
+    /// `x`
+    Expired,
+    /// `n`
+    New,
+    /// `m`
+    KeyMiss,
+}
+
+/// A keyspace event: its class and its wire name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// Which of the classes it belongs to.
+    pub class: Class,
+    /// The name subscribers see.
+    pub name: &'static str,
+}
+
+macro_rules! events {
+    ($($name:ident = $class:ident $wire:literal;)*) => {
+        impl Event { $(#[allow(missing_docs)] pub const $name: Event = Event { class: Class::$class, name: $wire };)* }
+    };
+}
+
+events! {
+    DEL = Generic "del";
+    EXPIRE = Generic "expire";
+    PERSIST = Generic "persist";
+    RENAME_FROM = Generic "rename_from";
+    RENAME_TO = Generic "rename_to";
+    MOVE_FROM = Generic "move_from";
+    MOVE_TO = Generic "move_to";
+    COPY_TO = Generic "copy_to";
+    EXPIRED = Expired "expired";
+    NEW = New "new";
+    KEY_MISS = KeyMiss "keymiss";
+    SET = String "set";
+    APPEND = String "append";
+    SETRANGE = String "setrange";
+    SETBIT = String "setbit";
+    INCRBY = String "incrby";
+    DECRBY = String "decrby";
+    INCRBYFLOAT = String "incrbyfloat";
+}
+
+/// An event at a key, as it is told to watchers, trackers, waiters and subscribers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Happening {
+    /// Database of the key.
+    pub db: usize,
+    /// What happened.
+    pub event: Event,
+    /// Where.
+    pub key: Box<[u8]>,
+}
+
+/// A command in the form in which it is propagated.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Effect {
+    /// Database it runs in.
+    pub db: usize,
+    /// Name and arguments.
+    pub argv: Vec<Box<[u8]>>,
+}
+
+/// Counters of the keyspace that INFO shows; added to the worker's lane at the end of a turn.
+#[derive(Default, Clone, Copy, Debug)]
+pub struct Counts {
+    /// Lookups that found a key.
+    pub hits: u64,
+    /// Lookups that found none.
+    pub misses: u64,
+    /// Keys that left because of their deadline.
+    pub expired: u64,
+}
+
+/// How a touched entry's access field is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Touch {
+    /// Reads leave it alone (CLIENT NO-TOUCH).
+    No,
+    /// Least recently used: the field holds seconds, modulo 2^24.
+    Lru,
+    /// Least frequently used: 16 bits of minutes, 8 bits of a logarithmic counter.
+    Lfu {
+        /// `lfu-log-factor`
+        log_factor: u32,
+        /// `lfu-decay-time` in minutes
+        decay_minutes: u32,
+    },
+}
+
+/// The record of the command that is running. One per worker, used again for every command.
+pub struct Record {
+    /// Changes of the present command, as `rdb_changes_since_last_save` counts them.
+    pub dirty: u64,
+    /// Whether happenings are wanted.
+    pub listens: bool,
+    /// Whether effects are wanted.
+    pub logs: bool,
+    /// Whether `effects` replaces the command as it came; otherwise a command that changed something is
+    /// propagated verbatim.
+    pub rewritten: bool,
+    /// In order.
+    pub happenings: Vec<Happening>,
+    /// In order: what goes before the command (keys that expired) and, when `rewritten`, in its place.
+    pub effects: Vec<Effect>,
+    /// Since the last flush.
+    pub counts: Counts,
+    /// How reads touch entries.
+    pub touch: Touch,
+    /// Values whose freeing takes long: dropped after the locks.
+    pub garbage: Vec<Garbage>,
+    /// The worker's chance.
+    pub chance: Chance,
+}
+
+/// A detached value that is freed after the locks are gone.
+pub enum Garbage {
+    /// An entry with a large value.
+    Entry(Entry),
+    /// A large string.
+    Bytes(Arc<Vec<u8>>),
+}
+
+impl Record {
+    /// A record that nobody reads, with the given chance.
+    pub fn new(chance: Chance) -> Record {
+        Record {
+            dirty: 0,
+            listens: false,
+            logs: false,
+            rewritten: false,
+            happenings: Vec::new(),
+            effects: Vec::new(),
+            counts: Counts::default(),
+            touch: Touch::Lru,
+            garbage: Vec::new(),
+            chance,
+        }
+    }
+
+    /// Forgets the last command.
+    pub fn begin(&mut self) {
+        self.dirty = 0;
+        self.rewritten = false;
+        if self.listens {
+            self.happenings.clear();
+        }
+        if self.logs {
+            self.effects.clear();
+        }
+    }
+
+    /// Notes an event.
+    #[inline]
+    pub fn happened(&mut self, db: usize, event: Event, key: &[u8]) {
+        if self.listens {
+            self.happenings.push(Happening { db, event, key: key.into() });
+        }
+    }
+
+    /// Adds an effect without replacing the command (a key that expired on the way).
+    pub fn effect(&mut self, db: usize, argv: &[&[u8]]) {
+        if self.logs {
+            self.effects.push(Effect { db, argv: argv.iter().map(|a| (*a).into()).collect() });
+        }
+    }
+
+    /// Adds an effect that stands for the command itself.
+    pub fn rewrite(&mut self, db: usize, argv: &[&[u8]]) {
+        self.rewritten = true;
+        self.effect(db, argv);
+    }
+}

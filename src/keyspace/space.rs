@@ -1,0 +1,87 @@
+//! One dataset: its shards, its clock, and what makes its deadlines fire.
+//!
+//! For: everything that belongs to the data rather than to the server. May touch: every file of this room.
+//! Always: which shard a key lives in is decided by [`Space::shard_of`] alone.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use crossbeam_utils::CachePadded;
+
+use super::alarm::Alarm;
+use super::hash::KeyHasher;
+use super::lock::Shards;
+use super::shard::Shard;
+use crate::clock::Clock;
+
+/// Wakes a worker by index; called when a deadline was armed that it would sleep over.
+pub type Poke = Box<dyn Fn(usize) + Send + Sync>;
+
+/// A dataset.
+pub struct Space {
+    /// The shards behind the gate.
+    pub shards: Arc<Shards<Shard>>,
+    /// Hashes keys, seeded per server.
+    pub hasher: KeyHasher,
+    /// Wall time, real or virtual.
+    pub clock: Clock,
+    /// Number of databases.
+    pub databases: usize,
+    /// Earliest deadline of each shard in unix milliseconds; `u64::MAX` for none. May be too early, never too late.
+    pub due: Box<[CachePadded<AtomicU64>]>,
+    /// By worker: when it has promised to wake.
+    pub alarms: Box<[CachePadded<Alarm>]>,
+    /// Whether keys leave on their own (DEBUG SET-ACTIVE-EXPIRE).
+    pub active_expiry: AtomicBool,
+    /// Whether anybody wants to hear of events.
+    pub listens: AtomicBool,
+    poke: Poke,
+}
+
+impl Space {
+    /// An empty dataset for `workers` workers; `outsiders` threads beyond them may enter its gate.
+    pub fn new(workers: usize, outsiders: usize, databases: usize, seed: u64, clock: Clock, poke: Poke) -> Space {
+        let count = if workers > 4 { 256 } else { 64 };
+        Space {
+            shards: Arc::new(Shards::new(workers + outsiders, count, |_| Shard::new(databases))),
+            hasher: KeyHasher::new(seed),
+            clock,
+            databases,
+            due: (0..count).map(|_| CachePadded::new(AtomicU64::new(u64::MAX))).collect(),
+            alarms: (0..workers).map(|_| CachePadded::new(Alarm::new())).collect(),
+            active_expiry: AtomicBool::new(true),
+            listens: AtomicBool::new(false),
+            poke,
+        }
+    }
+
+    /// The shard of a key with this hash: its top 16 bits, scaled.
+    #[inline]
+    pub fn shard_of(&self, hash: u64) -> usize {
+        ((hash >> 48) as usize * self.due.len()) >> 16
+    }
+
+    /// Number of shards.
+    pub fn shard_count(&self) -> usize {
+        self.due.len()
+    }
+
+    /// The worker that expires a shard's keys on time.
+    #[inline]
+    pub fn home_of(&self, shard: usize) -> usize {
+        shard % self.alarms.len()
+    }
+
+    /// A deadline was filed in a shard: its home worker wakes for it. Called with the shard held.
+    pub fn arm(&self, shard: usize, deadline_ms: u64) {
+        let due = &self.due[shard];
+        if due.load(Ordering::Relaxed) <= deadline_ms {
+            return;
+        }
+        due.store(deadline_ms, Ordering::SeqCst);
+        let home = self.home_of(shard);
+        if self.alarms[home].arm(deadline_ms) {
+            (self.poke)(home);
+        }
+    }
+}

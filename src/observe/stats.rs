@@ -1,0 +1,215 @@
+//! Counters.
+
+use std::collections::BTreeMap;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+
+use crossbeam_utils::CachePadded;
+use parking_lot::Mutex;
+
+use super::histogram::{Histogram, Summary};
+use super::latency::Latency;
+use super::slowlog::SlowLog;
+use crate::keyspace::record::Counts;
+
+/// Different error codes that are counted by name; more are counted together, as in Valkey.
+const MOST_ERROR_CODES: usize = 128;
+
+/// Counters of one command on one worker.
+#[derive(Default)]
+pub struct CommandCounts {
+    /// Times it ran.
+    pub calls: AtomicU64,
+    /// Nanoseconds it took together.
+    pub nanos: AtomicU64,
+    /// Times it was refused before it ran.
+    pub rejected: AtomicU64,
+    /// Times it ran and failed.
+    pub failed: AtomicU64,
+    histogram: OnceLock<Histogram>,
+}
+
+macro_rules! counters {
+    ($($(#[$doc:meta])* $name:ident,)*) => {
+        /// Counters of one worker. Written by it alone.
+        pub struct Lane {
+            commands: Box<[CommandCounts]>,
+            $($(#[$doc])* pub $name: AtomicU64,)*
+        }
+        impl Lane {
+            fn new(commands: usize) -> Lane {
+                Lane { commands: (0..commands).map(|_| CommandCounts::default()).collect(), $($name: AtomicU64::new(0),)* }
+            }
+            fn reset(&self) {
+                $(self.$name.store(0, Relaxed);)*
+                for c in &self.commands {
+                    [&c.calls, &c.nanos, &c.rejected, &c.failed].map(|n| n.store(0, Relaxed));
+                    if let Some(h) = c.histogram.get() { h.reset(); }
+                }
+            }
+        }
+        /// The lanes' counters added up.
+        #[derive(Default, Clone, Copy, Debug)]
+        pub struct Totals { $($(#[$doc])* pub $name: u64,)* }
+        impl Observe {
+            /// Adds the lanes up.
+            pub fn totals(&self) -> Totals {
+                let mut sum = Totals::default();
+                for lane in &self.lanes { $(sum.$name += lane.$name.load(Relaxed);)* }
+                sum
+            }
+        }
+    };
+}
+
+counters! {
+    /// Commands that ran.
+    ran,
+    /// Lookups that found a key.
+    hits,
+    /// Lookups that found none.
+    misses,
+    /// Keys that left because of their deadline.
+    expired,
+    /// Changes to the keyspace.
+    dirty,
+    /// Bytes received.
+    received,
+    /// Bytes sent.
+    sent,
+    /// Reads from sockets.
+    reads,
+    /// Writes to sockets.
+    writes,
+    /// Connections accepted.
+    connections,
+    /// Turns of the worker.
+    turns,
+    /// Nanoseconds in turns.
+    turn_nanos,
+    /// Nanoseconds in turns spent on commands.
+    command_nanos,
+    /// Error replies.
+    errors,
+    /// Connections closed because their read buffer grew over its limit.
+    query_limit_closes,
+    /// Connections closed because their waiting replies grew over their limit.
+    output_limit_closes,
+    /// Failed authentications.
+    auth_failures,
+}
+
+/// Adds to a counter that only the calling thread stores into.
+#[inline]
+pub fn add(counter: &AtomicU64, by: u64) {
+    counter.store(counter.load(Relaxed).wrapping_add(by), Relaxed);
+}
+
+/// Everything that is counted.
+pub struct Observe {
+    lanes: Box<[CachePadded<Lane>]>,
+    errors: Mutex<BTreeMap<Vec<u8>, u64>>,
+    /// Connections refused because of `maxclients` and the like; the acceptor counts them.
+    pub refused: AtomicU64,
+    /// Highest number of connections at once.
+    pub most_clients: AtomicU64,
+    /// Whether durations go to histograms (`latency-tracking`).
+    pub tracks_latency: AtomicBool,
+    /// The slow log.
+    pub slowlog: SlowLog,
+    /// Latency events.
+    pub latency: Latency,
+}
+
+impl Observe {
+    /// Counters for that many lanes and commands.
+    pub fn new(lanes: usize, commands: usize) -> Observe {
+        Observe {
+            lanes: (0..lanes).map(|_| CachePadded::new(Lane::new(commands))).collect(),
+            errors: Mutex::new(BTreeMap::new()),
+            refused: AtomicU64::new(0),
+            most_clients: AtomicU64::new(0),
+            tracks_latency: AtomicBool::new(true),
+            slowlog: SlowLog::default(),
+            latency: Latency::default(),
+        }
+    }
+
+    /// The lane of a worker.
+    #[inline]
+    pub fn lane(&self, worker: usize) -> &Lane {
+        &self.lanes[worker]
+    }
+
+    /// Counts an error reply by its code (errorstats).
+    pub fn error(&self, code: &[u8]) {
+        let mut errors = self.errors.lock();
+        if let Some(count) = errors.get_mut(code) {
+            *count += 1;
+        } else if errors.len() < MOST_ERROR_CODES {
+            errors.insert(code.to_vec(), 1);
+        } else {
+            *errors.entry(b"ERRORSTATS_OVERFLOW".to_vec()).or_default() += 1;
+        }
+    }
+
+    /// Error codes with their counts.
+    pub fn errors(&self) -> Vec<(Vec<u8>, u64)> {
+        self.errors.lock().iter().map(|(k, v)| (k.clone(), *v)).collect()
+    }
+
+    /// `(calls, nanoseconds, rejected, failed)` of a command.
+    pub fn command(&self, index: usize) -> (u64, u64, u64, u64) {
+        let mut sum = (0, 0, 0, 0);
+        for c in self.lanes.iter().map(|l| &l.commands[index]) {
+            sum.0 += c.calls.load(Relaxed);
+            sum.1 += c.nanos.load(Relaxed);
+            sum.2 += c.rejected.load(Relaxed);
+            sum.3 += c.failed.load(Relaxed);
+        }
+        sum
+    }
+
+    /// Durations of a command.
+    pub fn durations(&self, index: usize) -> Summary {
+        let mut sum = Summary::default();
+        self.lanes.iter().filter_map(|l| l.commands[index].histogram.get()).for_each(|h| sum.add(h));
+        sum
+    }
+
+    /// Forgets the durations of one command (LATENCY has no such reset; CONFIG RESETSTAT does all).
+    pub fn reset(&self) {
+        self.lanes.iter().for_each(|l| l.reset());
+        self.errors.lock().clear();
+        self.refused.store(0, Relaxed);
+    }
+}
+
+impl Lane {
+    /// A command ran for that long.
+    #[inline]
+    pub fn ran(&self, index: usize, nanos: u64, failed: bool, tracks_latency: bool) {
+        let c = &self.commands[index];
+        add(&c.calls, 1);
+        add(&c.nanos, nanos);
+        if failed {
+            add(&c.failed, 1);
+        }
+        if tracks_latency {
+            c.histogram.get_or_init(Histogram::default).count(nanos);
+        }
+    }
+
+    /// A command was refused before it ran.
+    pub fn rejected(&self, index: usize) {
+        add(&self.commands[index].rejected, 1);
+    }
+
+    /// Adds a record's counts and sets them back.
+    pub fn flush(&self, counts: &mut Counts) {
+        add(&self.hits, counts.hits);
+        add(&self.misses, counts.misses);
+        add(&self.expired, counts.expired);
+        *counts = Counts::default();
+    }
+}
