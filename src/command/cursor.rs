@@ -123,7 +123,7 @@ pub fn value_bytes<'a>(value: ValueRef<'a>, digits: &'a mut Vec<u8>) -> &'a [u8]
     match value {
         ValueRef::Int(int) => {
             digits.clear();
-            write_i64(digits, int);
+            write_i64(int, digits);
             digits
         }
         ValueRef::Bytes(bytes) => bytes,
