@@ -56,6 +56,12 @@ faults! {
     SAME_OBJECT = "ERR source and destination objects are the same";
     /// An SCAN cursor that is no number.
     BAD_CURSOR = "ERR invalid cursor";
+    /// DEBUG without `enable-debug-command`.
+    DEBUG_REFUSED = "ERR DEBUG command not allowed. If the enable-debug-command option is set to \"local\", you can run it from a local connection, otherwise you need to set this option in the configuration file, and then restart the server.";
+    /// MODULE without `enable-module-command`.
+    MODULE_REFUSED = "ERR MODULE command not allowed. If the enable-module-command option is set to \"local\", you can run it from a local connection, otherwise you need to set this option in the configuration file, and then restart the server.";
+    /// A command that changes time or chance without `dev-commands`.
+    DEV_REFUSED = "ERR this command changes time or chance: it needs the directive dev-commands (no, local, yes)";
     /// The server has no space for more connections.
     MAX_CLIENTS = "ERR max number of clients reached";
 }

@@ -449,6 +449,9 @@ impl<'w> Write<'w> {
 
 impl Drop for Write<'_> {
     fn drop(&mut self) {
-        debug_assert!(!self.changed || std::thread::panicking(), "a write ended without saying what it did");
+        if self.changed {
+            self.record.is_broken = std::thread::panicking();
+            debug_assert!(self.record.is_broken, "a write ended without saying what it did");
+        }
     }
 }

@@ -130,6 +130,8 @@ pub struct Record {
     pub garbage: Vec<Garbage>,
     /// The worker's chance.
     pub chance: Chance,
+    /// A panic passed through an open write: the data may be broken.
+    pub is_broken: bool,
 }
 
 /// A detached value that is freed after the locks are gone.
@@ -154,6 +156,7 @@ impl Record {
             touch: Touch::Lru,
             garbage: Vec::new(),
             chance,
+            is_broken: false,
         }
     }
 

@@ -1,0 +1,62 @@
+//! Admission: the checks between finding a row and running it, in Redis's order, each with a name.
+//!
+//! For: deciding whether a command may run now. May touch: the session, the configuration, the pause.
+//! Always: a session with nothing special passes without touching anything but its own flags.
+
+use crate::client::{Session, pause::What};
+use crate::command::{Flags, Host, table::Entry};
+use crate::config::{Directive, Settings};
+use crate::fault::Fault;
+
+/// What becomes of a request.
+pub enum Admission {
+    /// It runs.
+    Go,
+    /// It is answered with an error.
+    Refuse(Fault),
+    /// It waits for the end of a pause.
+    Wait,
+}
+
+/// Checks a command whose arity is right.
+#[inline]
+pub fn admit(host: &Host, settings: &Settings, session: &Session, entry: &Entry, now_ms: u64) -> Admission {
+    let flags = entry.row.flags;
+    if flags.intersects(Flags::PROTECTED.union(Flags::DEV))
+        && let Some(fault) = protection(settings, session, entry)
+    {
+        return Admission::Refuse(fault);
+    }
+    if !session.authenticated && !flags.contains(Flags::NO_AUTH) {
+        return Admission::Refuse(Fault::NO_AUTH);
+    }
+    if is_paused(host, entry, now_ms) {
+        return Admission::Wait;
+    }
+    Admission::Go
+}
+
+/// `enable-debug-command`, `enable-module-command` and `dev-commands`: no, local or yes.
+fn protection(settings: &Settings, session: &Session, entry: &Entry) -> Option<Fault> {
+    let (directive, fault): (_, fn() -> Fault) = if entry.row.flags.contains(Flags::DEV) {
+        (Directive::DevCommands, || Fault::DEV_REFUSED)
+    } else if entry.full_name.starts_with("module") {
+        (Directive::EnableModuleCommand, || Fault::MODULE_REFUSED)
+    } else {
+        (Directive::EnableDebugCommand, || Fault::DEBUG_REFUSED)
+    };
+    match settings.choice(directive) {
+        "yes" => None,
+        "local" if session.local => None,
+        _ => Some(fault()),
+    }
+}
+
+fn is_paused(host: &Host, entry: &Entry, now_ms: u64) -> bool {
+    match host.pause.what(now_ms) {
+        What::Nothing => false,
+        What::Writes => entry.row.flags.intersects(Flags::WRITE.union(Flags::MAY_REPLICATE)),
+        // Redis lets nobody through but replicas, which do not come this way.
+        What::All => true,
+    }
+}

@@ -1,0 +1,40 @@
+//! What follows from a command, under its locks and right after them.
+//!
+//! For: handing the record of a command to those who wait for it. May touch: the commit log, counters, the reclaim
+//! thread.
+//! Always: the unit of a command enters the log while its shards are held; nothing large is freed while they are.
+
+use crate::command::Host;
+use crate::keyspace::record::{Effect, Garbage, Record};
+use crate::resp::Args;
+
+/// Freeing this many bytes takes long enough to be another thread's work.
+const RECLAIM_BYTES: usize = 1024 * 1024;
+
+/// Under the locks: the commit log. `db` is the database the command ran in.
+#[inline]
+pub fn under_locks(host: &Host, lane: usize, record: &mut Record, db: usize, args: &Args<'_>) {
+    if !record.logs {
+        return;
+    }
+    let mut effects = std::mem::take(&mut record.effects);
+    if record.dirty > 0 && !record.rewritten {
+        effects.push(Effect { db, argv: args.iter().map(Into::into).collect() });
+    }
+    if !effects.is_empty() {
+        host.log.append(lane, effects);
+    }
+}
+
+/// After the locks: frees what was detached.
+pub fn after_locks(host: &Host, record: &mut Record) {
+    for garbage in record.garbage.drain(..) {
+        let large = match &garbage {
+            Garbage::Entry(entry) => entry.block_bytes() >= RECLAIM_BYTES,
+            Garbage::Bytes(bytes) => bytes.len() >= RECLAIM_BYTES,
+        };
+        if large {
+            host.reclaim.free(garbage);
+        }
+    }
+}

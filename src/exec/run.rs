@@ -1,0 +1,343 @@
+//! One command from request to reply.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::admit::{Admission, admit};
+use super::{apply, plan};
+use crate::client::registry::bump;
+use crate::client::{ReplyMode, Session};
+use crate::clock::Chance;
+use crate::command::table::{Entry, Places};
+use crate::command::{Cx, Flags, Host, Locks, Outcome};
+use crate::config::{Directive, Settings};
+use crate::fault::Fault;
+use crate::keyspace::db::Reach;
+use crate::keyspace::lock::Turn;
+use crate::keyspace::record::{Record, Touch};
+use crate::keyspace::{Db, Shard};
+use crate::observe::stats::add;
+use crate::resp::{Args, Out};
+
+/// A turn reads the clock again after this long.
+const CLOCK_HOLDS_NS: u64 = 1_000_000;
+/// Consecutive commands that lock everything share one acquisition for at most this long.
+const EXCLUSIVE_NS: u64 = 1_000_000;
+
+/// What became of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ran {
+    /// It was answered.
+    Done,
+    /// It was answered and the connection closes when that is sent.
+    Close,
+    /// It waits for the end of a pause; nothing was done.
+    Wait,
+}
+
+/// What a worker keeps for running commands.
+pub struct Executor {
+    /// Handles to the server's rooms.
+    pub host: Arc<Host>,
+    /// What the present command has done.
+    pub record: Record,
+    /// The configuration in force.
+    pub settings: Arc<Settings>,
+    lane: usize,
+    version: u64,
+    knobs: Knobs,
+    now_ms: u64,
+    /// Raw ticks when the clock was read, when the last command ended, and when everything was locked.
+    clock_read: u64,
+    last: u64,
+    exclusive_since: u64,
+}
+
+/// The settings that every command needs, taken out of `Settings` once.
+#[derive(Clone, Copy)]
+struct Knobs {
+    slow_ns: u64,
+    slow_max: usize,
+    tracks_latency: bool,
+    spike_ns: u64,
+    touch: Touch,
+}
+
+impl Knobs {
+    fn of(settings: &Settings) -> Knobs {
+        let slow_us = settings.int(Directive::SlowlogLogSlowerThan);
+        let spike_ms = settings.int(Directive::LatencyMonitorThreshold) as u64;
+        let touch = match settings.choice(Directive::MaxmemoryPolicy) {
+            "allkeys-lfu" | "volatile-lfu" => Touch::Lfu {
+                log_factor: settings.int(Directive::LfuLogFactor) as u32,
+                decay_minutes: settings.int(Directive::LfuDecayTime) as u32,
+            },
+            _ => Touch::Lru,
+        };
+        Knobs {
+            slow_ns: if slow_us < 0 { u64::MAX } else { slow_us as u64 * 1000 },
+            slow_max: settings.int(Directive::SlowlogMaxLen) as usize,
+            tracks_latency: settings.bool(Directive::LatencyTracking),
+            spike_ns: if spike_ms == 0 { u64::MAX } else { spike_ms * 1_000_000 },
+            touch,
+        }
+    }
+}
+
+impl Executor {
+    /// For the worker (or other thread) of that lane.
+    pub fn new(host: Arc<Host>, lane: usize, chance: Chance) -> Executor {
+        let settings = host.settings.load_full();
+        let knobs = Knobs::of(&settings);
+        let mut executor = Executor {
+            record: Record::new(chance),
+            settings,
+            lane,
+            version: 0,
+            knobs,
+            now_ms: 0,
+            clock_read: 0,
+            last: 0,
+            exclusive_since: 0,
+            host,
+        };
+        executor.version = u64::MAX;
+        executor.refresh();
+        executor
+    }
+
+    /// The instant of the commands that run now, unix milliseconds.
+    pub fn now_ms(&self) -> u64 {
+        self.now_ms
+    }
+
+    /// Reads time and configuration anew: at the start of a turn, and whenever the gate was left in between.
+    pub fn refresh(&mut self) {
+        let version = self.host.settings_version.load(Ordering::Acquire);
+        if version != self.version {
+            self.version = version;
+            self.settings = self.host.settings.load_full();
+            self.knobs = Knobs::of(&self.settings);
+        }
+        self.record.listens = self.host.space.listens.load(Ordering::Relaxed);
+        self.record.logs = self.host.log.is_read();
+        self.last = self.host.ticks.now();
+        self.read_clock();
+    }
+
+    fn read_clock(&mut self) {
+        self.now_ms = self.host.space.clock.now_ms();
+        self.clock_read = self.last;
+    }
+
+    /// Finds the row of a request.
+    pub fn find<'h>(host: &'h Host, args: &Args<'_>) -> Option<&'h Entry> {
+        let entry = host.table.find(args.get(0))?;
+        if entry.subs.is_empty() || args.len() < 2 {
+            return Some(entry);
+        }
+        // A missing subcommand is the container's to report.
+        Some(host.table.find_sub(entry, args.get(1)).unwrap_or(entry))
+    }
+
+    /// Runs one request of a session; `entry` is what [`Executor::find`] answered for it.
+    pub fn run(
+        &mut self,
+        turn: &mut Turn<'_, Shard>,
+        session: &mut Session,
+        out: &mut Out,
+        args: Args<'_>,
+        entry: Option<usize>,
+    ) -> Ran {
+        let host = Arc::clone(&self.host);
+        let start = out.mark();
+        let ran = match entry.map(|index| host.table.at(index)) {
+            None => self.refuse(out, None, Fault::unknown_command(args.get(0), args.from(1).iter())),
+            Some(entry) => match check(entry, &args) {
+                Err(fault) => self.refuse(out, Some(entry), fault),
+                Ok(()) => match admit(&host, &self.settings, session, entry, self.now_ms) {
+                    Admission::Wait => return Ran::Wait,
+                    Admission::Refuse(fault) => self.refuse(out, Some(entry), fault),
+                    Admission::Go => self.execute(&host, turn, session, out, args, entry),
+                },
+            },
+        };
+        if session.reply != ReplyMode::On {
+            mute(session, out, start);
+        }
+        ran
+    }
+
+    fn refuse(&mut self, out: &mut Out, entry: Option<&Entry>, fault: Fault) -> Ran {
+        if let Some(entry) = entry {
+            self.host.observe.lane(self.lane).rejected(entry.index);
+        }
+        self.fail(out, &fault);
+        Ran::Done
+    }
+
+    fn fail(&mut self, out: &mut Out, fault: &Fault) {
+        add(&self.host.observe.lane(self.lane).errors, 1);
+        self.host.observe.error(fault.code());
+        out.error(fault.text());
+    }
+
+    #[inline]
+    fn execute(
+        &mut self,
+        host: &Host,
+        turn: &mut Turn<'_, Shard>,
+        session: &mut Session,
+        out: &mut Out,
+        args: Args<'_>,
+        entry: &Entry,
+    ) -> Ran {
+        self.record.begin();
+        self.record.touch = if session.no_touch { Touch::No } else { self.knobs.touch };
+        self.settle_gate(turn, entry.row.locks == Locks::All);
+        let reach = match entry.row.locks {
+            Locks::None => Reach::Nothing,
+            Locks::Keys if entry.places == Places::First => {
+                let hash = host.space.hasher.hash(args.get(1));
+                Reach::Held(turn.one(host.space.shard_of(hash)))
+            }
+            Locks::Keys => Reach::Held(turn.set(&plan::shards_of(&host.space, entry, &args))),
+            Locks::OneShardAtATime => Reach::Each(turn),
+            Locks::All => Reach::Held(turn.all()),
+        };
+        let (mark, db) = (out.mark(), session.db);
+        let result = {
+            let mut cx = Cx {
+                db: Db::new(reach, &host.space, db, self.now_ms, &mut self.record),
+                out,
+                session,
+                settings: &self.settings,
+                host,
+                command: entry,
+                worker: self.lane,
+            };
+            let result = guarded(&mut cx, args, entry);
+            apply::under_locks(host, self.lane, cx.db.record, db, &args);
+            result
+        };
+        if !self.record.garbage.is_empty() {
+            apply::after_locks(host, &mut self.record);
+        }
+        let failed = result.is_err();
+        let ran = match result {
+            Ok(Outcome::Done) => Ran::Done,
+            Ok(Outcome::Close) => Ran::Close,
+            Err(fault) => {
+                out.rollback(mark);
+                self.fail(out, &fault);
+                Ran::Done
+            }
+        };
+        self.account(host, session, &args, entry, failed);
+        ran
+    }
+
+    /// Goes exclusive for a command that locks everything, and back for one that does not.
+    fn settle_gate(&mut self, turn: &mut Turn<'_, Shard>, all: bool) {
+        if all == turn.is_exclusive() {
+            let since = self.exclusive_since;
+            if !all || self.host.ticks.nanos_between(since, self.last) < EXCLUSIVE_NS {
+                return;
+            }
+            turn.go_shared();
+        }
+        if all {
+            turn.go_exclusive();
+            self.refresh();
+            self.exclusive_since = self.last;
+        } else {
+            turn.go_shared();
+        }
+    }
+
+    /// One sample of time feeds command statistics, slow log and latency.
+    #[inline]
+    fn account(&mut self, host: &Host, session: &Session, args: &Args<'_>, entry: &Entry, failed: bool) {
+        let now = host.ticks.now();
+        let nanos = host.ticks.nanos_between(self.last, now);
+        self.last = now;
+        if host.ticks.nanos_between(self.clock_read, now) > CLOCK_HOLDS_NS {
+            self.read_clock();
+        }
+        let lane = host.observe.lane(self.lane);
+        lane.ran(entry.index, nanos, failed, self.knobs.tracks_latency);
+        add(&lane.ran, 1);
+        add(&lane.command_nanos, nanos);
+        if self.record.dirty > 0 {
+            add(&lane.dirty, self.record.dirty);
+        }
+        bump(&session.client.commands, 1);
+        session.client.last_command.store(entry.index as u32, Ordering::Relaxed);
+        if nanos >= self.knobs.slow_ns || nanos >= self.knobs.spike_ns {
+            self.slow(host, session, args, entry, nanos);
+        }
+        if entry.row.locks == Locks::All {
+            // It may have replaced the configuration or moved the clock.
+            self.refresh();
+        }
+    }
+
+    #[cold]
+    fn slow(&mut self, host: &Host, session: &Session, args: &Args<'_>, entry: &Entry, nanos: u64) {
+        let at_s = self.now_ms / 1000;
+        if nanos >= self.knobs.slow_ns && !entry.row.flags.contains(Flags::SKIP_SLOWLOG) {
+            let client = (session.client.addr.to_string(), session.client.labels.lock().name.clone());
+            host.observe.slowlog.note(at_s, nanos / 1000, args.iter(), client, self.knobs.slow_max);
+        }
+        if nanos >= self.knobs.spike_ns {
+            let event = if entry.row.flags.contains(Flags::FAST) { "fast-command" } else { "command" };
+            host.observe.latency.note(event, at_s, nanos / 1_000_000);
+        }
+    }
+
+    /// Ends a turn: what was counted becomes visible.
+    pub fn end_turn(&mut self) {
+        self.host.observe.lane(self.lane).flush(&mut self.record.counts);
+    }
+}
+
+/// The checks that need only the row: a container was called without one of its subcommands, or the arity is wrong.
+#[inline]
+fn check(entry: &Entry, args: &Args<'_>) -> Result<(), Fault> {
+    if !entry.subs.is_empty() {
+        return Err(match args.opt(1) {
+            Some(sub) => Fault::subcommand(entry.row.name, sub),
+            None => Fault::arity(&entry.full_name),
+        });
+    }
+    if entry.row.takes(args.len()) { Ok(()) } else { Err(Fault::arity(&entry.full_name)) }
+}
+
+/// Runs the handler; a panic in it is an error for the client, unless a write was open: then the data may be broken.
+#[inline]
+fn guarded(cx: &mut Cx<'_>, args: Args<'_>, entry: &Entry) -> Result<Outcome, Fault> {
+    let caught = catch_unwind(AssertUnwindSafe(|| (entry.row.handler)(cx, args)));
+    caught.unwrap_or_else(|_| {
+        if cx.db.record.is_broken {
+            tracing::error!("a panic in {} left a key half written: the server stops", entry.full_name);
+            std::process::abort();
+        }
+        tracing::error!("a panic in {} was caught; nothing was changed", entry.full_name);
+        Err(Fault::INTERNAL)
+    })
+}
+
+/// Takes back the reply of a client that wants none.
+#[cold]
+fn mute(session: &mut Session, out: &mut Out, start: crate::resp::Mark) {
+    match session.reply {
+        ReplyMode::On => {}
+        ReplyMode::Off => out.rollback(start),
+        ReplyMode::SkipNext => session.reply = ReplyMode::Skip,
+        ReplyMode::Skip => {
+            out.rollback(start);
+            session.reply = ReplyMode::On;
+        }
+    }
+}
