@@ -526,6 +526,16 @@ mod tests {
         assert_eq!(LongDouble::parse(text.as_bytes()), Some(largest));
     }
 
+    #[test]
+    fn what_is_lost_far_below_the_last_bit_still_breaks_a_tie() {
+        assert_eq!(sum("0x8000000000000005", "-0x0.8000000000000001"), "9223372036854775812");
+        assert_eq!(sum("0x8000000000000005", "-0x0.8"), "9223372036854775812");
+        assert_eq!(sum("0x8000000000000006", "0x0.8000000000000001"), "9223372036854775815");
+        assert_eq!(sum("0x8000000000000006", "0x0.8"), "9223372036854775814");
+        assert_eq!(sum("0x8000000000000006", "-0x0.8000000000000001"), "9223372036854775813");
+        assert_eq!(sum("0x8000000000000006", "-0x0.8"), "9223372036854775814");
+    }
+
     /// The bits of the 80-bit format in memory.
     fn bits(value: LongDouble) -> u128 {
         let (exponent, significand) = match value.class {
