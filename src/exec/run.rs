@@ -38,8 +38,6 @@ pub enum Ran {
 
 /// What a worker keeps for running commands.
 pub struct Executor {
-    /// Handles to the server's rooms.
-    pub host: Arc<Host>,
     /// What the present command has done.
     pub record: Record,
     /// The configuration in force.
@@ -87,7 +85,7 @@ impl Knobs {
 
 impl Executor {
     /// For the worker (or other thread) of that lane.
-    pub fn new(host: Arc<Host>, lane: usize, chance: Chance) -> Executor {
+    pub fn new(host: &Host, lane: usize, chance: Chance) -> Executor {
         let settings = host.settings.load_full();
         let knobs = Knobs::of(&settings);
         let mut executor = Executor {
@@ -100,10 +98,9 @@ impl Executor {
             clock_read: 0,
             last: 0,
             exclusive_since: 0,
-            host,
         };
         executor.version = u64::MAX;
-        executor.refresh();
+        executor.refresh(host);
         executor
     }
 
@@ -113,21 +110,21 @@ impl Executor {
     }
 
     /// Reads time and configuration anew: at the start of a turn, and whenever the gate was left in between.
-    pub fn refresh(&mut self) {
-        let version = self.host.settings_version.load(Ordering::Acquire);
+    pub fn refresh(&mut self, host: &Host) {
+        let version = host.settings_version.load(Ordering::Acquire);
         if version != self.version {
             self.version = version;
-            self.settings = self.host.settings.load_full();
+            self.settings = host.settings.load_full();
             self.knobs = Knobs::of(&self.settings);
         }
-        self.record.listens = self.host.space.listens.load(Ordering::Relaxed);
-        self.record.logs = self.host.log.is_read();
-        self.last = self.host.ticks.now();
-        self.read_clock();
+        self.record.listens = host.space.listens.load(Ordering::Relaxed);
+        self.record.logs = host.log.is_read();
+        self.last = host.ticks.now();
+        self.read_clock(host);
     }
 
-    fn read_clock(&mut self) {
-        self.now_ms = self.host.space.clock.now_ms();
+    fn read_clock(&mut self, host: &Host) {
+        self.now_ms = host.space.clock.now_ms();
         self.clock_read = self.last;
     }
 
@@ -144,22 +141,22 @@ impl Executor {
     /// Runs one request of a session; `entry` is what [`Executor::find`] answered for it.
     pub fn run(
         &mut self,
+        host: &Host,
         turn: &mut Turn<'_, Shard>,
         session: &mut Session,
         out: &mut Out,
         args: Args<'_>,
         entry: Option<usize>,
     ) -> Ran {
-        let host = Arc::clone(&self.host);
         let start = out.mark();
         let ran = match entry.map(|index| host.table.at(index)) {
-            None => self.refuse(out, None, Fault::unknown_command(args.get(0), args.from(1).iter())),
+            None => self.refuse(host, out, None, Fault::unknown_command(args.get(0), args.from(1).iter())),
             Some(entry) => match check(entry, &args) {
-                Err(fault) => self.refuse(out, Some(entry), fault),
-                Ok(()) => match admit(&host, &self.settings, session, entry, self.now_ms) {
+                Err(fault) => self.refuse(host, out, Some(entry), fault),
+                Ok(()) => match admit(host, &self.settings, session, entry, self.now_ms) {
                     Admission::Wait => return Ran::Wait,
-                    Admission::Refuse(fault) => self.refuse(out, Some(entry), fault),
-                    Admission::Go => self.execute(&host, turn, session, out, args, entry),
+                    Admission::Refuse(fault) => self.refuse(host, out, Some(entry), fault),
+                    Admission::Go => self.execute(host, turn, session, out, args, entry),
                 },
             },
         };
@@ -169,17 +166,17 @@ impl Executor {
         ran
     }
 
-    fn refuse(&mut self, out: &mut Out, entry: Option<&Entry>, fault: Fault) -> Ran {
+    fn refuse(&mut self, host: &Host, out: &mut Out, entry: Option<&Entry>, fault: Fault) -> Ran {
         if let Some(entry) = entry {
-            self.host.observe.lane(self.lane).rejected(entry.index);
+            host.observe.lane(self.lane).rejected(entry.index);
         }
-        self.fail(out, &fault);
+        self.fail(host, out, &fault);
         Ran::Done
     }
 
-    fn fail(&mut self, out: &mut Out, fault: &Fault) {
-        add(&self.host.observe.lane(self.lane).errors, 1);
-        self.host.observe.error(fault.code());
+    fn fail(&mut self, host: &Host, out: &mut Out, fault: &Fault) {
+        add(&host.observe.lane(self.lane).errors, 1);
+        host.observe.error(fault.code());
         out.error(fault.text());
     }
 
@@ -195,7 +192,7 @@ impl Executor {
     ) -> Ran {
         self.record.begin();
         self.record.touch = if session.no_touch { Touch::No } else { self.knobs.touch };
-        self.settle_gate(turn, entry.row.locks == Locks::All);
+        self.settle_gate(host, turn, entry.row.locks == Locks::All);
         let reach = match entry.row.locks {
             Locks::None => Reach::Nothing,
             Locks::Keys if entry.places == Places::First => {
@@ -230,7 +227,7 @@ impl Executor {
             Ok(Outcome::Close) => Ran::Close,
             Err(fault) => {
                 out.rollback(mark);
-                self.fail(out, &fault);
+                self.fail(host, out, &fault);
                 Ran::Done
             }
         };
@@ -239,17 +236,17 @@ impl Executor {
     }
 
     /// Goes exclusive for a command that locks everything, and back for one that does not.
-    fn settle_gate(&mut self, turn: &mut Turn<'_, Shard>, all: bool) {
+    fn settle_gate(&mut self, host: &Host, turn: &mut Turn<'_, Shard>, all: bool) {
         if all == turn.is_exclusive() {
             let since = self.exclusive_since;
-            if !all || self.host.ticks.nanos_between(since, self.last) < EXCLUSIVE_NS {
+            if !all || host.ticks.nanos_between(since, self.last) < EXCLUSIVE_NS {
                 return;
             }
             turn.go_shared();
         }
         if all {
             turn.go_exclusive();
-            self.refresh();
+            self.refresh(host);
             self.exclusive_since = self.last;
         } else {
             turn.go_shared();
@@ -263,7 +260,7 @@ impl Executor {
         let nanos = host.ticks.nanos_between(self.last, now);
         self.last = now;
         if host.ticks.nanos_between(self.clock_read, now) > CLOCK_HOLDS_NS {
-            self.read_clock();
+            self.read_clock(host);
         }
         let lane = host.observe.lane(self.lane);
         lane.ran(entry.index, nanos, failed, self.knobs.tracks_latency);
@@ -279,7 +276,7 @@ impl Executor {
         }
         if entry.row.locks == Locks::All {
             // It may have replaced the configuration or moved the clock.
-            self.refresh();
+            self.refresh(host);
         }
     }
 
@@ -297,8 +294,8 @@ impl Executor {
     }
 
     /// Ends a turn: what was counted becomes visible.
-    pub fn end_turn(&mut self) {
-        self.host.observe.lane(self.lane).flush(&mut self.record.counts);
+    pub fn end_turn(&mut self, host: &Host) {
+        host.observe.lane(self.lane).flush(&mut self.record.counts);
     }
 }
 

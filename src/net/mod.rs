@@ -1,0 +1,12 @@
+//! Sockets.
+//!
+//! For: accepting connections, and moving bytes between them and the executor. May touch: every room above; it knows no
+//! command by name.
+//! Always: a connection belongs to one worker; a worker runs one task, which owns all its connections and works in turns.
+
+pub mod conn;
+pub mod listen;
+pub mod transport;
+pub mod turn;
+pub mod wake;
+pub mod worker;
