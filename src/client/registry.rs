@@ -93,6 +93,8 @@ pub struct Client {
     pub capa: AtomicU8,
     /// CLIENT IMPORT-SOURCE.
     pub import_source: AtomicBool,
+    /// Monotonic nanoseconds since when its waiting replies exceed the soft limit, 0 when they do not.
+    pub over_soft_ns: AtomicU64,
     /// Texts.
     pub labels: Mutex<Labels>,
 }
@@ -125,6 +127,7 @@ impl Client {
             killed: AtomicBool::new(false),
             capa: AtomicU8::new(0),
             import_source: AtomicBool::new(false),
+            over_soft_ns: AtomicU64::new(0),
             labels: Mutex::new(Labels { user: b"default".to_vec(), ..Labels::default() }),
         }
     }

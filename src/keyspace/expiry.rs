@@ -4,8 +4,6 @@
 //! the record.
 //! Always: a shard's published `due` is never later than its earliest deadline while the shard is not held.
 
-use std::sync::atomic::Ordering;
-
 use super::record::Record;
 use super::shard::{Keys, Shard};
 use super::space::Space;
@@ -32,7 +30,7 @@ pub fn expire_due(space: &Space, index: usize, shard: &mut Shard, now_ms: u64, b
             None => break u64::MAX,
         }
     };
-    space.due[index].store(next, Ordering::SeqCst);
+    space.due[index].publish(next);
     looked
 }
 

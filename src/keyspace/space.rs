@@ -4,11 +4,11 @@
 //! Always: which shard a key lives in is decided by [`Space::shard_of`] alone.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::AtomicBool;
 
 use crossbeam_utils::CachePadded;
 
-use super::alarm::Alarm;
+use super::alarm::{Alarm, Due};
 use super::hash::KeyHasher;
 use super::lock::Shards;
 use super::shard::Shard;
@@ -27,8 +27,8 @@ pub struct Space {
     pub clock: Clock,
     /// Number of databases.
     pub databases: usize,
-    /// Earliest deadline of each shard in unix milliseconds; `u64::MAX` for none. May be too early, never too late.
-    pub due: Box<[CachePadded<AtomicU64>]>,
+    /// Earliest deadline of each shard. May be too early, never too late.
+    pub due: Box<[CachePadded<Due>]>,
     /// By worker: when it has promised to wake.
     pub alarms: Box<[CachePadded<Alarm>]>,
     /// Whether keys leave on their own (DEBUG SET-ACTIVE-EXPIRE).
@@ -47,7 +47,7 @@ impl Space {
             hasher: KeyHasher::new(seed),
             clock,
             databases,
-            due: (0..count).map(|_| CachePadded::new(AtomicU64::new(u64::MAX))).collect(),
+            due: (0..count).map(|_| CachePadded::new(Due::new())).collect(),
             alarms: (0..workers).map(|_| CachePadded::new(Alarm::new())).collect(),
             active_expiry: AtomicBool::new(true),
             listens: AtomicBool::new(false),
@@ -75,13 +75,28 @@ impl Space {
     /// A deadline was filed in a shard: its home worker wakes for it. Called with the shard held.
     pub fn arm(&self, shard: usize, deadline_ms: u64) {
         let due = &self.due[shard];
-        if due.load(Ordering::Relaxed) <= deadline_ms {
+        if due.at_ms() <= deadline_ms {
             return;
         }
-        due.store(deadline_ms, Ordering::SeqCst);
+        due.publish(deadline_ms);
         let home = self.home_of(shard);
         if self.alarms[home].arm(deadline_ms) {
             (self.poke)(home);
         }
+    }
+
+    /// When a worker has to look at its shards next, unix milliseconds; `u64::MAX`: when it is poked.
+    pub fn promise(&self, worker: usize) -> u64 {
+        self.alarms[worker].promise(self.homes(worker).map(|shard| &*self.due[shard]))
+    }
+
+    /// The shards whose keys a worker expires.
+    pub fn homes(&self, worker: usize) -> impl Iterator<Item = usize> + Clone + use<> {
+        (worker..self.due.len()).step_by(self.alarms.len())
+    }
+
+    /// Makes every worker compute its sleep anew.
+    pub fn poke_all(&self) {
+        (0..self.alarms.len()).for_each(|worker| (self.poke)(worker));
     }
 }

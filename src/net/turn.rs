@@ -1,0 +1,391 @@
+//! A turn's work: receive and parse, execute, send.
+//!
+//! For: taking what every ready socket has as one batch, so that the gate is entered once, memory is fetched ahead, and
+//! each connection's replies leave in one send. May touch: the worker's connections and the executor.
+//! Always: a connection's requests run in the order in which they came; at most [`MOST_COMMANDS`] of one connection run
+//! in a turn.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use super::conn::{Conn, End};
+use super::worker::Worker;
+use crate::command::{Flags, Host};
+use crate::config::{Class, Directive};
+use crate::exec::{Executor, Ran, plan};
+use crate::keyspace::expiry::expire_due;
+use crate::keyspace::lock::Turn;
+use crate::keyspace::{Shard, Space};
+use crate::resp::{Args, Command, OwnedArgs, Parsed, Scratch};
+
+/// Requests of one connection that run in one turn.
+const MOST_COMMANDS: usize = 1024;
+/// The worker's receive buffer.
+const BUFFER: usize = 512 * 1024;
+/// Most bytes of one read.
+const READ: usize = 64 * 1024;
+/// Half-received requests up to this long are moved to the front of the next read; longer ones are read behind.
+const MOVABLE: usize = 16 * 1024;
+/// Replies of one connection beyond this are sent before its further requests run.
+const SEND_EARLY: usize = 256 * 1024;
+/// Keys looked at by the expiry between two looks at the time.
+const EXPIRE_SLICE: usize = 64;
+/// The expiry's time in a turn in which clients had none; otherwise it gets as much as they did.
+const EXPIRE_NS: u64 = 1_000_000;
+
+/// Where the bytes of a run are.
+#[derive(Clone, Copy)]
+enum Source {
+    /// In the worker's buffer.
+    Shared,
+    /// In one of the batch's own buffers.
+    Own(usize),
+}
+
+/// A request of the batch.
+struct Job {
+    command: Command,
+    /// Index of its row.
+    entry: Option<usize>,
+    /// Hash of its first key, for fetching ahead.
+    hash: Option<u64>,
+}
+
+/// Requests of one connection.
+struct Run {
+    key: usize,
+    source: Source,
+    jobs: Range<usize>,
+}
+
+/// What a turn has received and not yet run.
+pub struct Batch {
+    buf: Vec<u8>,
+    fill: usize,
+    own: Vec<Vec<u8>>,
+    scratch: Scratch,
+    jobs: Vec<Job>,
+    runs: Vec<Run>,
+}
+
+impl Batch {
+    /// An empty batch.
+    pub fn new() -> Batch {
+        Batch {
+            buf: Vec::new(),
+            fill: 0,
+            own: Vec::new(),
+            scratch: Scratch::new(),
+            jobs: Vec::new(),
+            runs: Vec::new(),
+        }
+    }
+
+    fn bytes(&self, source: Source) -> &[u8] {
+        match source {
+            Source::Shared => &self.buf,
+            Source::Own(at) => &self.own[at],
+        }
+    }
+
+    fn clear(&mut self) {
+        self.fill = 0;
+        self.own.clear();
+        self.scratch.clear();
+        self.jobs.clear();
+        self.runs.clear();
+    }
+}
+
+impl Default for Batch {
+    fn default() -> Self {
+        Batch::new()
+    }
+}
+
+impl Worker {
+    /// Receives from a readable connection and parses what came.
+    pub(super) fn take(&mut self, key: usize) {
+        if self.batch.buf.len() - self.batch.fill < READ + MOVABLE {
+            if self.batch.buf.is_empty() {
+                self.batch.buf = vec![0; BUFFER];
+            } else {
+                self.run_batch();
+            }
+        }
+        let Some(conn) = self.conns.get_mut(key) else { return };
+        if conn.has_more {
+            // Its turn comes through `again`.
+            return;
+        }
+        let fill = self.batch.fill;
+        if conn.parser.target().is_some() {
+            if conn.receive_big(&mut self.batch.buf[fill..fill + READ]) {
+                self.resume(key);
+            } else {
+                self.check_input(key);
+            }
+            return;
+        }
+        if conn.input.len() > MOVABLE {
+            self.take_behind(key);
+            return;
+        }
+        let kept = conn.input.len();
+        self.batch.buf[fill..fill + kept].copy_from_slice(&conn.input);
+        let n = conn.receive(&mut self.batch.buf[fill + kept..fill + kept + READ]);
+        if n == 0 {
+            self.check_input(key);
+            return;
+        }
+        conn.input = Vec::new();
+        self.is_busy |= n == READ;
+        self.batch.fill = fill + kept + n;
+        parse(&self.host, &mut self.batch, conn, key, Source::Shared, fill);
+        self.check_input(key);
+    }
+
+    /// Receives behind a long half-received request, in the connection's own buffer.
+    fn take_behind(&mut self, key: usize) {
+        let conn = &mut self.conns[key];
+        let kept = conn.input.len();
+        conn.input.resize(kept + READ.max(kept / 2), 0);
+        let mut input = std::mem::take(&mut conn.input);
+        let n = conn.receive(&mut input[kept..]);
+        input.truncate(kept + n);
+        conn.input = input;
+        if n > 0 {
+            self.resume(key);
+        }
+        self.check_input(key);
+    }
+
+    /// Goes on with what a connection has received already.
+    pub(super) fn resume(&mut self, key: usize) {
+        let Some(conn) = self.conns.get_mut(key) else { return };
+        if !conn.waiting.is_empty() {
+            return;
+        }
+        conn.has_more = false;
+        let own = std::mem::take(&mut conn.input);
+        self.batch.own.push(own);
+        let source = Source::Own(self.batch.own.len() - 1);
+        parse(&self.host, &mut self.batch, conn, key, source, 0);
+        self.check_input(key);
+    }
+
+    /// Ends a connection whose peer is gone or whose input has grown too large; puts it in line when it has more.
+    fn check_input(&mut self, key: usize) {
+        let Some(conn) = self.conns.get_mut(key) else { return };
+        if conn.end.is_some() {
+            // What it sent before is still run; its replies have nowhere to go.
+            if self.batch.runs.iter().all(|run| run.key != key) {
+                self.close(key, End::Peer);
+            }
+            return;
+        }
+        let held = conn.query_bytes();
+        if held > 0 || conn.session.client.query_bytes.load(Ordering::Relaxed) > 0 {
+            conn.session.client.query_bytes.store(held, Ordering::Relaxed);
+            let limit = self.exec.settings.int(Directive::ClientQueryBufferLimit) as usize;
+            if held > limit && !conn.has_more {
+                tracing::warn!("Closing client that reached max query buffer length: id={}", conn.session.client.id);
+                return self.close(key, End::QueryLimit);
+            }
+        }
+        if conn.has_more {
+            self.again.push(key);
+        }
+    }
+
+    /// Runs the batch, expires what is due, sends the replies.
+    pub(super) fn run_batch(&mut self) {
+        let host = Arc::clone(&self.host);
+        let Worker { part, conns, exec, batch, spare, paused, again, index, is_busy, .. } = self;
+        let began = host.ticks.now();
+        let Ok(mut turn) = part.enter(Duration::MAX) else { unreachable!("patience without end does not run out") };
+        exec.refresh(&host);
+        for run in &batch.runs {
+            let Some(conn) = conns.get_mut(run.key) else { continue };
+            if let Some(out) = spare.pop().filter(|_| conn.out.is_empty()) {
+                let proto = conn.out.proto();
+                conn.out = out;
+                conn.out.set_proto(proto);
+            }
+            let jobs = &batch.jobs[run.jobs.clone()];
+            if run_jobs(&host, exec, &mut turn, conn, jobs, batch.bytes(run.source), &batch.scratch) {
+                again.retain(|&k| k != run.key);
+                paused.push(run.key);
+            }
+            if turn.is_wanted() {
+                turn.breathe(Duration::MAX).unwrap_or_else(|_| unreachable!("patience without end"));
+                exec.refresh(&host);
+            }
+        }
+        turn.go_shared();
+        let spent_ns = if batch.runs.is_empty() { EXPIRE_NS } else { host.ticks.nanos_between(began, host.ticks.now()) };
+        *is_busy |= expire(&host, exec, &mut turn, *index, spent_ns);
+        drop(turn);
+        exec.end_turn(&host);
+        let keys: Vec<usize> = batch.runs.iter().map(|run| run.key).collect();
+        batch.clear();
+        for key in keys {
+            self.finish(key);
+        }
+    }
+
+    /// Sends a connection's replies after its requests have run.
+    fn finish(&mut self, key: usize) {
+        let Some(conn) = self.conns.get_mut(key) else { return };
+        conn.limits.authenticated = conn.session.authenticated;
+        if !conn.out.is_empty() {
+            conn.send();
+            let limit = self.exec.settings.output_limit(Class::Normal).hard;
+            if limit > 0 && conn.out.len_bytes() as u64 > limit {
+                let id = conn.session.client.id;
+                tracing::warn!("Client id={id} closed for overcoming of output buffer limits.");
+                return self.close(key, End::OutputLimit);
+            }
+        }
+        self.after_send(key);
+    }
+
+    /// Lets connections go on whose pause has ended.
+    pub(super) fn resume_paused(&mut self) {
+        if self.paused.is_empty() {
+            return;
+        }
+        let host = Arc::clone(&self.host);
+        for key in std::mem::take(&mut self.paused) {
+            let Some(conn) = self.conns.get_mut(key) else { continue };
+            let Ok(mut turn) = self.part.enter(Duration::MAX) else { unreachable!("patience without end") };
+            self.exec.refresh(&host);
+            while let Some(args) = conn.waiting.pop_front() {
+                let view = args.as_args();
+                let entry = Executor::find(&host, &view).map(|e| e.index);
+                match self.exec.run(&host, &mut turn, &mut conn.session, &mut conn.out, view, entry) {
+                    Ran::Wait => {
+                        conn.waiting.push_front(args);
+                        break;
+                    }
+                    Ran::Close => conn.session.closing = true,
+                    Ran::Done => {}
+                }
+            }
+            drop(turn);
+            let waits = !conn.waiting.is_empty();
+            conn.session.client.paused.store(waits, Ordering::Relaxed);
+            if waits {
+                self.paused.push(key);
+            } else {
+                self.resume(key);
+            }
+            self.finish(key);
+        }
+    }
+}
+
+/// Parses the bytes of a connection from `at` on into jobs of the batch, and keeps the rest with the connection.
+fn parse(host: &Host, batch: &mut Batch, conn: &mut Conn, key: usize, source: Source, mut at: usize) {
+    let first = batch.jobs.len();
+    let Batch { buf, own, scratch, jobs, fill, .. } = batch;
+    let bytes: &[u8] = match source {
+        Source::Shared => &buf[..*fill],
+        Source::Own(index) => &own[index],
+    };
+    loop {
+        if jobs.len() - first == MOST_COMMANDS {
+            conn.has_more = true;
+        } else {
+            match conn.parser.next(bytes, &mut at, scratch, &conn.limits) {
+                Ok(Parsed::Command(command)) => {
+                    let args = scratch.args(bytes, &command);
+                    let entry = Executor::find(host, &args);
+                    let hash = entry.and_then(|e| plan::first_hash(&host.space, e, &args));
+                    jobs.push(Job { command, entry: entry.map(|e| e.index), hash });
+                    conn.has_more = entry.is_some_and(|e| e.row.flags.contains(Flags::ENDS_BATCH));
+                }
+                Ok(Parsed::Incomplete { keep, .. }) => {
+                    conn.input.extend_from_slice(&bytes[at..keep]);
+                    break;
+                }
+                Err(error) => {
+                    conn.broken = Some(error);
+                    break;
+                }
+            }
+        }
+        if conn.has_more {
+            conn.has_more = at < bytes.len();
+            conn.input.extend_from_slice(&bytes[at..]);
+            break;
+        }
+    }
+    if jobs.len() > first || conn.broken.is_some() {
+        batch.runs.push(Run { key, source, jobs: first..batch.jobs.len() });
+    }
+}
+
+/// Runs a connection's requests. True: it has met a pause, and the rest waits.
+fn run_jobs(
+    host: &Host,
+    exec: &mut Executor,
+    turn: &mut Turn<'_, Shard>,
+    conn: &mut Conn,
+    jobs: &[Job],
+    bytes: &[u8],
+    scratch: &Scratch,
+) -> bool {
+    let args = |job: &Job| -> Args<'_> { scratch.args(bytes, &job.command) };
+    conn.session.client.active_ns.store(host.ticks.since_start_ns(), Ordering::Relaxed);
+    for (at, job) in jobs.iter().enumerate() {
+        if conn.session.closing || conn.session.client.killed.load(Ordering::Relaxed) {
+            return false;
+        }
+        match exec.run(host, turn, &mut conn.session, &mut conn.out, args(job), job.entry) {
+            Ran::Done => {}
+            Ran::Close => conn.session.closing = true,
+            Ran::Wait => {
+                conn.waiting = jobs[at..].iter().map(|job| args(job).to_owned()).collect::<std::collections::VecDeque<OwnedArgs>>();
+                conn.session.client.paused.store(true, Ordering::Relaxed);
+                return true;
+            }
+        }
+        if conn.out.len_bytes() > SEND_EARLY {
+            conn.out.seal();
+            conn.send();
+        }
+    }
+    if let Some(error) = conn.broken.take() {
+        tracing::debug!("Protocol error from client id={}", conn.session.client.id);
+        conn.out.error(error.text());
+        conn.session.closing = true;
+    }
+    false
+}
+
+/// Expires what is due in the worker's shards, for about as long as the commands of the turn took. True: some is left.
+fn expire(host: &Host, exec: &mut Executor, turn: &mut Turn<'_, Shard>, worker: usize, spent_ns: u64) -> bool {
+    let space: &Space = &host.space;
+    let now_ms = exec.now_ms();
+    if !space.active_expiry.load(Ordering::Relaxed) {
+        return false;
+    }
+    let began = host.ticks.now();
+    for shard in space.homes(worker) {
+        while space.due[shard].at_ms() <= now_ms {
+            exec.record.begin();
+            let mut held = turn.one(shard);
+            expire_due(space, shard, held.get_mut(shard), now_ms, EXPIRE_SLICE, &mut exec.record);
+            exec.log_expired(host);
+            drop(held);
+            exec.free_garbage(host);
+            if host.ticks.nanos_between(began, host.ticks.now()) > spent_ns {
+                return true;
+            }
+        }
+    }
+    false
+}

@@ -1,0 +1,290 @@
+//! A worker: the thread that owns connections.
+//!
+//! For: its loop of turns and sleeps, arrivals, closing. May touch: its own connections, the gate, its desk.
+//! Always: everything it owns is touched by its thread alone; others reach it through its [`Desk`].
+
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use rustix::event::epoll;
+use slab::Slab;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+use super::conn::{Conn, End, Watched};
+use super::turn::Batch;
+use super::wake::{Arrival, Desks, Mail};
+use crate::client::{Client, Session};
+use crate::clock::Chance;
+use crate::command::Host;
+use crate::config::Directive;
+use crate::exec::Executor;
+use crate::keyspace::Shard;
+use crate::keyspace::lock::Part;
+use crate::observe::stats::add;
+use crate::resp::Out;
+
+/// The poll set's token of the bell; connections have their place in the slab.
+const BELL: u64 = u64::MAX;
+/// Events taken from the poll set at once.
+const EVENTS: usize = 512;
+/// Emptied outputs kept for the next replies.
+const SPARE_OUTS: usize = 1024;
+
+/// A worker.
+pub struct Worker {
+    pub(super) index: usize,
+    pub(super) host: Arc<Host>,
+    pub(super) part: Part<Shard>,
+    pub(super) conns: Slab<Conn>,
+    pub(super) exec: Executor,
+    pub(super) batch: Batch,
+    /// Connections to go on with at the next turn without waiting for their sockets.
+    pub(super) again: Vec<usize>,
+    /// Connections that wait for the end of a pause.
+    pub(super) paused: Vec<usize>,
+    pub(super) spare: Vec<Out>,
+    /// Something is left to do that no socket will tell of.
+    pub(super) is_busy: bool,
+    poll: Arc<OwnedFd>,
+    events: Vec<epoll::Event>,
+    mail: Vec<Mail>,
+    desks: Desks,
+}
+
+impl Worker {
+    /// The worker of that index, with its bell in a new poll set.
+    ///
+    /// # Errors
+    /// When the process is out of descriptors.
+    pub fn new(index: usize, host: Arc<Host>, desks: Desks, chance: Chance) -> std::io::Result<Worker> {
+        let poll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+        let bell = desks[index].bell.fd();
+        epoll::add(&poll, bell, epoll::EventData::new_u64(BELL), epoll::EventFlags::IN)?;
+        Ok(Worker {
+            index,
+            part: host.space.shards.part(index),
+            conns: Slab::new(),
+            exec: Executor::new(&host, index, chance),
+            batch: Batch::new(),
+            again: Vec::new(),
+            paused: Vec::new(),
+            spare: Vec::new(),
+            is_busy: false,
+            poll: Arc::new(poll),
+            events: Vec::with_capacity(EVENTS),
+            mail: Vec::new(),
+            desks,
+            host,
+        })
+    }
+
+    /// Turns and sleeps until it is told to stop.
+    pub async fn run(mut self) {
+        let set = AsyncFd::with_interest(Arc::clone(&self.poll), Interest::READABLE);
+        let set = set.expect("a poll set can be watched");
+        loop {
+            if !self.turn() {
+                return;
+            }
+            if self.is_busy || !self.desks[self.index].mail.prepare_sleep() {
+                continue;
+            }
+            match self.sleep_time() {
+                Some(Duration::ZERO) => {}
+                Some(time) => {
+                    tokio::select! {
+                        biased;
+                        ready = set.readable() => ready.expect("the runtime is there").clear_ready(),
+                        () = tokio::time::sleep(time) => {}
+                    }
+                }
+                None => set.readable().await.expect("the runtime is there").clear_ready(),
+            }
+            self.desks[self.index].mail.awake();
+            self.host.space.alarms[self.index].awake();
+        }
+    }
+
+    /// How long it may sleep when nobody wakes it; `None`: for ever.
+    fn sleep_time(&self) -> Option<Duration> {
+        let space = &self.host.space;
+        let mut until_ms = space.promise(self.index);
+        if !space.active_expiry.load(Ordering::Relaxed) {
+            until_ms = u64::MAX;
+        }
+        if !self.paused.is_empty() {
+            until_ms = until_ms.min(self.host.pause.until_ms());
+        }
+        if until_ms == u64::MAX { None } else { space.clock.real_until(until_ms) }
+    }
+
+    /// One turn. False: the worker is to stop.
+    fn turn(&mut self) -> bool {
+        let host = Arc::clone(&self.host);
+        let began = host.ticks.now();
+        self.is_busy = false;
+        if !self.read_mail() {
+            return false;
+        }
+        self.events.clear();
+        let events = rustix::buffer::spare_capacity(&mut self.events);
+        // Interrupted by a signal, it is asked again at the next turn.
+        let _ = epoll::wait(&*self.poll, events, Some(&rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 }));
+        self.is_busy |= self.events.len() == EVENTS;
+        for key in std::mem::take(&mut self.again) {
+            self.resume(key);
+        }
+        for at in 0..self.events.len() {
+            let (token, flags) = (self.events[at].data.u64(), self.events[at].flags);
+            if token == BELL {
+                self.desks[self.index].bell.hush();
+            } else {
+                self.ready(token as usize, flags);
+            }
+        }
+        self.resume_paused();
+        self.run_batch();
+        self.is_busy |= !self.again.is_empty();
+        let lane = host.observe.lane(self.index);
+        add(&lane.turns, 1);
+        add(&lane.turn_nanos, host.ticks.nanos_between(began, host.ticks.now()));
+        true
+    }
+
+    fn ready(&mut self, key: usize, flags: epoll::EventFlags) {
+        let Some(conn) = self.conns.get_mut(key) else { return };
+        if flags.contains(epoll::EventFlags::OUT) {
+            conn.send();
+            self.after_send(key);
+        }
+        let hurt = epoll::EventFlags::HUP | epoll::EventFlags::ERR;
+        let Some(conn) = self.conns.get_mut(key) else { return };
+        if !conn.watched.read {
+            if flags.intersects(hurt) {
+                self.close(key, End::Peer);
+            }
+        } else if flags.intersects(epoll::EventFlags::IN | hurt) {
+            self.take(key);
+        }
+    }
+
+    /// Takes what has come by mail. False: stop.
+    fn read_mail(&mut self) -> bool {
+        let mut mail = std::mem::take(&mut self.mail);
+        self.desks[self.index].mail.drain(&mut mail);
+        for letter in mail.drain(..) {
+            match letter {
+                Mail::Arrival(arrival) => self.arrive(arrival),
+                Mail::Look => self.look(),
+                Mail::Stop => {
+                    self.stop();
+                    return false;
+                }
+            }
+        }
+        self.mail = mail;
+        true
+    }
+
+    fn arrive(&mut self, arrival: Arrival) {
+        use std::os::fd::AsRawFd;
+        let Arrival { stream, addr, laddr, local } = arrival;
+        let fd = stream.fd().as_raw_fd();
+        let id = self.host.clients.next_id();
+        let now_ns = self.host.ticks.since_start_ns();
+        let client = Arc::new(Client::new(id, self.index, fd, addr, laddr, now_ns));
+        let free = self.host.settings.load().text(Directive::Requirepass).is_empty();
+        let conn = Conn::new(stream, Session::new(Arc::clone(&client), free, local));
+        let slot = self.conns.vacant_entry();
+        let (token, flags) = (epoll::EventData::new_u64(slot.key() as u64), epoll::EventFlags::IN);
+        if let Err(error) = epoll::add(&*self.poll, conn.stream.fd(), token, flags) {
+            tracing::warn!("Error registering fd event for the new client: {error}");
+            self.host.clients.release();
+            self.desks[self.index].connections.fetch_sub(1, Ordering::Relaxed);
+            return;
+        }
+        self.host.clients.add(client);
+        add(&self.host.observe.lane(self.index).connections, 1);
+        slot.insert(conn);
+    }
+
+    /// Sessions or the pause have changed: closes who was killed.
+    fn look(&mut self) {
+        let killed: Vec<usize> = self
+            .conns
+            .iter()
+            .filter(|(_, c)| c.session.client.killed.load(Ordering::Acquire))
+            .map(|(key, _)| key)
+            .collect();
+        for key in killed {
+            self.conns[key].send();
+            self.close(key, End::Ours);
+        }
+    }
+
+    fn stop(&mut self) {
+        let all: Vec<usize> = self.conns.iter().map(|(key, _)| key).collect();
+        for key in all {
+            self.conns[key].send();
+            self.close(key, End::Ours);
+        }
+    }
+
+    /// Settles a connection after some of its output was sent: closes it, or watches for room.
+    pub(super) fn after_send(&mut self, key: usize) {
+        let conn = &mut self.conns[key];
+        if let Some(end) = conn.end {
+            return self.close(key, end);
+        }
+        if conn.out.is_empty() {
+            if conn.session.closing {
+                return self.close(key, End::Ours);
+            }
+            if self.spare.len() < SPARE_OUTS {
+                let proto = conn.out.proto();
+                let mut out = std::mem::take(&mut conn.out);
+                conn.out.set_proto(proto);
+                out.clear();
+                self.spare.push(out);
+            }
+        }
+        let write = !self.conns[key].out.is_empty();
+        let read = !self.conns[key].session.closing && self.conns[key].waiting.is_empty();
+        self.watch(key, Watched { read, write });
+    }
+
+    /// Changes what the poll set watches a connection for.
+    pub(super) fn watch(&mut self, key: usize, wanted: Watched) {
+        let conn = &mut self.conns[key];
+        if conn.watched == wanted {
+            return;
+        }
+        conn.watched = wanted;
+        let mut flags = epoll::EventFlags::empty();
+        flags.set(epoll::EventFlags::IN, wanted.read);
+        flags.set(epoll::EventFlags::OUT, wanted.write);
+        // The descriptor is open and in the set, so this cannot fail but for lack of memory; the next event repairs it.
+        let _ = epoll::modify(&*self.poll, conn.stream.fd(), epoll::EventData::new_u64(key as u64), flags);
+    }
+
+    /// Ends a connection.
+    pub(super) fn close(&mut self, key: usize, end: End) {
+        let Some(conn) = self.conns.try_remove(key) else { return };
+        let lane = self.host.observe.lane(self.index);
+        match end {
+            End::Peer | End::Ours => {}
+            End::QueryLimit => add(&lane.query_limit_closes, 1),
+            End::OutputLimit => add(&lane.output_limit_closes, 1),
+        }
+        // Closing the descriptor takes it out of the poll set, too; this only says so aloud.
+        let _ = epoll::delete(&*self.poll, conn.stream.fd());
+        self.host.clients.remove(conn.session.client.id);
+        self.host.clients.release();
+        self.desks[self.index].connections.fetch_sub(1, Ordering::Relaxed);
+        self.again.retain(|&k| k != key);
+        self.paused.retain(|&k| k != key);
+    }
+}

@@ -1,0 +1,372 @@
+//! The server: wiring, start and ordered shutdown.
+//!
+//! For: making a server out of its rooms, and ending it. May touch: every room.
+//! Always: nothing of a server is global; several live in one process. Shutdown goes backwards: listeners, connections,
+//! workers.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, mpsc};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+use crate::client::{Clients, pause::Pause};
+use crate::clock::{Chance, Clock, Ticks, entropy_seed};
+use crate::command::cx::{Host, Identity, Request};
+use crate::command::table::Table;
+use crate::commands::FAMILIES;
+use crate::config::{Class, Directive, Settings};
+use crate::keyspace::Space;
+use crate::keyspace::log::CommitLog;
+use crate::net::listen::{self, Listener};
+use crate::net::wake::{Desk, Desks, Mail};
+use crate::net::worker::Worker;
+use crate::observe::Observe;
+use crate::reclaim::Reclaim;
+
+/// Threads besides the workers that may enter the gate: the main thread and the embedding program.
+pub const OUTSIDERS: usize = 2;
+/// The house keeps its timers at this pace.
+const HOUSE_MS: u64 = 100;
+
+/// Makes a server.
+#[derive(Default)]
+pub struct Builder {
+    directives: Vec<(String, String)>,
+    settings: Option<Settings>,
+    seed: Option<u64>,
+    config_file: String,
+    executable: String,
+    on_reconfigure: Option<Box<dyn Fn(&Settings) + Send>>,
+}
+
+impl Builder {
+    /// Sets a directive, as a line of redis.conf does: `.config("port", "0")`. Port 0 asks the system for a free one.
+    #[must_use]
+    pub fn config(mut self, directive: &str, value: &str) -> Builder {
+        self.directives.push((directive.to_string(), value.to_string()));
+        self
+    }
+
+    /// Starts from these settings instead of the defaults.
+    #[must_use]
+    pub fn settings(mut self, settings: Settings, config_file: &str) -> Builder {
+        self.settings = Some(settings);
+        self.config_file = config_file.to_string();
+        self
+    }
+
+    /// Fixes everything random.
+    #[must_use]
+    pub fn seed(mut self, seed: u64) -> Builder {
+        self.seed = Some(seed);
+        self
+    }
+
+    /// The path that INFO shows as the executable.
+    #[must_use]
+    pub fn executable(mut self, path: &str) -> Builder {
+        self.executable = path.to_string();
+        self
+    }
+
+    /// Called on the main thread of the server after CONFIG SET has changed something.
+    #[must_use]
+    pub fn on_reconfigure(mut self, f: impl Fn(&Settings) + Send + 'static) -> Builder {
+        self.on_reconfigure = Some(Box::new(f));
+        self
+    }
+
+    /// Binds, starts the workers and answers when clients can connect.
+    ///
+    /// # Errors
+    /// A directive that does not exist or has a bad value, or an address that cannot be bound: the text is one clear line.
+    pub fn start(self) -> io::Result<Server> {
+        let mut settings = self.settings.unwrap_or_default();
+        let embedded = self.config_file.is_empty() && self.executable.is_empty();
+        for (name, value) in &self.directives {
+            settings.set_from_file(name, value).map_err(io::Error::other)?;
+        }
+        if embedded {
+            settings.allow_any_port();
+        }
+        let workers = match settings.int(Directive::IoThreads) {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            n => n as usize,
+        };
+        settings.note_workers(workers);
+        let seed = self.seed.unwrap_or_else(entropy_seed);
+        let listeners = listen::bind(&settings).map_err(io::Error::other)?;
+        let addr = listeners.iter().find_map(|l| match l {
+            Listener::Tcp(l) => l.local_addr().ok(),
+            Listener::Unix(..) => None,
+        });
+        if let Some(addr) = addr {
+            settings.note_port(addr.port());
+        }
+        let identity = Identity {
+            run_id: run_id(seed),
+            executable: if embedded { "ochre".to_string() } else { self.executable },
+            config_file: self.config_file,
+            port: addr.map_or(0, |a| a.port()),
+            started_ns: 0,
+            started_s: 0,
+            workers,
+            seed,
+        };
+        let (host, desks, requests) = wire(settings, identity)?;
+        let threads = start_workers(&host, &desks)?;
+        let (done, ended) = mpsc::channel();
+        let main = House { host: Arc::clone(&host), desks, requests, threads, on_reconfigure: self.on_reconfigure };
+        let (ready, started) = mpsc::channel();
+        let thread = std::thread::Builder::new().name("ochre-main".into()).spawn(move || {
+            main.run(listeners, ready);
+            // The handle may be gone: then nobody waits.
+            let _ = done.send(());
+        })?;
+        started.recv().map_err(io::Error::other)??;
+        Ok(Server { addr, requests: host.requests.clone(), ended, thread: Some(thread), host })
+    }
+}
+
+/// A running server. Dropping it shuts it down.
+pub struct Server {
+    addr: Option<SocketAddr>,
+    requests: UnboundedSender<Request>,
+    ended: mpsc::Receiver<()>,
+    thread: Option<JoinHandle<()>>,
+    host: Arc<Host>,
+}
+
+impl Server {
+    /// Makes a server: `Server::builder().config("port", "0").start()`.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    /// The first TCP address it listens on.
+    ///
+    /// # Panics
+    /// When it listens on Unix sockets only.
+    pub fn addr(&self) -> SocketAddr {
+        self.addr.expect("the server listens on TCP")
+    }
+
+    /// What the server's rooms share; for tests and tools that look inside.
+    #[doc(hidden)]
+    pub fn host(&self) -> &Arc<Host> {
+        &self.host
+    }
+
+    /// Ends it: no new connections, every client is closed, every thread joined.
+    pub fn shutdown(mut self) {
+        self.end();
+    }
+
+    /// Asks for a shutdown as SIGTERM does.
+    pub fn request_shutdown(&self) {
+        // It has ended already when nobody listens.
+        let _ = self.requests.send(Request::Shutdown { save: None, now: false, force: false });
+    }
+
+    /// Waits until it has ended by itself (SHUTDOWN).
+    pub fn wait(mut self) {
+        // An error means that the thread is gone.
+        let _ = self.ended.recv();
+        self.join();
+    }
+
+    fn end(&mut self) {
+        if self.thread.is_some() {
+            let _ = self.requests.send(Request::Shutdown { save: Some(false), now: true, force: true });
+            self.join();
+        }
+    }
+
+    fn join(&mut self) {
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the main thread of the server ended by a panic");
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// 40 hex digits for INFO, from the seed and the process, so that they differ between servers of one process, too.
+fn run_id(seed: u64) -> String {
+    let mut chance = Chance::new(seed ^ entropy_seed());
+    (0..5).map(|_| format!("{:08x}", chance.next_u64() as u32)).collect()
+}
+
+fn wire(settings: Settings, mut identity: Identity) -> io::Result<(Arc<Host>, Desks, UnboundedReceiver<Request>)> {
+    let workers = identity.workers;
+    let desks: Desks = (0..workers).map(|_| Desk::new()).collect::<io::Result<Vec<_>>>()?.into();
+    let table = Table::new(FAMILIES, &settings.renamed_commands());
+    let databases = settings.int(Directive::Databases) as usize;
+    let (poke_desks, wake_desks) = (Arc::clone(&desks), Arc::clone(&desks));
+    let poke = Box::new(move |worker: usize| poke_desks[worker].bell.ring());
+    let wake = Box::new(move |worker: usize| wake_desks[worker].send(Mail::Look));
+    let space = Space::new(workers, OUTSIDERS, databases, identity.seed, Clock::real(), poke);
+    let ticks = Ticks::new();
+    identity.started_s = space.clock.now_ms() / 1000;
+    let (requests, inbox) = unbounded_channel();
+    let host = Host {
+        observe: Observe::new(workers + OUTSIDERS, table.entries().len()),
+        table,
+        settings: ArcSwap::from_pointee(settings),
+        settings_version: AtomicU64::new(0),
+        clients: Clients::new(wake),
+        pause: Pause::default(),
+        log: CommitLog::new(workers + OUTSIDERS),
+        space: Arc::new(space),
+        ticks,
+        requests,
+        stopping: AtomicBool::new(false),
+        identity,
+        reclaim: Reclaim::start()?,
+    };
+    Ok((Arc::new(host), desks, inbox))
+}
+
+fn start_workers(host: &Arc<Host>, desks: &Desks) -> io::Result<Vec<JoinHandle<()>>> {
+    let chance = Chance::new(host.identity.seed);
+    let mut threads = Vec::new();
+    for index in 0..desks.len() {
+        let (host, desks) = (Arc::clone(host), Arc::clone(desks));
+        let worker = Worker::new(index, host, desks, chance.fork(index as u64 + 1))?;
+        let thread = std::thread::Builder::new().name(format!("ochre-io-{index}"));
+        threads.push(thread.spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            runtime.expect("the system has a poll set for the runtime").block_on(worker.run());
+        })?);
+    }
+    Ok(threads)
+}
+
+/// The main thread: listeners, requests of commands, timers of the house.
+struct House {
+    host: Arc<Host>,
+    desks: Desks,
+    requests: UnboundedReceiver<Request>,
+    threads: Vec<JoinHandle<()>>,
+    on_reconfigure: Option<Box<dyn Fn(&Settings) + Send>>,
+}
+
+impl House {
+    fn run(mut self, listeners: Vec<Listener>, ready: mpsc::Sender<io::Result<()>>) {
+        let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+            Ok(runtime) => runtime,
+            Err(error) => {
+                self.stop_workers();
+                let _ = ready.send(Err(error));
+                return;
+            }
+        };
+        runtime.block_on(async {
+            let mut kinds = Vec::new();
+            let mut paths = Vec::new();
+            let tasks: Vec<_> = listeners
+                .into_iter()
+                .map(|listener| {
+                    match &listener {
+                        Listener::Tcp(_) => kinds.push("tcp"),
+                        Listener::Unix(_, path) => {
+                            kinds.push("unix");
+                            paths.push(path.clone());
+                        }
+                    }
+                    tokio::spawn(listen::accept(listener, Arc::clone(&self.host), Arc::clone(&self.desks)))
+                })
+                .collect();
+            kinds.dedup();
+            kinds.iter().for_each(|kind| tracing::info!("Ready to accept connections {kind}"));
+            // The builder waits for this.
+            let _ = ready.send(Ok(()));
+            self.serve().await;
+            tasks.iter().for_each(tokio::task::JoinHandle::abort);
+            for path in paths {
+                tracing::info!("Removing the unix socket file.");
+                let _ = std::fs::remove_file(path);
+            }
+        });
+        self.stop_workers();
+    }
+
+    async fn serve(&mut self) {
+        let mut timer = tokio::time::interval(Duration::from_millis(HOUSE_MS));
+        timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                request = self.requests.recv() => match request {
+                    Some(Request::Shutdown { .. }) | None => return,
+                    Some(Request::AbortShutdown) => {}
+                    Some(Request::Reconfigure) => {
+                        if let Some(f) = &self.on_reconfigure {
+                            f(&self.host.settings.load());
+                        }
+                    }
+                },
+                _ = timer.tick() => self.keep_house(),
+            }
+        }
+    }
+
+    /// What happens ten times a second: idle clients and slow readers.
+    fn keep_house(&self) {
+        let settings = self.host.settings.load();
+        let now_ns = self.host.ticks.since_start_ns();
+        self.host.observe.sample(now_ns);
+        let timeout_s = settings.int(Directive::Timeout) as u64;
+        let limit = settings.output_limit(Class::Normal);
+        if timeout_s == 0 && limit.soft == 0 {
+            return;
+        }
+        for client in self.host.clients.all() {
+            let idle_ns = now_ns.saturating_sub(client.active_ns.load(Ordering::Relaxed));
+            let is_idle = timeout_s > 0 && idle_ns > timeout_s * 1_000_000_000;
+            let waiting = client.output_bytes.load(Ordering::Relaxed) as u64;
+            let since_ns = client.over_soft_ns.load(Ordering::Relaxed);
+            let mut is_slow = false;
+            if limit.soft > 0 && waiting > limit.soft {
+                if since_ns == 0 {
+                    client.over_soft_ns.store(now_ns.max(1), Ordering::Relaxed);
+                } else {
+                    is_slow = now_ns.saturating_sub(since_ns) > limit.soft_seconds * 1_000_000_000;
+                }
+            } else if since_ns != 0 {
+                client.over_soft_ns.store(0, Ordering::Relaxed);
+            }
+            if is_idle {
+                tracing::debug!("Closing idle client id={}", client.id);
+            }
+            if is_slow {
+                tracing::warn!("Client id={} closed for overcoming of output buffer limits.", client.id);
+            }
+            if is_idle || is_slow {
+                self.host.clients.kill(&client);
+            }
+        }
+    }
+
+    fn stop_workers(&mut self) {
+        self.host.stopping.store(true, Ordering::SeqCst);
+        for desk in self.desks.iter() {
+            desk.send(Mail::Stop);
+        }
+        for thread in self.threads.drain(..) {
+            if thread.join().is_err() {
+                tracing::error!("a worker ended by a panic");
+            }
+        }
+    }
+}
