@@ -136,7 +136,8 @@ impl<'a> Args<'a> {
 
     /// A copy that outlives the read buffer. Arguments in allocations of their own are shared, not copied.
     pub fn to_owned(&self) -> OwnedArgs {
-        let total = self.spans.iter().filter(|span| span.start != Span::BIG).map(|span| span.len as usize).sum();
+        let total =
+            self.spans.iter().filter(|span| span.start != Span::BIG).map(|span| span.len as usize).sum();
         let mut owned = OwnedArgs::with_capacity(self.len(), total);
         for &span in self.spans {
             if span.start == Span::BIG {

@@ -1,11 +1,14 @@
 //! Inline commands: a line of words, as typed by hand.
 //! For: splitting a line into arguments with the quoting rules of the wire. May touch: bytes only.
-//! Always: words without quotes stay where they are; a line with quotes is rebuilt word by word in own allocations.
+//! Always: an ordinary line's words stay where they are; a line with quotes is rebuilt word by word in own allocations.
 
 use std::sync::Arc;
 
 use super::args::Span;
 use super::parse::ProtocolError;
+
+/// A real server drops this byte wherever it stands in an inline word; only an escape can spell it.
+const DROPPED: u8 = 0xff;
 
 /// Splits `line` (without its line end, free of NUL) and appends its words; their spans count from the line's start.
 /// `first_big` is the length `big` had when the command began.
@@ -15,7 +18,7 @@ pub(super) fn split(
     big: &mut Vec<Arc<Vec<u8>>>,
     first_big: usize,
 ) -> Result<(), ProtocolError> {
-    if memchr::memchr2(b'"', b'\'', line).is_some() {
+    if memchr::memchr3(b'"', b'\'', DROPPED, line).is_some() {
         return split_quoted(line, spans, big, first_big);
     }
     let mut at = 0;
@@ -61,7 +64,7 @@ fn split_quoted(
                 b'"' => double_quoted(after, &mut word)?,
                 b'\'' => single_quoted(after, &mut word)?,
                 _ => {
-                    word.push(byte);
+                    put(byte, &mut word);
                     after
                 }
             };
@@ -71,7 +74,7 @@ fn split_quoted(
     }
 }
 
-/// Reads up to the closing `"`; answers what follows it.
+/// Reads up to the closing `"`; answers what follows it. A backslash before the line's last byte is just a backslash.
 fn double_quoted<'a>(mut rest: &'a [u8], word: &mut Vec<u8>) -> Result<&'a [u8], ProtocolError> {
     loop {
         rest = match rest {
@@ -81,40 +84,48 @@ fn double_quoted<'a>(mut rest: &'a [u8], word: &mut Vec<u8>) -> Result<&'a [u8],
                 word.push(hex(*high) << 4 | hex(*low));
                 after
             }
-            [b'\\', byte, after @ ..] => {
-                word.push(match byte {
+            [b'\\', byte, after @ ..] if !after.is_empty() => {
+                let meant = match byte {
                     b'n' => b'\n',
                     b'r' => b'\r',
                     b't' => b'\t',
                     b'b' => 0x08,
                     b'a' => 0x07,
                     other => *other,
-                });
+                };
+                put(meant, word);
                 after
             }
             [byte, after @ ..] => {
-                word.push(*byte);
+                put(*byte, word);
                 after
             }
         };
     }
 }
 
-/// Reads up to the closing `'`; answers what follows it.
+/// Reads up to the closing `'`; answers what follows it. A backslash before the line's last byte is just a backslash.
 fn single_quoted<'a>(mut rest: &'a [u8], word: &mut Vec<u8>) -> Result<&'a [u8], ProtocolError> {
     loop {
         rest = match rest {
             [] => return Err(ProtocolError::UnbalancedQuotes),
             [b'\'', after @ ..] => return Ok(after),
-            [b'\\', b'\'', after @ ..] => {
+            [b'\\', b'\'', after @ ..] if !after.is_empty() => {
                 word.push(b'\'');
                 after
             }
             [byte, after @ ..] => {
-                word.push(*byte);
+                put(*byte, word);
                 after
             }
         };
+    }
+}
+
+/// Appends a byte that stands in the line itself.
+fn put(byte: u8, word: &mut Vec<u8>) {
+    if byte != DROPPED {
+        word.push(byte);
     }
 }
 

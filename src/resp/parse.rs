@@ -95,7 +95,9 @@ impl ProtocolError {
             ProtocolError::InvalidCrlf => b"ERR Protocol error: invalid CRLF in request",
             ProtocolError::TooBigInline => b"ERR Protocol error: too big inline request",
             ProtocolError::UnbalancedQuotes => b"ERR Protocol error: unbalanced quotes in request",
-            ProtocolError::UnauthenticatedMultibulk => b"ERR Protocol error: unauthenticated multibulk length",
+            ProtocolError::UnauthenticatedMultibulk => {
+                b"ERR Protocol error: unauthenticated multibulk length"
+            }
             ProtocolError::UnauthenticatedBulk => b"ERR Protocol error: unauthenticated bulk length",
             ProtocolError::TooBigCommand => b"ERR Protocol error: too big request",
         };
@@ -491,7 +493,11 @@ fn quick_line(rest: &[u8], pos: usize, sign: u8) -> Line {
 
 /// Finds the line at `pos`: the bytes before its CR, and the position two past the CR. What stands between is not
 /// checked. `None` while those two are not there.
-fn any_line(rest: &[u8], pos: usize, too_long: ProtocolError) -> Result<Option<(&[u8], usize)>, ProtocolError> {
+fn any_line(
+    rest: &[u8],
+    pos: usize,
+    too_long: ProtocolError,
+) -> Result<Option<(&[u8], usize)>, ProtocolError> {
     let line = rest.get(pos..).unwrap_or(&[]);
     match memchr::memchr(b'\r', line) {
         Some(end) if end + 1 < line.len() => Ok(Some((&line[..end], pos + end + 2))),
@@ -594,12 +600,18 @@ mod tests {
         let cases: &[(&[u8], &[&[&[u8]]], Option<ProtocolError>)] = &[
             (b"PING\n", &[&[b"PING"]], None),
             (b"\r\n \n  a \t b\rc \x0b\x0cd\x0be\r\r\n", &[&[b"a", b"b", b"c", b"d\x0be"]], None),
-            (b"a \"\\x41\\xfF\\n\\r\\t\\b\\a\\q\\\\\\\"\"\r\n", &[&[b"a", b"A\xff\n\r\t\x08\x07q\\\""]], None),
+            (
+                b"a \"\\x41\\xfF\\n\\r\\t\\b\\a\\q\\\\\\\"\"\r\n",
+                &[&[b"a", b"A\xff\n\r\t\x08\x07q\\\""]],
+                None,
+            ),
             (b"a 'b\\'\\n\\x41' ''\r\n", &[&[b"a", b"b'\\n\\x41", b""]], None),
             (b"a \"\\xZ1\\x4\"\r\n", &[&[b"a", b"xZ1x4"]], None),
             (b"a b\" c\"d'e f'\n", &[&[b"a", b"b cde f"]], None),
             (b"\"\"\r\nb\r\n", &[&[b""], &[b"b"]], None),
             (b"a\\n\r\n", &[&[b"a\\n"]], None),
+            (b"'b\\'\r\n\"b\\\"\r\n", &[&[b"b\\"], &[b"b\\"]], None),
+            (b"\xffa \xff 'b\xff'\r\n", &[&[b"a", b"", b"b"]], None),
             (b"a \"b\r\n", &[], Some(UnbalancedQuotes)),
             (b"a 'b\r\n", &[], Some(UnbalancedQuotes)),
             (b"a \"\\\r\n", &[], Some(UnbalancedQuotes)),
@@ -658,7 +670,9 @@ mod tests {
         let mut buf = [&head[..], &payload[..10]].concat();
         let mut at = 0;
         let parsed = parser.next(&buf, &mut at, &mut scratch, &limits);
-        assert!(matches!(parsed, Ok(Parsed::Incomplete { keep, need }) if keep == head.len() && need == 2_999_992));
+        assert!(
+            matches!(parsed, Ok(Parsed::Incomplete { keep, need }) if keep == head.len() && need == 2_999_992)
+        );
         buf.truncate(head.len());
         let rest = [&payload[10..], b"\r\n"].concat();
         let mut sent = 0;
@@ -694,7 +708,11 @@ mod tests {
         let big_bytes = big.len();
         let one = vec![b"a".to_vec(), big, b"z".to_vec()];
         for step in [1, 13, 4096, 32 * 1024, 40_000, stream.len()] {
-            assert_eq!(commands(&stream, step, &Limits::default()), (vec![one.clone(); 2], None), "by {step}");
+            assert_eq!(
+                commands(&stream, step, &Limits::default()),
+                (vec![one.clone(); 2], None),
+                "by {step}"
+            );
         }
         let head_bytes = "*3\r\n$1\r\na\r\n$32868\r\n".len();
         let broken = [&stream[..head_bytes + big_bytes], b"XY"].concat();
