@@ -1,0 +1,254 @@
+//! The arguments of a command, as slices of what was received.
+//! For: handing a parsed command around without copying it, and copying it when it must outlive its turn. May
+//! touch: bytes only.
+//! Always: a span lies inside the bytes of its own command, or names an entry of its command's big list.
+
+use std::ops::{Index, Range};
+use std::sync::Arc;
+
+use super::parse::BIG_ARG;
+
+/// One argument: a range of the command's bytes, or an entry of its big list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span {
+    /// Offset from the command's first byte, or [`Span::BIG`].
+    pub start: u32,
+    /// Bytes of the argument; with `start == BIG`, its index in the command's big list.
+    pub len: u32,
+}
+
+impl Span {
+    /// Marks an argument that lies in an allocation of its own.
+    pub const BIG: u32 = u32::MAX;
+
+    pub(super) fn big(index: usize) -> Span {
+        Span { start: Span::BIG, len: index as u32 }
+    }
+}
+
+/// Where one complete command lies: its bytes in the read buffer and its spans in the [`Scratch`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Command {
+    /// The command's bytes in the buffer that was parsed.
+    pub bytes: Range<usize>,
+    pub(super) spans: Range<u32>,
+    pub(super) big: Range<u32>,
+}
+
+impl Command {
+    /// Number of arguments, the command's name included; never 0.
+    pub fn len(&self) -> usize {
+        self.spans.len()
+    }
+
+    /// Always false: requests without arguments are not commands.
+    pub fn is_empty(&self) -> bool {
+        self.spans.is_empty()
+    }
+}
+
+/// Reusable memory for parsed commands, one per worker: several commands may lie in it at once.
+#[derive(Default, Debug)]
+pub struct Scratch {
+    pub(super) spans: Vec<Span>,
+    pub(super) big: Vec<Arc<Vec<u8>>>,
+}
+
+impl Scratch {
+    /// More spans than this are not kept for the next turn.
+    const KEPT_SPANS: usize = 64 * 1024;
+
+    /// Empty memory.
+    pub fn new() -> Scratch {
+        Scratch::default()
+    }
+
+    /// Forgets all commands. Their big arguments are released unless somebody else holds them.
+    pub fn clear(&mut self) {
+        self.spans.clear();
+        self.big.clear();
+        if self.spans.capacity() > Self::KEPT_SPANS {
+            self.spans.shrink_to(Self::KEPT_SPANS);
+        }
+    }
+
+    /// The arguments of `command`, which was parsed from `buf` into this scratch since the last `clear`.
+    #[inline]
+    pub fn args<'a>(&'a self, buf: &'a [u8], command: &Command) -> Args<'a> {
+        Args {
+            buf: &buf[command.bytes.clone()],
+            spans: &self.spans[command.spans.start as usize..command.spans.end as usize],
+            big: &self.big[command.big.start as usize..command.big.end as usize],
+        }
+    }
+}
+
+/// A view of a command's arguments.
+#[derive(Clone, Copy)]
+pub struct Args<'a> {
+    buf: &'a [u8],
+    spans: &'a [Span],
+    big: &'a [Arc<Vec<u8>>],
+}
+
+impl<'a> Args<'a> {
+    /// Number of arguments.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.spans.len()
+    }
+
+    /// Whether there are none.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.spans.is_empty()
+    }
+
+    /// Argument `i`. Panics when there are not that many: arity is checked before a handler runs.
+    #[inline]
+    pub fn get(&self, i: usize) -> &'a [u8] {
+        self.bytes_of(self.spans[i])
+    }
+
+    /// Argument `i`, if there are that many.
+    #[inline]
+    pub fn opt(&self, i: usize) -> Option<&'a [u8]> {
+        self.spans.get(i).map(|&span| self.bytes_of(span))
+    }
+
+    /// Argument `i` as a shared allocation, when it is longer than [`BIG_ARG`] and was received into one of
+    /// its own.
+    pub fn shared(&self, i: usize) -> Option<&'a Arc<Vec<u8>>> {
+        let span = self.spans.get(i).filter(|span| span.start == Span::BIG)?;
+        self.big.get(span.len as usize).filter(|data| data.len() > BIG_ARG)
+    }
+
+    /// The arguments from the `i`th on; none when there are fewer.
+    #[inline]
+    pub fn from(&self, i: usize) -> Args<'a> {
+        Args { spans: self.spans.get(i..).unwrap_or(&[]), ..*self }
+    }
+
+    /// The arguments in order.
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = &'a [u8]> + ExactSizeIterator + use<'a> {
+        let view = *self;
+        self.spans.iter().map(move |&span| view.bytes_of(span))
+    }
+
+    /// A copy that outlives the read buffer. Arguments in allocations of their own are shared, not copied.
+    pub fn to_owned(&self) -> OwnedArgs {
+        let total =
+            self.spans.iter().filter(|span| span.start != Span::BIG).map(|span| span.len as usize).sum();
+        let mut owned = OwnedArgs::with_capacity(self.len(), total);
+        for &span in self.spans {
+            if span.start == Span::BIG {
+                owned.push_shared(self.big[span.len as usize].clone());
+            } else {
+                owned.push(self.bytes_of(span));
+            }
+        }
+        owned
+    }
+
+    #[inline]
+    fn bytes_of(&self, span: Span) -> &'a [u8] {
+        if span.start == Span::BIG {
+            return &self.big[span.len as usize];
+        }
+        let start = span.start as usize;
+        &self.buf[start..start + span.len as usize]
+    }
+}
+
+impl Index<usize> for Args<'_> {
+    type Output = [u8];
+
+    #[inline]
+    fn index(&self, i: usize) -> &[u8] {
+        self.get(i)
+    }
+}
+
+/// A command that outlives its read buffer: queued in a transaction, or waiting for a key.
+#[derive(Clone, Default, Debug)]
+pub struct OwnedArgs {
+    buf: Vec<u8>,
+    spans: Vec<Span>,
+    big: Vec<Arc<Vec<u8>>>,
+}
+
+impl OwnedArgs {
+    /// No arguments yet, with room for `args` of `bytes` in all.
+    pub fn with_capacity(args: usize, bytes: usize) -> OwnedArgs {
+        OwnedArgs { buf: Vec::with_capacity(bytes), spans: Vec::with_capacity(args), big: Vec::new() }
+    }
+
+    /// Appends a copy of `arg`.
+    pub fn push(&mut self, arg: &[u8]) {
+        if arg.len() > BIG_ARG {
+            return self.push_shared(Arc::new(arg.to_vec()));
+        }
+        let Some(start) = u32::try_from(self.buf.len()).ok().filter(|&start| start < Span::BIG) else {
+            return self.push_shared(Arc::new(arg.to_vec()));
+        };
+        self.spans.push(Span { start, len: arg.len() as u32 });
+        self.buf.extend_from_slice(arg);
+    }
+
+    /// Appends an argument without copying its bytes.
+    pub fn push_shared(&mut self, arg: Arc<Vec<u8>>) {
+        self.spans.push(Span::big(self.big.len()));
+        self.big.push(arg);
+    }
+
+    /// The view handlers take.
+    pub fn as_args(&self) -> Args<'_> {
+        Args { buf: &self.buf, spans: &self.spans, big: &self.big }
+    }
+
+    /// Memory held, in bytes; big arguments count in full though they may be shared.
+    pub fn memory_bytes(&self) -> usize {
+        self.buf.capacity()
+            + self.spans.capacity() * size_of::<Span>()
+            + self.big.iter().map(|data| data.capacity()).sum::<usize>()
+    }
+}
+
+impl<'s> FromIterator<&'s [u8]> for OwnedArgs {
+    fn from_iter<I: IntoIterator<Item = &'s [u8]>>(args: I) -> OwnedArgs {
+        let mut owned = OwnedArgs::default();
+        args.into_iter().for_each(|arg| owned.push(arg));
+        owned
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_owned_copy_has_the_same_arguments_and_shares_the_big_ones() {
+        let big = vec![b'x'; BIG_ARG + 1];
+        let mut first: OwnedArgs = [&b"SET"[..], b"", b"key"].into_iter().collect();
+        first.push(&big);
+        first.push(b"tail");
+        let copy = first.as_args().to_owned();
+        let (left, right) = (first.as_args(), copy.as_args());
+        assert!(left.iter().eq(right.iter()));
+        assert_eq!(right.len(), 5);
+        assert_eq!(&right[3], &big[..]);
+        assert!(right.shared(2).is_none());
+        assert!(Arc::ptr_eq(left.shared(3).expect("shared"), right.shared(3).expect("shared")));
+    }
+
+    #[test]
+    fn a_view_can_drop_its_first_arguments() {
+        let owned: OwnedArgs = [&b"a"[..], b"b", b"c"].into_iter().collect();
+        let args = owned.as_args();
+        assert_eq!(args.from(1).iter().collect::<Vec<_>>(), [b"b", b"c"]);
+        assert_eq!(args.from(3).len(), 0);
+        assert!(args.from(9).is_empty());
+        assert_eq!(args.opt(3), None);
+        assert_eq!(args.iter().next_back(), Some(&b"c"[..]));
+    }
+}
