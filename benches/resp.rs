@@ -125,5 +125,5 @@ fn write_64_bulk_of_64_bytes_redis_protocol(bencher: Bencher) {
 
 #[divan::bench]
 fn write_64_double(bencher: Bencher) {
-    reply(bencher, |out| out.double(black_box(3.14159)));
+    reply(bencher, |out| out.double(black_box(1234.5625)));
 }

@@ -1,9 +1,9 @@
-//! The request parser and the reply writer against an independent implementation of the protocol, and on request
-//! (`OCHRE_REFERENCE=host:port`, a server that accepts EVAL) against a real server.
+//! The request parser and the reply writer against an independent implementation of the protocol, and on
+//! request (`OCHRE_REFERENCE=host:port`, a server that accepts EVAL) against a real server.
 //!
-//! Where parser and decoder differ by design, and the comparison therefore stops: the decoder refuses arrays of zero
-//! or fewer and what is no array, reads numbers with plus signs and leading zeros, reads nested and non-string
-//! elements, does not look at the two bytes after a string, and gives no limit to lengths.
+//! Where parser and decoder differ by design, and the comparison therefore stops: the decoder refuses arrays
+//! of zero or fewer and what is no array, reads numbers with plus signs and leading zeros, reads nested and
+//! non-string elements, does not look at the two bytes after a string, and gives no limit to lengths.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;

@@ -1,6 +1,6 @@
 //! The arguments of a command, as slices of what was received.
-//! For: handing a parsed command around without copying it, and copying it when it must outlive its turn. May touch:
-//! bytes only.
+//! For: handing a parsed command around without copying it, and copying it when it must outlive its turn. May
+//! touch: bytes only.
 //! Always: a span lies inside the bytes of its own command, or names an entry of its command's big list.
 
 use std::ops::{Index, Range};
@@ -116,7 +116,8 @@ impl<'a> Args<'a> {
         self.spans.get(i).map(|&span| self.bytes_of(span))
     }
 
-    /// Argument `i` as a shared allocation, when it is longer than [`BIG_ARG`] and was received into one of its own.
+    /// Argument `i` as a shared allocation, when it is longer than [`BIG_ARG`] and was received into one of
+    /// its own.
     pub fn shared(&self, i: usize) -> Option<&'a Arc<Vec<u8>>> {
         let span = self.spans.get(i).filter(|span| span.start == Span::BIG)?;
         self.big.get(span.len as usize).filter(|data| data.len() > BIG_ARG)

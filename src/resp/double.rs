@@ -1,9 +1,10 @@
 //! Doubles as the wire spells them.
 //! For: scores and other floating-point replies. May touch: bytes only.
-//! Always: byte for byte the spelling of a real server. That is the nearly shortest one: digits are found by the
-//! integer-only method of Loitsch ("Printing Floating-Point Numbers Quickly and Accurately with Integers", Grisu2),
-//! which in about one case of a thousand answers a digit more than needed or not the closest digits, and always
-//! answers digits that read back as the same value. A shortest-digits library would differ in just those cases.
+//! Always: byte for byte the spelling of a real server. That is the nearly shortest one: digits are found by
+//! the integer-only method of Loitsch ("Printing Floating-Point Numbers Quickly and Accurately with
+//! Integers", Grisu2), which in about one case of a thousand answers a digit more than needed or not the
+//! closest digits, and always answers digits that read back as the same value. A shortest-digits library
+//! would differ in just those cases.
 
 use super::number::write_i64;
 
@@ -15,7 +16,8 @@ const WHOLE_MAX: f64 = (1i64 << 62) as f64;
 const FIRST_POWER: i32 = -348;
 const POWER_STEP: i32 = 8;
 
-/// Appends `value`: whole numbers plainly, others with as few digits as read back the same, `inf`, `-inf`, `nan`.
+/// Appends `value`: whole numbers plainly, others with as few digits as read back the same, `inf`, `-inf`,
+/// `nan`.
 pub fn format_double(value: f64, out: &mut Vec<u8>) {
     if value.is_nan() {
         out.extend_from_slice(b"nan");
@@ -101,8 +103,8 @@ impl Digits {
         self.generate(exact, upper.significand - 1, lower.significand + 1);
     }
 
-    /// Writes the digits of `upper` (in units of `exact`'s exponent) until what is left out is within the interval
-    /// down to `lower`, then steps the last digit towards `exact`.
+    /// Writes the digits of `upper` (in units of `exact`'s exponent) until what is left out is within the
+    /// interval down to `lower`, then steps the last digit towards `exact`.
     fn generate(&mut self, exact: Binary, upper: u64, lower: u64) {
         let (distance, width) = (upper.wrapping_sub(exact.significand), upper - lower);
         let point = -exact.exponent as u32;
@@ -189,8 +191,8 @@ impl Digits {
     }
 }
 
-/// A power of ten whose product with a normalized number of binary exponent `exponent` has a binary exponent of -60
-/// to -32, and its decimal exponent.
+/// A power of ten whose product with a normalized number of binary exponent `exponent` has a binary exponent
+/// of -60 to -32, and its decimal exponent.
 fn cached_power(exponent: i32) -> (Binary, i32) {
     let about = (-f64::from(exponent + POWERS.len() as i32) * std::f64::consts::LOG10_2) as i32;
     let mut index = (about - FIRST_POWER) / POWER_STEP;
@@ -324,8 +326,8 @@ mod tests {
         }
 
         #[test]
-        fn decimal_fractions_read_back_as_themselves(units in -1_000_000_000i64..1_000_000_000, places in 0i32..12) {
-            let value = units as f64 / 10f64.powi(places);
+        fn decimal_fractions_read_back_as_themselves(units: i32, places in 0i32..12) {
+            let value = f64::from(units) / 10f64.powi(places);
             prop_assert_eq!(spelled(value).parse::<f64>().expect("a number"), value);
         }
     }

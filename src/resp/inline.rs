@@ -1,6 +1,7 @@
 //! Inline commands: a line of words, as typed by hand.
 //! For: splitting a line into arguments with the quoting rules of the wire. May touch: bytes only.
-//! Always: an ordinary line's words stay where they are; a line with quotes is rebuilt word by word in own allocations.
+//! Always: an ordinary line's words stay where they are; a line with quotes is rebuilt word by word in own
+//! allocations.
 
 use std::sync::Arc;
 
@@ -10,8 +11,8 @@ use super::parse::ProtocolError;
 /// A real server drops this byte wherever it stands in an inline word; only an escape can spell it.
 const DROPPED: u8 = 0xff;
 
-/// Splits `line` (without its line end, free of NUL) and appends its words; their spans count from the line's start.
-/// `first_big` is the length `big` had when the command began.
+/// Splits `line` (without its line end, free of NUL) and appends its words; their spans count from the line's
+/// start. `first_big` is the length `big` had when the command began.
 pub(super) fn split(
     line: &[u8],
     spans: &mut Vec<Span>,
@@ -74,7 +75,8 @@ fn split_quoted(
     }
 }
 
-/// Reads up to the closing `"`; answers what follows it. A backslash before the line's last byte is just a backslash.
+/// Reads up to the closing `"`; answers what follows it. A backslash before the line's last byte is just a
+/// backslash.
 fn double_quoted<'a>(mut rest: &'a [u8], word: &mut Vec<u8>) -> Result<&'a [u8], ProtocolError> {
     loop {
         rest = match rest {
@@ -104,7 +106,8 @@ fn double_quoted<'a>(mut rest: &'a [u8], word: &mut Vec<u8>) -> Result<&'a [u8],
     }
 }
 
-/// Reads up to the closing `'`; answers what follows it. A backslash before the line's last byte is just a backslash.
+/// Reads up to the closing `'`; answers what follows it. A backslash before the line's last byte is just a
+/// backslash.
 fn single_quoted<'a>(mut rest: &'a [u8], word: &mut Vec<u8>) -> Result<&'a [u8], ProtocolError> {
     loop {
         rest = match rest {

@@ -1,8 +1,8 @@
 //! The wire protocol: requests in, replies out.
-//! For: turning received bytes into argument slices, and values into RESP2 or RESP3 replies. May touch: bytes only;
-//! it knows no command, key, client, socket or time.
-//! Always: parsing an ordinary command and writing an ordinary reply neither copies arguments nor allocates; no input
-//! panics; memory taken for a request stays in proportion to the bytes received of it.
+//! For: turning received bytes into argument slices, and values into RESP2 or RESP3 replies. May touch: bytes
+//! only; it knows no command, key, client, socket or time.
+//! Always: parsing an ordinary command and writing an ordinary reply neither copies arguments nor allocates;
+//! no input panics; memory taken for a request stays in proportion to the bytes received of it.
 
 pub mod args;
 pub mod double;

@@ -1,11 +1,13 @@
 //! Decimal integers as the wire spells them.
 //! For: lengths, integer arguments and integer replies. May touch: bytes only.
-//! Always: one spelling per number. What `write_i64` writes, `parse_i64` reads; every other spelling is refused.
+//! Always: one spelling per number. What `write_i64` writes, `parse_i64` reads; every other spelling is
+//! refused.
 
 /// Longest spelling of an `i64`: a sign and 19 digits.
 pub const I64_DIGITS: usize = 20;
 
-/// Reads a whole slice as an `i64`. Only the canonical spelling counts: no blank, plus sign, leading zero or `-0`.
+/// Reads a whole slice as an `i64`. Only the canonical spelling counts: no blank, plus sign, leading zero or
+/// `-0`.
 pub fn parse_i64(text: &[u8]) -> Option<i64> {
     let (negative, digits) = match text {
         [b'-', rest @ ..] => (true, rest),

@@ -1,13 +1,14 @@
 //! The request parser.
-//! For: yielding the commands in received bytes one after another, as slices, and receiving large arguments straight
-//! into their own allocations. May touch: bytes only; it reads no socket.
-//! Always: bytes of a half-received command are looked at once (a length line, at most 64 KiB, may be searched again);
-//! what a client merely announces costs nothing until it arrives; after an error the connection is to be closed.
+//! For: yielding the commands in received bytes one after another, as slices, and receiving large arguments
+//! straight into their own allocations. May touch: bytes only; it reads no socket.
+//! Always: bytes of a half-received command are looked at once (a length line, at most 64 KiB, may be
+//! searched again); what a client merely announces costs nothing until it arrives; after an error the
+//! connection is to be closed.
 //!
-//! The caller owns the read buffer. It calls [`Parser::next`] until that answers [`Parsed::Incomplete`], keeps the bytes
-//! `at..keep` (usually none), and calls again with a buffer that begins with the kept bytes. When [`Parser::target`]
-//! answers a target, what arrives next belongs there rather than into the buffer; putting it into the buffer behind the
-//! kept bytes is correct too, only slower.
+//! The caller owns the read buffer. It calls [`Parser::next`] until that answers [`Parsed::Incomplete`],
+//! keeps the bytes `at..keep` (usually none), and calls again with a buffer that begins with the kept bytes.
+//! When [`Parser::target`] answers a target, what arrives next belongs there rather than into the buffer;
+//! putting it into the buffer behind the kept bytes is correct too, only slower.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -16,9 +17,11 @@ use super::args::{Command, Scratch, Span};
 use super::inline;
 use super::number::parse_i64;
 
-/// An argument longer than this, in bytes, that is not all there yet is received into an allocation of its own.
+/// An argument longer than this, in bytes, that is not all there yet is received into an allocation of its
+/// own.
 pub const BIG_ARG: usize = 32 * 1024;
-/// An announced argument reserves at most this many bytes ahead, or as many as already came, whichever is more.
+/// An announced argument reserves at most this many bytes ahead, or as many as already came, whichever is
+/// more.
 const AHEAD_BYTES: usize = 1024 * 1024;
 /// A length line without its line end may be this long, in bytes.
 const LENGTH_LINE_MAX: usize = 64 * 1024;
@@ -188,8 +191,8 @@ impl Parser {
         Some(BulkTarget { data, missing })
     }
 
-    /// Reads the next command of `buf[*at..]`, whose first bytes are those kept last time, and moves `at` past it.
-    /// Empty requests are passed over.
+    /// Reads the next command of `buf[*at..]`, whose first bytes are those kept last time, and moves `at`
+    /// past it. Empty requests are passed over.
     #[inline]
     pub fn next(
         &mut self,
@@ -351,7 +354,8 @@ fn receive(data: &mut Vec<u8>, part: &[u8], total: usize) {
     data.extend_from_slice(part);
 }
 
-/// Reads an inline command: the command, its number of words and its length; `None` while its line is not all there.
+/// Reads an inline command: the command, its number of words and its length; `None` while its line is not all
+/// there.
 fn read_inline(
     rest: &[u8],
     scratch: &mut Scratch,
@@ -463,7 +467,8 @@ fn any_bulk_line(rest: &[u8], pos: usize, limits: &Limits) -> Result<Line, Proto
     Ok(Some((len, end)))
 }
 
-/// Reads a well-formed length line of up to 5 digits; `None` for anything else, which the `any_` readers then judge.
+/// Reads a well-formed length line of up to 5 digits; `None` for anything else, which the `any_` readers then
+/// judge.
 #[inline(always)]
 fn quick_line(rest: &[u8], pos: usize, sign: u8) -> Line {
     let line = rest.get(pos..)?;
@@ -491,8 +496,8 @@ fn quick_line(rest: &[u8], pos: usize, sign: u8) -> Line {
     ends.then_some((value, pos + 8))
 }
 
-/// Finds the line at `pos`: the bytes before its CR, and the position two past the CR. What stands between is not
-/// checked. `None` while those two are not there.
+/// Finds the line at `pos`: the bytes before its CR, and the position two past the CR. What stands between is
+/// not checked. `None` while those two are not there.
 fn any_line(
     rest: &[u8],
     pos: usize,

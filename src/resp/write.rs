@@ -1,12 +1,12 @@
 //! The reply writer.
-//! For: building a connection's replies and handing them to a vectored write. May touch: bytes only; it writes to no
-//! socket.
-//! Always: bytes leave in the order they were written; a large shared payload is queued by reference, never copied;
-//! what was sent is let go of while the rest waits.
+//! For: building a connection's replies and handing them to a vectored write. May touch: bytes only; it
+//! writes to no socket.
+//! Always: bytes leave in the order they were written; a large shared payload is queued by reference, never
+//! copied; what was sent is let go of while the rest waits.
 //!
-//! Layout: replies are appended to the tail, one run of bytes. A shared payload is an *insert*: it stands between two
-//! bytes of its run. A long run is sealed between commands and a new tail begun, so a slow reader's queue is a list of
-//! runs, each of which is freed once it is sent.
+//! Layout: replies are appended to the tail, one run of bytes. A shared payload is an *insert*: it stands
+//! between two bytes of its run. A long run is sealed between commands and a new tail begun, so a slow
+//! reader's queue is a list of runs, each of which is freed once it is sent.
 
 use std::collections::VecDeque;
 use std::io::IoSlice;
@@ -117,7 +117,8 @@ pub struct Deferred {
 pub struct Out {
     tail: Run,
     sealed: VecDeque<Run>,
-    /// Bytes of all sealed runs and of the tail's inserts, those already sent of a half-sent run not included.
+    /// Bytes of all sealed runs and of the tail's inserts, those already sent of a half-sent run not
+    /// included.
     elsewhere: usize,
     proto: Proto,
     /// Counts what voids marks.
@@ -338,8 +339,8 @@ impl Out {
         Deferred { mark: self.mark(), kind, per_entry }
     }
 
-    /// Completes a deferred aggregate of `len` entries (pairs for a map): its head is put before what was written since.
-    /// Inner ones are finished before outer ones.
+    /// Completes a deferred aggregate of `len` entries (pairs for a map): its head is put before what was
+    /// written since. Inner ones are finished before outer ones.
     pub fn finish(&mut self, deferred: Deferred, len: usize) {
         let Deferred { mark, kind, per_entry } = deferred;
         debug_assert_eq!(mark.epoch, self.epoch, "a deferred aggregate was sent before it was finished");
@@ -392,7 +393,8 @@ impl Out {
         }
     }
 
-    /// Ends the tail when it has grown long, so that it is freed as soon as it is sent. Called between commands.
+    /// Ends the tail when it has grown long, so that it is freed as soon as it is sent. Called between
+    /// commands.
     pub fn seal(&mut self) {
         if self.tail.bytes.len() >= RUN_BYTES {
             self.seal_tail();
