@@ -309,24 +309,35 @@ fn system_instant() -> Instant {
 ///
 /// The first one in a process measures the counter against the machine's clock, which takes up to 0.2 s.
 #[derive(Clone, Debug)]
-pub struct Ticks(quanta::Clock);
+pub struct Ticks {
+    clock: quanta::Clock,
+    origin: u64,
+}
 
 impl Ticks {
     /// A counter; all counters of a process show the same.
     pub fn new() -> Ticks {
-        Ticks(quanta::Clock::new())
+        let clock = quanta::Clock::new();
+        let origin = clock.raw();
+        Ticks { clock, origin }
     }
 
     /// The counter now, in its own unit.
     #[inline]
     pub fn now(&self) -> u64 {
-        self.0.raw()
+        self.clock.raw()
     }
 
     /// Nanoseconds from one reading to a later one; 0 if `to` is the earlier.
     #[inline]
     pub fn nanos_between(&self, from: u64, to: u64) -> u64 {
-        self.0.delta_as_nanos(from, to)
+        self.clock.delta_as_nanos(from, to)
+    }
+
+    /// Nanoseconds since the counter was made.
+    #[inline]
+    pub fn since_start_ns(&self) -> u64 {
+        self.nanos_between(self.origin, self.now())
     }
 
     /// Microseconds from one reading to a later one, rounded down; 0 if `to` is the earlier.

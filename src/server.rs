@@ -19,7 +19,7 @@ use crate::clock::{Chance, Clock, Ticks, entropy_seed};
 use crate::command::cx::{Host, Identity, Request};
 use crate::command::table::Table;
 use crate::commands::FAMILIES;
-use crate::config::{Class, Directive, Settings};
+use crate::config::{Class, Directive, Loaded, Settings, Statement};
 use crate::keyspace::Space;
 use crate::keyspace::log::CommitLog;
 use crate::net::listen::{self, Listener};
@@ -37,9 +37,8 @@ const HOUSE_MS: u64 = 100;
 #[derive(Default)]
 pub struct Builder {
     directives: Vec<(String, String)>,
-    settings: Option<Settings>,
+    loaded: Option<Loaded>,
     seed: Option<u64>,
-    config_file: String,
     executable: String,
     on_reconfigure: Option<Box<dyn Fn(&Settings) + Send>>,
 }
@@ -52,11 +51,10 @@ impl Builder {
         self
     }
 
-    /// Starts from these settings instead of the defaults.
+    /// Starts from a configuration that was read. Port 0 then means no TCP, as in redis.conf.
     #[must_use]
-    pub fn settings(mut self, settings: Settings, config_file: &str) -> Builder {
-        self.settings = Some(settings);
-        self.config_file = config_file.to_string();
+    pub fn loaded(mut self, loaded: Loaded) -> Builder {
+        self.loaded = Some(loaded);
         self
     }
 
@@ -86,39 +84,42 @@ impl Builder {
     /// # Errors
     /// A directive that does not exist or has a bad value, or an address that cannot be bound: the text is one clear line.
     pub fn start(self) -> io::Result<Server> {
-        let mut settings = self.settings.unwrap_or_default();
-        let embedded = self.config_file.is_empty() && self.executable.is_empty();
+        let embedded = self.loaded.is_none();
+        let (mut settings, config_file, renames) = match self.loaded {
+            None => (Settings::default(), String::new(), Vec::new()),
+            Some(loaded) => {
+                let path = loaded.config_file.map(|p| String::from_utf8_lossy(&p).into_owned());
+                (loaded.settings, path.unwrap_or_default(), loaded.renames)
+            }
+        };
         for (name, value) in &self.directives {
-            settings.set_from_file(name, value).map_err(io::Error::other)?;
-        }
-        if embedded {
-            settings.allow_any_port();
+            assign(&mut settings, name, value)?;
         }
         let workers = match settings.int(Directive::IoThreads) {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
             n => n as usize,
         };
-        settings.note_workers(workers);
-        let seed = self.seed.unwrap_or_else(entropy_seed);
-        let listeners = listen::bind(&settings).map_err(io::Error::other)?;
+        settings.set_threads_in_use(workers as u16);
+        let seed = self.seed.or_else(|| settings.seed()).unwrap_or_else(entropy_seed);
+        let listeners = listen::bind(&settings, embedded).map_err(io::Error::other)?;
         let addr = listeners.iter().find_map(|l| match l {
             Listener::Tcp(l) => l.local_addr().ok(),
             Listener::Unix(..) => None,
         });
         if let Some(addr) = addr {
-            settings.note_port(addr.port());
+            assign(&mut settings, "port", &addr.port().to_string())?;
         }
         let identity = Identity {
             run_id: run_id(seed),
             executable: if embedded { "ochre".to_string() } else { self.executable },
-            config_file: self.config_file,
+            config_file,
             port: addr.map_or(0, |a| a.port()),
             started_ns: 0,
             started_s: 0,
             workers,
             seed,
         };
-        let (host, desks, requests) = wire(settings, identity)?;
+        let (host, desks, requests) = wire(settings, &renames, identity)?;
         let threads = start_workers(&host, &desks)?;
         let (done, ended) = mpsc::channel();
         let main = House { host: Arc::clone(&host), desks, requests, threads, on_reconfigure: self.on_reconfigure };
@@ -202,16 +203,29 @@ impl Drop for Server {
     }
 }
 
+fn assign(settings: &mut Settings, name: &str, value: &str) -> io::Result<()> {
+    let directive = Directive::named(name.as_bytes());
+    let directive = directive.ok_or_else(|| io::Error::other(format!("no directive is called '{name}'")))?;
+    let words: Vec<&[u8]> = match directive.row().is_multi() {
+        true => value.split_ascii_whitespace().map(str::as_bytes).collect(),
+        false => vec![value.as_bytes()],
+    };
+    let assigned = settings.assign(directive, &words);
+    assigned.map(|_| ()).map_err(|reason| io::Error::other(format!("{name} \"{value}\": {reason}")))
+}
+
 /// 40 hex digits for INFO, from the seed and the process, so that they differ between servers of one process, too.
 fn run_id(seed: u64) -> String {
     let mut chance = Chance::new(seed ^ entropy_seed());
     (0..5).map(|_| format!("{:08x}", chance.next_u64() as u32)).collect()
 }
 
-fn wire(settings: Settings, mut identity: Identity) -> io::Result<(Arc<Host>, Desks, UnboundedReceiver<Request>)> {
+fn wire(settings: Settings, renames: &[Statement], mut identity: Identity) -> io::Result<(Arc<Host>, Desks, UnboundedReceiver<Request>)> {
     let workers = identity.workers;
     let desks: Desks = (0..workers).map(|_| Desk::new()).collect::<io::Result<Vec<_>>>()?.into();
-    let table = Table::new(FAMILIES, &settings.renamed_commands());
+    let word = |word: &Vec<u8>| String::from_utf8_lossy(word).into_owned();
+    let renames: Vec<_> = renames.iter().map(|s| (word(&s.words[0]), word(&s.words[1]))).collect();
+    let table = Table::new(FAMILIES, &renames);
     let databases = settings.int(Directive::Databases) as usize;
     let (poke_desks, wake_desks) = (Arc::clone(&desks), Arc::clone(&desks));
     let poke = Box::new(move |worker: usize| poke_desks[worker].bell.ring());
@@ -328,7 +342,7 @@ impl House {
         self.host.observe.sample(now_ns);
         let timeout_s = settings.int(Directive::Timeout) as u64;
         let limit = settings.output_limit(Class::Normal);
-        if timeout_s == 0 && limit.soft == 0 {
+        if timeout_s == 0 && limit.soft_bytes == 0 {
             return;
         }
         for client in self.host.clients.all() {
@@ -337,11 +351,11 @@ impl House {
             let waiting = client.output_bytes.load(Ordering::Relaxed) as u64;
             let since_ns = client.over_soft_ns.load(Ordering::Relaxed);
             let mut is_slow = false;
-            if limit.soft > 0 && waiting > limit.soft {
+            if limit.soft_bytes > 0 && waiting > limit.soft_bytes {
                 if since_ns == 0 {
                     client.over_soft_ns.store(now_ns.max(1), Ordering::Relaxed);
                 } else {
-                    is_slow = now_ns.saturating_sub(since_ns) > limit.soft_seconds * 1_000_000_000;
+                    is_slow = now_ns.saturating_sub(since_ns) > limit.soft_seconds as u64 * 1_000_000_000;
                 }
             } else if since_ns != 0 {
                 client.over_soft_ns.store(0, Ordering::Relaxed);

@@ -66,7 +66,7 @@ impl Knobs {
     fn of(settings: &Settings) -> Knobs {
         let slow_us = settings.int(Directive::SlowlogLogSlowerThan);
         let spike_ms = settings.int(Directive::LatencyMonitorThreshold) as u64;
-        let touch = match settings.choice(Directive::MaxmemoryPolicy) {
+        let touch = match settings.choice(Directive::MaxMemoryPolicy) {
             "allkeys-lfu" | "volatile-lfu" => Touch::Lfu {
                 log_factor: settings.int(Directive::LfuLogFactor) as u32,
                 decay_minutes: settings.int(Directive::LfuDecayTime) as u32,
@@ -291,6 +291,20 @@ impl Executor {
             let event = if entry.row.flags.contains(Flags::FAST) { "fast-command" } else { "command" };
             host.observe.latency.note(event, at_s, nanos / 1_000_000);
         }
+    }
+
+    /// Hands on what the expiry has recorded; its shard is still held.
+    pub fn log_expired(&mut self, host: &Host) {
+        if self.record.logs {
+            for effect in std::mem::take(&mut self.record.effects) {
+                host.log.append(self.lane, vec![effect]);
+            }
+        }
+    }
+
+    /// Frees what the expiry has detached; no shard is held.
+    pub fn free_garbage(&mut self, host: &Host) {
+        apply::after_locks(host, &mut self.record);
     }
 
     /// Ends a turn: what was counted becomes visible.

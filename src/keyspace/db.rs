@@ -170,8 +170,8 @@ impl<'a> Db<'a> {
         self.settle(key, hash, shard);
         let (db, now_ms, space) = (self.index, self.now_ms, self.space);
         let Reach::Held(held) = &mut self.reach else { unreachable!("writes are declared") };
-        let keys = held.get_mut(shard).keys_mut(db, space.hasher);
-        keys.tidy(now_ms, space.hasher);
+        let keys = held.get_mut(shard).keys_mut(db, &space.hasher);
+        keys.tidy(now_ms, &space.hasher);
         let Keys { table, wheel, tally } = keys;
         Write {
             slot: Some(table.slot(hash, key)),
@@ -230,7 +230,7 @@ impl Record {
     }
 
     #[inline]
-    fn touch(&mut self, entry: &mut Entry, now_ms: u64) {
+    fn touch(&mut self, entry: &mut EntryMut<'_>, now_ms: u64) {
         match self.touch {
             Touch::No => {}
             Touch::Lru => entry.set_lru((now_ms / 1000) as u32 & 0xff_ffff),
@@ -254,7 +254,7 @@ impl Record {
 /// A key opened for writing. Ends with [`commit`](Write::commit) when something was changed; dropping one that changed
 /// something without it panics in debug builds.
 pub struct Write<'w> {
-    /// `None` only while a method turns it from one form into the other.
+    /// `None` while a method turns it from one form into the other, and when the entry was taken.
     slot: Option<Slot<'w>>,
     wheel: &'w mut Option<Box<Wheel>>,
     tally: &'w mut Tally,
@@ -343,12 +343,19 @@ impl<'w> Write<'w> {
     pub fn put(&mut self, entry: Entry) {
         debug_assert_eq!(entry.key(), self.key);
         self.changed = true;
-        if self.exists() {
-            self.take();
-        }
         let deadline = entry.deadline_ms();
-        let Some(Slot::Vacant(slot)) = self.slot.take() else { unreachable!("just taken") };
-        self.slot = Some(Slot::Occupied(slot.insert(entry)));
+        match self.slot.take() {
+            Some(Slot::Occupied(mut there)) => {
+                let old = there.replace(entry);
+                if let Some(at) = old.deadline_ms() {
+                    self.tally.sub(at);
+                }
+                self.record.discard(old);
+                self.slot = Some(Slot::Occupied(there));
+            }
+            Some(Slot::Vacant(slot)) => self.slot = Some(Slot::Occupied(slot.insert(entry))),
+            None => unreachable!("nothing is put where something was just taken"),
+        }
         self.inserted(deadline);
     }
 
@@ -411,15 +418,14 @@ impl<'w> Write<'w> {
         self.occupied().set_filed(true);
     }
 
-    /// Takes the entry out of the table; the key exists.
+    /// Takes the entry out of the table, which is the last thing this guard does but for its commit; the key exists.
     pub fn take(&mut self) -> Entry {
         self.changed = true;
         let Some(Slot::Occupied(entry)) = self.slot.take() else { unreachable!("the caller saw it") };
-        let (entry, vacant) = entry.remove();
+        let entry = entry.remove();
         if let Some(at) = entry.deadline_ms() {
             self.tally.sub(at);
         }
-        self.slot = Some(Slot::Vacant(vacant));
         entry
     }
 

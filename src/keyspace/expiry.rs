@@ -37,7 +37,7 @@ pub fn expire_due(space: &Space, index: usize, shard: &mut Shard, now_ms: u64, b
 fn expire_tick(space: &Space, keys: &mut Keys, db: usize, tick_ms: u64, budget: usize, record: &mut Record) -> usize {
     let Keys { table, wheel, tally } = keys;
     let wheel = wheel.as_mut().expect("the caller saw it");
-    let hasher = space.hasher;
+    let hasher = &space.hasher;
     let looked = wheel.advance(tick_ms, budget, &mut |hash, _| {
         let found = table.find_by_hash(hash, |e| e.deadline_ms().is_some() && hasher.hash(e.key()) == hash);
         let Some(entry) = found else { return Verdict::Gone };
@@ -45,7 +45,7 @@ fn expire_tick(space: &Space, keys: &mut Keys, db: usize, tick_ms: u64, budget: 
         if at > tick_ms {
             return Verdict::Due(at);
         }
-        let (entry, _) = entry.remove();
+        let entry = entry.remove();
         tally.sub(at);
         record.expired(db, entry);
         Verdict::Gone

@@ -40,20 +40,20 @@ impl Shard {
     }
 
     /// The keys of a database, made if there are none yet.
-    pub fn keys_mut(&mut self, db: usize, hasher: KeyHasher) -> &mut Keys {
+    pub fn keys_mut(&mut self, db: usize, hasher: &KeyHasher) -> &mut Keys {
         self.dbs[db].get_or_insert_with(|| Box::new(Keys::new(hasher)))
     }
 }
 
 impl Keys {
-    fn new(hasher: KeyHasher) -> Keys {
-        Keys { table: Table::new(hasher), wheel: None, tally: Tally::default() }
+    fn new(hasher: &KeyHasher) -> Keys {
+        Keys { table: Table::new(hasher.clone()), wheel: None, tally: Tally::default() }
     }
 
     /// Makes the wheel anew when items of keys that are gone outnumber the others, so that rewriting a few keys with
     /// ever new deadlines does not grow it without bound.
     #[inline]
-    pub fn tidy(&mut self, now_ms: u64, hasher: KeyHasher) {
+    pub fn tidy(&mut self, now_ms: u64, hasher: &KeyHasher) {
         let live = self.tally.deadlines as usize;
         if self.wheel.as_ref().is_some_and(|w| w.should_rebuild(live)) {
             self.rebuild_wheel(now_ms, hasher);
@@ -61,7 +61,7 @@ impl Keys {
     }
 
     #[cold]
-    fn rebuild_wheel(&mut self, now_ms: u64, hasher: KeyHasher) {
+    fn rebuild_wheel(&mut self, now_ms: u64, hasher: &KeyHasher) {
         let mut wheel = Box::new(Wheel::new(now_ms));
         for entry in self.table.iter() {
             if let Some(at) = entry.deadline_ms() {

@@ -4,7 +4,7 @@
 //! May touch: the configuration, the desks of the workers.
 //! Always: out of descriptors, it refuses and goes on; an arrival beyond `maxclients` or under protected mode is told so.
 
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
@@ -38,19 +38,19 @@ pub enum Listener {
     Unix(UnixListener, String),
 }
 
-/// Binds everything the configuration asks for.
+/// Binds everything the configuration asks for. With `any_port` a port of 0 lets the system choose one; otherwise it
+/// means no TCP.
 ///
 /// # Errors
 /// One line that says what could not be bound; an optional address (`-` prefix) that does not exist is passed over.
-pub fn bind(settings: &Settings) -> Result<Vec<Listener>, String> {
+pub fn bind(settings: &Settings, any_port: bool) -> Result<Vec<Listener>, String> {
     let mut listeners = Vec::new();
-    let port = settings.int(Directive::Port) as u16;
     let backlog = settings.int(Directive::TcpBacklog) as i32;
-    let wanted = settings.int(Directive::Port);
-    if wanted != 0 || settings.is_any_port() {
-        let mut port = port;
+    let mut port = settings.int(Directive::Port) as u16;
+    if port != 0 || any_port {
         for address in settings.bind() {
-            let (name, optional) = address.strip_prefix('-').map_or((address.as_str(), false), |name| (name, true));
+            let address = String::from_utf8_lossy(address);
+            let (name, optional) = address.strip_prefix('-').map_or((&*address, false), |name| (name, true));
             match bind_tcp(name, port, backlog) {
                 Ok(listener) => {
                     // With port 0 every address gets the one the system chose for the first.
@@ -68,9 +68,9 @@ pub fn bind(settings: &Settings) -> Result<Vec<Listener>, String> {
             }
         }
     }
-    let path = settings.text(Directive::Unixsocket);
+    let path = String::from_utf8_lossy(settings.text(Directive::UnixSocket));
     if !path.is_empty() {
-        listeners.push(bind_unix(path, settings.int(Directive::Unixsocketperm) as u32, backlog)?);
+        listeners.push(bind_unix(&path, settings.int(Directive::UnixSocketPerm) as u32, backlog)?);
     }
     Ok(listeners)
 }
@@ -155,10 +155,10 @@ fn welcome_tcp(host: &Host, desks: &Desks, mut stream: std::net::TcpStream, peer
         SockRef::from(&stream).set_tcp_keepalive(&keepalive)?;
     }
     let local = peer.ip().to_canonical().is_loopback();
-    if !local && settings.bool(Directive::ProtectedMode) && settings.text(Directive::Requirepass).is_empty() {
+    if !local && settings.bool(Directive::ProtectedMode) && settings.text(Directive::RequirePass).is_empty() {
         host.observe.refused.fetch_add(1, Ordering::Relaxed);
         // Whether the stranger reads it is the stranger's business.
-        let _ = stream.write(PROTECTED);
+        let _ = stream.write_one(PROTECTED);
         return Ok(());
     }
     let laddr = Address::Ip(stream.local_addr()?);
@@ -167,7 +167,7 @@ fn welcome_tcp(host: &Host, desks: &Desks, mut stream: std::net::TcpStream, peer
 }
 
 fn welcome(host: &Host, desks: &Desks, mut stream: Box<dyn Transport>, addr: Address, laddr: Address, local: bool) {
-    let limit = host.settings.load().int(Directive::Maxclients) as usize;
+    let limit = host.settings.load().int(Directive::MaxClients) as usize;
     if !host.clients.reserve(limit) {
         host.observe.refused.fetch_add(1, Ordering::Relaxed);
         // As above.

@@ -189,7 +189,7 @@ impl Worker {
         let held = conn.query_bytes();
         if held > 0 || conn.session.client.query_bytes.load(Ordering::Relaxed) > 0 {
             conn.session.client.query_bytes.store(held, Ordering::Relaxed);
-            let limit = self.exec.settings.int(Directive::ClientQueryBufferLimit) as usize;
+            let limit = self.exec.settings.bytes(Directive::ClientQueryBufferLimit) as usize;
             if held > limit && !conn.has_more {
                 tracing::warn!("Closing client that reached max query buffer length: id={}", conn.session.client.id);
                 return self.close(key, End::QueryLimit);
@@ -242,7 +242,7 @@ impl Worker {
         conn.limits.authenticated = conn.session.authenticated;
         if !conn.out.is_empty() {
             conn.send();
-            let limit = self.exec.settings.output_limit(Class::Normal).hard;
+            let limit = self.exec.settings.output_limit(Class::Normal).hard_bytes;
             if limit > 0 && conn.out.len_bytes() as u64 > limit {
                 let id = conn.session.client.id;
                 tracing::warn!("Client id={id} closed for overcoming of output buffer limits.");

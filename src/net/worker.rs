@@ -49,7 +49,6 @@ pub struct Worker {
     /// Something is left to do that no socket will tell of.
     pub(super) is_busy: bool,
     poll: Arc<OwnedFd>,
-    events: Vec<epoll::Event>,
     mail: Vec<Mail>,
     desks: Desks,
 }
@@ -74,7 +73,6 @@ impl Worker {
             spare: Vec::new(),
             is_busy: false,
             poll: Arc::new(poll),
-            events: Vec::with_capacity(EVENTS),
             mail: Vec::new(),
             desks,
             host,
@@ -85,8 +83,9 @@ impl Worker {
     pub async fn run(mut self) {
         let set = AsyncFd::with_interest(Arc::clone(&self.poll), Interest::READABLE);
         let set = set.expect("a poll set can be watched");
+        let mut events = Vec::with_capacity(EVENTS);
         loop {
-            if !self.turn() {
+            if !self.turn(&mut events) {
                 return;
             }
             if self.is_busy || !self.desks[self.index].mail.prepare_sleep() {
@@ -122,23 +121,23 @@ impl Worker {
     }
 
     /// One turn. False: the worker is to stop.
-    fn turn(&mut self) -> bool {
+    fn turn(&mut self, events: &mut Vec<epoll::Event>) -> bool {
         let host = Arc::clone(&self.host);
         let began = host.ticks.now();
         self.is_busy = false;
         if !self.read_mail() {
             return false;
         }
-        self.events.clear();
-        let events = rustix::buffer::spare_capacity(&mut self.events);
+        events.clear();
+        let at_once = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
         // Interrupted by a signal, it is asked again at the next turn.
-        let _ = epoll::wait(&*self.poll, events, Some(&rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 }));
-        self.is_busy |= self.events.len() == EVENTS;
+        let _ = epoll::wait(&*self.poll, rustix::buffer::spare_capacity(events), Some(&at_once));
+        self.is_busy |= events.len() == EVENTS;
         for key in std::mem::take(&mut self.again) {
             self.resume(key);
         }
-        for at in 0..self.events.len() {
-            let (token, flags) = (self.events[at].data.u64(), self.events[at].flags);
+        for event in events.iter() {
+            let (token, flags) = (event.data.u64(), event.flags);
             if token == BELL {
                 self.desks[self.index].bell.hush();
             } else {
@@ -196,7 +195,7 @@ impl Worker {
         let id = self.host.clients.next_id();
         let now_ns = self.host.ticks.since_start_ns();
         let client = Arc::new(Client::new(id, self.index, fd, addr, laddr, now_ns));
-        let free = self.host.settings.load().text(Directive::Requirepass).is_empty();
+        let free = self.host.settings.load().text(Directive::RequirePass).is_empty();
         let conn = Conn::new(stream, Session::new(Arc::clone(&client), free, local));
         let slot = self.conns.vacant_entry();
         let (token, flags) = (epoll::EventData::new_u64(slot.key() as u64), epoll::EventFlags::IN);

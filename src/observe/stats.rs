@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use crossbeam_utils::CachePadded;
 use parking_lot::Mutex;
@@ -43,7 +43,7 @@ macro_rules! counters {
             fn reset(&self) {
                 $(self.$name.store(0, Relaxed);)*
                 for c in &self.commands {
-                    [&c.calls, &c.nanos, &c.rejected, &c.failed].map(|n| n.store(0, Relaxed));
+                    [&c.calls, &c.nanos, &c.rejected, &c.failed].into_iter().for_each(|n| n.store(0, Relaxed));
                     if let Some(h) = c.histogram.get() { h.reset(); }
                 }
             }
@@ -113,15 +113,68 @@ pub struct Observe {
     pub refused: AtomicU64,
     /// Highest number of connections at once.
     pub most_clients: AtomicU64,
-    /// Whether durations go to histograms (`latency-tracking`).
-    pub tracks_latency: AtomicBool,
+    /// Rates of the last moments.
+    rates: Mutex<Rates>,
     /// The slow log.
     pub slowlog: SlowLog,
     /// Latency events.
     pub latency: Latency,
 }
 
+/// Samples a rate is the mean of, as in Redis.
+const SAMPLES: usize = 16;
+
+/// What happened between two looks at the counters, per second.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Rate {
+    /// Commands.
+    pub commands: f64,
+    /// Bytes received.
+    pub received: f64,
+    /// Bytes sent.
+    pub sent: f64,
+    /// Turns.
+    pub turns: f64,
+}
+
+#[derive(Default)]
+struct Rates {
+    last: Option<(u64, Totals)>,
+    samples: std::collections::VecDeque<Rate>,
+}
+
 impl Observe {
+    /// Looks at the counters at that monotonic nanosecond; called ten times a second.
+    pub fn sample(&self, now_ns: u64) {
+        let now = self.totals();
+        let mut rates = self.rates.lock();
+        if let Some((then_ns, then)) = rates.last.replace((now_ns, now)) {
+            let seconds = now_ns.saturating_sub(then_ns).max(1) as f64 / 1e9;
+            let per_second = |now: u64, then: u64| now.saturating_sub(then) as f64 / seconds;
+            rates.samples.push_back(Rate {
+                commands: per_second(now.ran, then.ran),
+                received: per_second(now.received, then.received),
+                sent: per_second(now.sent, then.sent),
+                turns: per_second(now.turns, then.turns),
+            });
+            if rates.samples.len() > SAMPLES {
+                rates.samples.pop_front();
+            }
+        }
+    }
+
+    /// The mean of the latest samples.
+    pub fn rate(&self) -> Rate {
+        let rates = self.rates.lock();
+        let count = rates.samples.len().max(1) as f64;
+        rates.samples.iter().fold(Rate::default(), |sum, r| Rate {
+            commands: sum.commands + r.commands / count,
+            received: sum.received + r.received / count,
+            sent: sum.sent + r.sent / count,
+            turns: sum.turns + r.turns / count,
+        })
+    }
+
     /// Counters for that many lanes and commands.
     pub fn new(lanes: usize, commands: usize) -> Observe {
         Observe {
@@ -129,7 +182,7 @@ impl Observe {
             errors: Mutex::new(BTreeMap::new()),
             refused: AtomicU64::new(0),
             most_clients: AtomicU64::new(0),
-            tracks_latency: AtomicBool::new(true),
+            rates: Mutex::new(Rates::default()),
             slowlog: SlowLog::default(),
             latency: Latency::default(),
         }

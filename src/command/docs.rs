@@ -1,0 +1,1 @@
+//! The argument tree of COMMAND DOCS, parsed from a row's syntax.
