@@ -1,0 +1,4 @@
+//! Sessions and what others send them.
+
+pub mod claim;
+pub mod mailbox;

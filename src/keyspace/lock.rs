@@ -1,0 +1,354 @@
+//! Locks: the only way to a shard.
+//!
+//! For: turns through the gate and, inside a turn, the shards a command has declared. May touch: `gate`,
+//! `sync`. The only file of the keyspace's locking with `unsafe`; it knows nothing of what a shard holds.
+//!
+//! Always:
+//! - Rank: gate, then shards in ascending order. The borrow checker keeps it: a [`Turn`] borrows its [`Part`]
+//!   and a [`Held`] borrows its turn, both mutably, so a thread cannot enter twice or lock a second set while
+//!   it holds one.
+//! - A shard is reached under its mutex in a shared turn, or without one in an exclusive turn; an exclusive
+//!   turn excludes all shared ones, so the two never meet.
+//! - A turn that answered `Busy` is over: it reaches nothing until it is dropped or goes exclusive.
+//! - Forgetting a guard (`mem::forget`) leaves its lock taken for ever and breaks nothing else.
+
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crossbeam_utils::CachePadded;
+use smallvec::SmallVec;
+
+use crate::keyspace::gate::{Busy, Gate, Stamp};
+use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::{RawLock as _, RawMutex, UnsafeCell, raw_mutex};
+
+/// Sets of up to this many shards are locked without an allocation.
+pub const INLINE_SHARDS: usize = 16;
+
+/// `count` values of `T`, each behind its own mutex, all behind one gate of some parts.
+pub struct Shards<T> {
+    gate: Gate,
+    cells: Box<[CachePadded<Cell<T>>]>,
+    /// Which parts have an owner.
+    taken: Box<[AtomicBool]>,
+}
+
+struct Cell<T> {
+    mutex: RawMutex,
+    /// Touched only through a [`Held`] that holds this shard.
+    value: UnsafeCell<T>,
+}
+
+// SAFETY: a value is reached through a `Held` only, which has its mutex or the whole gate to itself, and a
+// `Held` is neither `Send` nor `Sync`. So one thread at a time touches a value, with a happens-before edge
+// between them: sharing `Shards` moves values between threads but never shares one, for which `T: Send`
+// suffices.
+unsafe impl<T: Send> Sync for Shards<T> {}
+
+impl<T> Shards<T> {
+    /// `count` shards made by `make` from their index, for `parts` threads.
+    pub fn new(parts: usize, count: usize, mut make: impl FnMut(usize) -> T) -> Shards<T> {
+        assert!(count <= usize::from(u16::MAX), "a shard's index fits 16 bits");
+        let mut cell =
+            |index| CachePadded::new(Cell { mutex: raw_mutex(), value: UnsafeCell::new(make(index)) });
+        Shards {
+            gate: Gate::new(parts),
+            cells: (0..count).map(&mut cell).collect(),
+            taken: (0..parts).map(|_| AtomicBool::new(false)).collect(),
+        }
+    }
+
+    /// Part `index` of the gate, for the thread that will take turns. Panics when it is taken; dropping it
+    /// gives it back.
+    pub fn part(self: &Arc<Self>, index: usize) -> Part<T> {
+        let taken = self.taken[index].swap(true, Ordering::AcqRel);
+        assert!(!taken, "part {index} of the gate is taken already");
+        Part { shards: Arc::clone(self), index }
+    }
+
+    /// How many shards there are.
+    pub fn count(&self) -> usize {
+        self.cells.len()
+    }
+
+    /// How many parts the gate has.
+    pub fn parts(&self) -> usize {
+        self.taken.len()
+    }
+
+    /// How many turns of `part` have ended.
+    pub fn turns(&self, part: usize) -> u64 {
+        self.gate.turns(part)
+    }
+
+    /// Notes who is inside now, for memory read without a lock; see [`Gate::stamp`].
+    pub fn stamp(&self) -> Stamp {
+        self.gate.stamp()
+    }
+
+    /// Whether every turn that ran when `stamp` was taken has ended.
+    pub fn passed(&self, stamp: &Stamp) -> bool {
+        self.gate.passed(stamp)
+    }
+}
+
+/// One thread's part of the gate.
+pub struct Part<T> {
+    shards: Arc<Shards<T>>,
+    index: usize,
+}
+
+impl<T> Part<T> {
+    /// Begins a shared turn, parking at most for `patience` while an exclusive waits or runs.
+    #[inline]
+    pub fn enter(&mut self, patience: Duration) -> Result<Turn<'_, T>, Busy> {
+        self.shards.gate.enter(self.index, patience)?;
+        Ok(Turn { shards: &self.shards, part: self.index, mode: Mode::Shared, here: PhantomData })
+    }
+
+    /// The part's index.
+    pub fn index(&self) -> usize {
+        self.index
+    }
+
+    /// What this is a part of.
+    pub fn shards(&self) -> &Arc<Shards<T>> {
+        &self.shards
+    }
+}
+
+impl<T> Drop for Part<T> {
+    fn drop(&mut self) {
+        self.shards.taken[self.index].store(false, Ordering::Release);
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    Shared,
+    Exclusive,
+    /// Waiting for the gate has answered `Busy`.
+    Outside,
+}
+
+/// A turn: the time between entering the gate and leaving it, which dropping it does.
+///
+/// Bound to its thread. Everything read from shards, plans and hints included, is stale after `go_exclusive`,
+/// `go_shared` and `breathe`.
+pub struct Turn<'a, T> {
+    shards: &'a Shards<T>,
+    part: usize,
+    mode: Mode,
+    here: PhantomData<*const ()>,
+}
+
+impl<T> Turn<'_, T> {
+    /// Locks one shard; in an exclusive turn takes no mutex and reaches everything.
+    #[inline]
+    pub fn one(&mut self, shard: usize) -> Held<'_, T> {
+        if self.mode != Mode::Shared {
+            return self.all();
+        }
+        self.shards.cells[shard].mutex.lock();
+        self.held(Which::Span(shard, shard + 1), true)
+    }
+
+    /// Locks `shards`, which are strictly ascending; in an exclusive turn takes no mutex and reaches
+    /// everything.
+    pub fn set(&mut self, shards: &[u16]) -> Held<'_, T> {
+        if self.mode != Mode::Shared {
+            return self.all();
+        }
+        // Checked before the first lock: a panic must leave nothing locked.
+        assert!(shards.is_sorted_by(|a, b| a < b), "shards to lock are not strictly ascending: {shards:?}");
+        assert!(shards.last().is_none_or(|&last| usize::from(last) < self.shards.count()), "no such shard");
+        for &shard in shards {
+            self.shards.cells[usize::from(shard)].mutex.lock();
+        }
+        self.held(Which::Set(SmallVec::from_slice(shards)), true)
+    }
+
+    /// Reaches every shard. Only in an exclusive turn; takes no mutex.
+    #[inline]
+    pub fn all(&mut self) -> Held<'_, T> {
+        assert!(self.mode == Mode::Exclusive, "all shards need an exclusive turn, not {:?}", self.mode);
+        self.held(Which::Span(0, self.shards.count()), false)
+    }
+
+    /// Leaves, and enters with everyone else outside, however long that takes. Nothing when exclusive
+    /// already.
+    pub fn go_exclusive(&mut self) {
+        let entered = self.try_go_exclusive(Duration::MAX);
+        entered.expect("patience without end does not run out");
+    }
+
+    /// As [`Turn::go_exclusive`], waiting at most for `patience`. After `Busy` the turn is over.
+    pub fn try_go_exclusive(&mut self, patience: Duration) -> Result<(), Busy> {
+        if self.mode == Mode::Exclusive {
+            return Ok(());
+        }
+        self.leave();
+        self.shards.gate.enter_exclusive(self.part, patience)?;
+        self.mode = Mode::Exclusive;
+        Ok(())
+    }
+
+    /// Lets the others in again and stays inside; waits for nobody. Nothing when shared already.
+    pub fn go_shared(&mut self) {
+        match self.mode {
+            Mode::Shared => {}
+            Mode::Exclusive => {
+                self.shards.gate.downgrade(self.part);
+                self.mode = Mode::Shared;
+            }
+            Mode::Outside => panic!("the turn is over"),
+        }
+    }
+
+    /// Whether this turn has every shard to itself.
+    pub fn is_exclusive(&self) -> bool {
+        self.mode == Mode::Exclusive
+    }
+
+    /// Whether an exclusive of another part waits: end the turn, or `breathe`, soon.
+    #[inline]
+    pub fn is_wanted(&self) -> bool {
+        if self.is_exclusive() { self.shards.gate.is_contested() } else { self.shards.gate.is_wanted() }
+    }
+
+    /// Leaves and enters again in the same mode, so that a waiting exclusive gets in between.
+    ///
+    /// Waits at most for `patience`. After `Busy` the turn is over.
+    pub fn breathe(&mut self, patience: Duration) -> Result<(), Busy> {
+        let mode = self.mode;
+        self.leave();
+        match mode {
+            Mode::Shared => self.shards.gate.enter(self.part, patience)?,
+            Mode::Exclusive => self.shards.gate.enter_exclusive(self.part, patience)?,
+            Mode::Outside => return Err(Busy),
+        }
+        self.mode = mode;
+        Ok(())
+    }
+
+    /// Notes who is inside now, this turn included; see [`Gate::stamp`].
+    pub fn stamp(&self) -> Stamp {
+        self.shards.stamp()
+    }
+
+    /// How many shards there are.
+    pub fn count(&self) -> usize {
+        self.shards.count()
+    }
+
+    fn held(&self, which: Which, locked: bool) -> Held<'_, T> {
+        Held { cells: &self.shards.cells, which, locked, here: PhantomData }
+    }
+
+    #[inline]
+    fn leave(&mut self) {
+        match self.mode {
+            Mode::Shared => self.shards.gate.leave(self.part),
+            Mode::Exclusive => self.shards.gate.leave_exclusive(self.part),
+            Mode::Outside => {}
+        }
+        self.mode = Mode::Outside;
+    }
+}
+
+impl<T> Drop for Turn<'_, T> {
+    #[inline]
+    fn drop(&mut self) {
+        self.leave();
+    }
+}
+
+/// Shards that may be read and written; dropping it unlocks them.
+pub struct Held<'a, T> {
+    cells: &'a [CachePadded<Cell<T>>],
+    /// In bounds of `cells`.
+    which: Which,
+    /// Whether the mutexes of `which` are locked. False in an exclusive turn only, and then `which` is all of
+    /// them.
+    locked: bool,
+    here: PhantomData<*const ()>,
+}
+
+enum Which {
+    /// From one index to another, excluded.
+    Span(usize, usize),
+    /// Strictly ascending.
+    Set(SmallVec<[u16; INLINE_SHARDS]>),
+}
+
+impl<T> Held<'_, T> {
+    /// The value of `shard`. Panics when it is not held.
+    #[inline]
+    pub fn get(&self, shard: usize) -> &T {
+        self.assert_holds(shard);
+        // SAFETY: the shard is held: this thread has its mutex, or the gate to itself, until `self` is
+        // dropped, and only `self` gives out references to it. `&self` excludes those of `get_mut`.
+        unsafe { &*self.cells[shard].value.get() }
+    }
+
+    /// The value of `shard`, to change. Panics when it is not held.
+    #[inline]
+    pub fn get_mut(&mut self, shard: usize) -> &mut T {
+        self.assert_holds(shard);
+        // SAFETY: as in `get`; `&mut self` excludes every other reference.
+        unsafe { &mut *self.cells[shard].value.get() }
+    }
+
+    /// The values of two different shards, to change together. Panics when one is not held or they are the
+    /// same.
+    pub fn get_two_mut(&mut self, one: usize, other: usize) -> (&mut T, &mut T) {
+        self.assert_holds(one);
+        self.assert_holds(other);
+        assert!(one != other, "shard {one} twice");
+        // SAFETY: as in `get_mut`; different shards are different values.
+        unsafe { (&mut *self.cells[one].value.get(), &mut *self.cells[other].value.get()) }
+    }
+
+    /// Whether `shard` is held.
+    #[inline]
+    pub fn holds(&self, shard: usize) -> bool {
+        match &self.which {
+            Which::Span(start, end) => (*start..*end).contains(&shard),
+            Which::Set(set) => set.iter().any(|&held| usize::from(held) == shard),
+        }
+    }
+
+    /// The indices of the held shards, ascending.
+    pub fn shards(&self) -> impl Iterator<Item = usize> + '_ {
+        let (span, set) = match &self.which {
+            Which::Span(start, end) => (*start..*end, &[][..]),
+            Which::Set(set) => (0..0, set.as_slice()),
+        };
+        span.chain(set.iter().map(|&shard| usize::from(shard)))
+    }
+
+    #[inline]
+    fn assert_holds(&self, shard: usize) {
+        assert!(self.holds(shard), "shard {shard} is not held");
+    }
+}
+
+impl<T> Drop for Held<'_, T> {
+    #[inline]
+    fn drop(&mut self) {
+        if !self.locked {
+            return;
+        }
+        if let Which::Span(shard, _) = self.which {
+            // SAFETY: `locked`: the turn locked this one mutex when it made `self`, and nobody has unlocked
+            // it since.
+            unsafe { self.cells[shard].mutex.unlock() };
+            return;
+        }
+        for shard in self.shards() {
+            // SAFETY: `locked`: the turn locked the mutexes of `which` when it made `self`, each once.
+            unsafe { self.cells[shard].mutex.unlock() };
+        }
+    }
+}
