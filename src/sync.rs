@@ -1,19 +1,11 @@
 //! The primitives under every protocol between threads.
 //!
-<<<<<<< HEAD
-//! For: the gate, shard mutexes, mailboxes, claims and alarms, which take their atomics, locks and cells from here and
-//! from nowhere else. May touch: nothing of the product.
-//! Always: only names and shapes that a model checker can also offer, so that `tests/lock_model.rs` runs the very same
-//! source files over every interleaving. No protocol leans on a total order of unrelated atomics (`SeqCst`): each
-//! hand-over goes through the modification order of one word, by read-modify-write on both sides.
-=======
 //! For: the gate, shard mutexes, mailboxes, claims and alarms, which take their atomics, locks and cells from
 //! here and from nowhere else. May touch: nothing of the product.
 //! Always: only names and shapes that a model checker can also offer, so that `tests/lock_model.rs` runs the
 //! very same source files over every interleaving. No protocol leans on a total order of unrelated atomics
 //! (`SeqCst`): each hand-over goes through the modification order of one word, by read-modify-write on both
 //! sides.
->>>>>>> gate
 
 use std::time::Duration;
 
@@ -37,12 +29,8 @@ pub fn raw_mutex() -> RawMutex {
 
 /// A place where one thread waits for another's notice.
 ///
-<<<<<<< HEAD
-/// Never wakes without a notice or the end of its patience, so a waiter whose notices all mean "go" waits once.
-=======
 /// Never wakes without a notice or the end of its patience, so a waiter whose notices all mean "go" waits
 /// once.
->>>>>>> gate
 #[derive(Default)]
 pub struct Condvar(parking_lot::Condvar);
 
@@ -52,12 +40,8 @@ impl Condvar {
         Condvar::default()
     }
 
-<<<<<<< HEAD
-    /// Gives the lock up, waits, and takes the lock again. True: patience ended first. `Duration::MAX` waits for ever.
-=======
     /// Gives the lock up, waits, and takes the lock again. True: patience ended first. `Duration::MAX` waits
     /// for ever.
->>>>>>> gate
     pub fn wait<'a, T>(&self, mut guard: MutexGuard<'a, T>, patience: Duration) -> (MutexGuard<'a, T>, bool) {
         let timed_out = self.0.wait_for(&mut guard, patience).timed_out();
         (guard, timed_out)

@@ -1,12 +1,5 @@
 //! Every interleaving of the protocols between threads, within a bound on preemptions.
 //!
-<<<<<<< HEAD
-//! The product's own source files run here on the primitives of a model checker: this crate has its own `sync`. Each
-//! protocol is also run on broken primitives, where its model has to fail; so a model that could not see a lost
-//! wake-up or a missing hand-over does not pass for a proof.
-
-#[allow(dead_code)]
-=======
 //! The product's own source files run here on the primitives of a model checker: this crate has its own
 //! `sync`. Each protocol is also run on broken primitives, where its model has to fail; so a model that could
 //! not see a lost wake-up or a missing hand-over does not pass for a proof.
@@ -14,17 +7,13 @@
 #![allow(clippy::arc_with_non_send_sync)] // The checker's threads share what the models watch.
 
 #[allow(dead_code)] // What the models leave out is tested on real threads.
->>>>>>> gate
 #[path = "../src/client"]
 mod client {
     pub mod claim;
     pub mod mailbox;
 }
 #[allow(dead_code)]
-<<<<<<< HEAD
-=======
 #[allow(clippy::reversed_empty_ranges)] // Nothing spins here.
->>>>>>> gate
 #[path = "../src/keyspace"]
 mod keyspace {
     pub mod alarm;
@@ -40,11 +29,7 @@ use client::mailbox::Mailbox;
 use keyspace::alarm::{Alarm, Due, NEVER_MS};
 use keyspace::gate::{Busy, Gate};
 use keyspace::lock::Shards;
-<<<<<<< HEAD
-use loom::cell::UnsafeCell as Watched;
-=======
 use loom::cell::UnsafeCell;
->>>>>>> gate
 use loom::thread;
 use sync::Fault;
 use sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -219,39 +204,24 @@ mod sync {
     }
 
     pub struct RawMutex(loom::sync::Mutex<bool>, loom::sync::Condvar);
-<<<<<<< HEAD
-    /// The trait the product's mutex is used through; here its methods are the type's own.
-    #[allow(dead_code)]
-    pub trait RawLock {}
-=======
     pub trait RawLock {
         fn lock(&self);
         unsafe fn unlock(&self);
     }
->>>>>>> gate
 
     pub fn raw_mutex() -> RawMutex {
         RawMutex(loom::sync::Mutex::new(false), loom::sync::Condvar::new())
     }
 
-<<<<<<< HEAD
-    impl RawMutex {
-        pub fn lock(&self) {
-=======
     impl RawLock for RawMutex {
         fn lock(&self) {
->>>>>>> gate
             let mut locked = self.0.lock().expect("the checker's locks are not poisoned");
             while *locked {
                 locked = self.1.wait(locked).expect("the checker's locks are not poisoned");
             }
             *locked = true;
         }
-<<<<<<< HEAD
-        pub unsafe fn unlock(&self) {
-=======
         unsafe fn unlock(&self) {
->>>>>>> gate
             *self.0.lock().expect("the checker's locks are not poisoned") = false;
             self.1.notify_one();
         }
@@ -281,20 +251,12 @@ fn explore(preemptions: usize, fault: Fault, model: impl Fn() + Sync + Send + 's
 /// What a gate is to keep apart: readers in shared turns, a writer in an exclusive one.
 struct Guarded {
     gate: Gate,
-<<<<<<< HEAD
-    sum: Watched<u32>,
-=======
     sum: UnsafeCell<u32>,
->>>>>>> gate
 }
 
 impl Guarded {
     fn new(parts: usize) -> Arc<Guarded> {
-<<<<<<< HEAD
-        Arc::new(Guarded { gate: Gate::new(parts), sum: Watched::new(0) })
-=======
         Arc::new(Guarded { gate: Gate::new(parts), sum: UnsafeCell::new(0) })
->>>>>>> gate
     }
 
     fn read(&self) -> u32 {
@@ -359,31 +321,19 @@ fn an_exclusive_turn_excludes_shared_ones() {
 }
 
 #[test]
-<<<<<<< HEAD
-#[should_panic]
-=======
 #[should_panic(expected = "Causality violation")]
->>>>>>> gate
 fn an_exclusive_turn_needs_ordered_words() {
     shared_turns_and_an_exclusive(Fault::Unordered);
 }
 
 #[test]
-<<<<<<< HEAD
-#[should_panic]
-=======
 #[should_panic(expected = "Causality violation")]
->>>>>>> gate
 fn an_exclusive_turn_needs_whole_words() {
     shared_turns_and_an_exclusive(Fault::Torn);
 }
 
 #[test]
-<<<<<<< HEAD
-#[should_panic]
-=======
 #[should_panic(expected = "deadlock")]
->>>>>>> gate
 fn an_exclusive_turn_needs_notices() {
     shared_turns_and_an_exclusive(Fault::Deaf);
 }
@@ -496,11 +446,7 @@ fn memory_is_freed_when_its_readers_have_left(fault: Fault) {
     explore(3, fault, || {
         let gate = Arc::new(Gate::new(2));
         let table = Arc::new(AtomicUsize::new(0));
-<<<<<<< HEAD
-        let segments = Arc::new([Watched::new(7_u32), Watched::new(8_u32)]);
-=======
         let segments = Arc::new([UnsafeCell::new(7_u32), UnsafeCell::new(8_u32)]);
->>>>>>> gate
         let (its_gate, its_table, its_segments) =
             (Arc::clone(&gate), Arc::clone(&table), Arc::clone(&segments));
         let reader = thread::spawn(move || {
@@ -531,21 +477,13 @@ fn a_passed_stamp_means_that_no_turn_reads_the_old_segment() {
 }
 
 #[test]
-<<<<<<< HEAD
-#[should_panic]
-=======
 #[should_panic(expected = "Causality violation")]
->>>>>>> gate
 fn a_stamp_needs_ordered_words() {
     memory_is_freed_when_its_readers_have_left(Fault::Unordered);
 }
 
 #[test]
-<<<<<<< HEAD
-#[should_panic]
-=======
 #[should_panic(expected = "Causality violation")]
->>>>>>> gate
 fn a_stamp_needs_to_be_a_read_modify_write() {
     memory_is_freed_when_its_readers_have_left(Fault::Torn);
 }
@@ -637,11 +575,7 @@ fn a_mailbox_loses_no_wake_up_and_sends_one_per_sleep() {
 }
 
 #[test]
-<<<<<<< HEAD
-#[should_panic]
-=======
 #[should_panic(expected = "deadlock")]
->>>>>>> gate
 fn a_consumer_has_to_ask_before_it_sleeps() {
     producers_and_a_consumer_that_sleeps(false);
 }
@@ -669,22 +603,13 @@ fn exactly_one_claim_wins() {
 }
 
 #[test]
-<<<<<<< HEAD
-#[should_panic]
-=======
 #[should_panic(expected = "left == right")]
->>>>>>> gate
 fn a_claim_needs_whole_words() {
     three_claim_one_record(Fault::Torn);
 }
 
-<<<<<<< HEAD
-/// The home worker wakes from a sleep until 100 ms, has nothing more due in its first shard and sleeps again, while
-/// one writer per other shard gives it a deadline of `armed_ms`.
-=======
 /// The home worker wakes from a sleep until 100 ms, has nothing more due in its first shard and sleeps again,
 /// while one writer per other shard gives it a deadline of `armed_ms`.
->>>>>>> gate
 fn deadlines_while_a_worker_goes_to_sleep(armed_ms: &'static [u64], fault: Fault) {
     explore(3, fault, move || {
         let dues: [Due; 3] = std::array::from_fn(|_| Due::new());
@@ -721,21 +646,13 @@ fn no_deadline_is_slept_over() {
 }
 
 #[test]
-<<<<<<< HEAD
-#[should_panic]
-=======
 #[should_panic(expected = "sleeps until")]
->>>>>>> gate
 fn an_alarm_needs_ordered_words() {
     deadlines_while_a_worker_goes_to_sleep(&[200], Fault::Unordered);
 }
 
 #[test]
-<<<<<<< HEAD
-#[should_panic]
-=======
 #[should_panic(expected = "sleeps until")]
->>>>>>> gate
 fn an_alarm_needs_whole_words() {
     deadlines_while_a_worker_goes_to_sleep(&[50], Fault::Torn);
 }

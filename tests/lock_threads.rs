@@ -161,13 +161,8 @@ fn only_held_shards_are_reached() {
     assert!(catch_unwind(AssertUnwindSafe(|| *held.get(1))).is_err());
     drop(held);
     let mut held = turn.set(&[3, 5]);
-<<<<<<< HEAD
-    assert!(catch_unwind(AssertUnwindSafe(|| drop(held.get_two_mut(3, 3)))).is_err());
-    assert!(catch_unwind(AssertUnwindSafe(|| drop(held.get_two_mut(3, 4)))).is_err());
-=======
     assert!(catch_unwind(AssertUnwindSafe(|| *held.get_two_mut(3, 3).0)).is_err());
     assert!(catch_unwind(AssertUnwindSafe(|| *held.get_two_mut(3, 4).0)).is_err());
->>>>>>> gate
     drop(held);
     assert_eq!(turn.set(&[]).shards().count(), 0);
     assert!(catch_unwind(AssertUnwindSafe(|| drop(turn.all()))).is_err());

@@ -1,17 +1,10 @@
 //! Claims: who ends a blocked client's wait.
 //!
-<<<<<<< HEAD
-//! For: serving, timeout, UNBLOCK, KILL and disconnect, each of which claims the record of a blocked client before it
-//! pops or replies anything. May touch: `sync`.
-//! Always: one of them wins, once, and for good. Who claims to serve and then finds nothing to serve parks a new record
-//! with a claim of its own; the old one stays claimed, so nobody who lost waits for a second chance.
-=======
 //! For: serving, timeout, UNBLOCK, KILL and disconnect, each of which claims the record of a blocked client
 //! before it pops or replies anything. May touch: `sync`.
 //! Always: one of them wins, once, and for good. Who claims to serve and then finds nothing to serve parks a
 //! new record with a claim of its own; the old one stays claimed, so nobody who lost waits for a second
 //! chance.
->>>>>>> gate
 
 use crate::sync::atomic::{AtomicU8, Ordering};
 
@@ -42,13 +35,8 @@ impl Claim {
         Claim(AtomicU8::new(PARKED))
     }
 
-<<<<<<< HEAD
-    /// Ends the wait for `reason`. True for exactly one caller, who sees all that was written before the record parked
-    /// and alone may act on it.
-=======
     /// Ends the wait for `reason`. True for exactly one caller, who sees all that was written before the
     /// record parked and alone may act on it.
->>>>>>> gate
     #[must_use = "only the one who wins the claim may act on it"]
     pub fn try_claim(&self, reason: Reason) -> bool {
         self.0.compare_exchange(PARKED, reason as u8, Ordering::AcqRel, Ordering::Relaxed).is_ok()
@@ -66,12 +54,8 @@ impl Claim {
         }
     }
 
-<<<<<<< HEAD
-    /// Whether nobody has claimed the record. Only a hint for passing over it: a claim may come at any moment.
-=======
     /// Whether nobody has claimed the record. Only a hint for passing over it: a claim may come at any
     /// moment.
->>>>>>> gate
     pub fn is_parked(&self) -> bool {
         self.0.load(Ordering::Relaxed) == PARKED
     }

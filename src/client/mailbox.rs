@@ -1,17 +1,10 @@
 //! Mailboxes: what one worker is told by the others.
 //!
-<<<<<<< HEAD
-//! For: pushes from any thread to the one worker that owns a session. May touch: `sync`. Never sleeps or wakes by
-//! itself: the consumer sleeps where it likes, a producer that is told so wakes it.
-//! Always: messages of one producer arrive in order; whatever is pushed is either seen before the consumer sleeps or
-//! answered with one wake-up. `asleep` and the queue change under one mutex, held for a few instructions.
-=======
 //! For: pushes from any thread to the one worker that owns a session. May touch: `sync`. Never sleeps or
 //! wakes by itself: the consumer sleeps where it likes, a producer that is told so wakes it.
 //! Always: messages of one producer arrive in order; whatever is pushed is either seen before the consumer
 //! sleeps or answered with one wake-up. `asleep` and the queue change under one mutex, held for a few
 //! instructions.
->>>>>>> gate
 //!
 //! The mailbox has no limit of its own: producers charge what they push to the receiver's output limit first.
 
@@ -26,12 +19,8 @@ pub const KEPT_MESSAGES: usize = 4096;
 /// A queue of many producers and one consumer.
 pub struct Mailbox<M> {
     state: Mutex<State<M>>,
-<<<<<<< HEAD
-    /// Whether the queue holds something. A hint that spares an idle consumer the mutex; it may lag behind a push.
-=======
     /// Whether the queue holds something. A hint that spares an idle consumer the mutex; it may lag behind a
     /// push.
->>>>>>> gate
     is_full: AtomicBool,
 }
 
@@ -78,12 +67,8 @@ impl<M> Mailbox<M> {
 
     /// Consumer: announces that it will sleep. False: there are messages, so it must not.
     ///
-<<<<<<< HEAD
-    /// After true exactly one push, the first, answers that the consumer has to be woken, until [`Mailbox::awake`].
-=======
     /// After true exactly one push, the first, answers that the consumer has to be woken, until
     /// [`Mailbox::awake`].
->>>>>>> gate
     #[must_use = "with messages waiting the consumer must not sleep"]
     pub fn prepare_sleep(&self) -> bool {
         let mut state = self.state.lock();

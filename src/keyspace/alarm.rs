@@ -1,18 +1,10 @@
 //! Alarms: waking the home worker of a shard for its earliest deadline.
 //!
-<<<<<<< HEAD
-//! For: writers on any worker that give a key a deadline, and the worker that expires the keys of the shard. May touch:
-//! `sync`. Reads no clock and wakes nobody: `arm` tells the writer to poke the worker, `promise` tells the worker how
-//! long it may sleep. Times are milliseconds of the space's clock.
-//! Always: no deadline published by a writer is slept over. Both sides meet in one word by read-modify-write, the
-//! writer after publishing, the worker before it looks a last time: whoever comes second sees the other.
-=======
 //! For: writers on any worker that give a key a deadline, and the worker that expires the keys of the shard.
 //! May touch: `sync`. Reads no clock and wakes nobody: `arm` tells the writer to poke the worker, `promise`
 //! tells the worker how long it may sleep. Times are milliseconds of the space's clock.
 //! Always: no deadline published by a writer is slept over. Both sides meet in one word by read-modify-write,
 //! the writer after publishing, the worker before it looks a last time: whoever comes second sees the other.
->>>>>>> gate
 
 use crate::sync::atomic::{AtomicU64, Ordering};
 
@@ -47,13 +39,8 @@ impl Default for Due {
 
 /// What one worker has promised to the shards it is home to.
 pub struct Alarm {
-<<<<<<< HEAD
-    /// The worker sleeps until this at most, as far as writers know. [`AWAKE`]: it will look before it sleeps.
-    /// Only ever changed by read-modify-write, so each change passes on what came before it.
-=======
     /// The worker sleeps until this at most, as far as writers know. [`AWAKE`]: it will look before it
     /// sleeps. Only ever changed by read-modify-write, so each change passes on what came before it.
->>>>>>> gate
     at_ms: AtomicU64,
 }
 
@@ -66,13 +53,8 @@ impl Alarm {
         Alarm { at_ms: AtomicU64::new(AWAKE) }
     }
 
-<<<<<<< HEAD
-    /// Writer, after lowering the shard's [`Due`] to `deadline_ms`. True: the home worker sleeps for longer and the
-    /// caller has to poke it; later callers need not.
-=======
     /// Writer, after lowering the shard's [`Due`] to `deadline_ms`. True: the home worker sleeps for longer
     /// and the caller has to poke it; later callers need not.
->>>>>>> gate
     #[must_use = "a worker that sleeps too long has to be poked"]
     pub fn arm(&self, deadline_ms: u64) -> bool {
         self.at_ms.fetch_min(deadline_ms, Ordering::AcqRel) > deadline_ms
@@ -83,12 +65,8 @@ impl Alarm {
         let earliest_ms = || dues.clone().map(Due::at_ms).min().unwrap_or(NEVER_MS);
         let first_ms = earliest_ms();
         self.at_ms.swap(first_ms, Ordering::AcqRel);
-<<<<<<< HEAD
-        // Who armed before the swap is seen now; who arms after it compares with a promise no earlier than the sleep.
-=======
         // Who armed before the swap is seen now; who arms after it compares with a promise no earlier than
         // the sleep.
->>>>>>> gate
         earliest_ms().min(first_ms)
     }
 

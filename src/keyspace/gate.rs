@@ -1,12 +1,5 @@
 //! The gate: a reader-writer lock spread over the threads that work on keys.
 //!
-<<<<<<< HEAD
-//! For: letting every worker run turns side by side at the price of one uncontended atomic operation, and letting one
-//! of them now and then have the whole keyspace to itself. May touch: `sync`. Knows nothing of shards or time.
-//!
-//! Every thread owns one *part*, a padded word. Inside a turn the word is odd; each end of a turn adds one more, so the
-//! same word counts turns. An exclusive *bars* every part; a barred word is entered only by whoever lifts the bars.
-=======
 //! For: letting every worker run turns side by side at the price of one uncontended atomic operation, and
 //! letting one of them now and then have the whole keyspace to itself. May touch: `sync`. Knows nothing of
 //! shards or time.
@@ -14,20 +7,11 @@
 //! Every thread owns one *part*, a padded word. Inside a turn the word is odd; each end of a turn adds one
 //! more, so the same word counts turns. An exclusive *bars* every part; a barred word is entered only by
 //! whoever lifts the bars.
->>>>>>> gate
 //! ```text
 //!   bit 63      bits 62..1        bit 0
 //!   barred      ended turns       inside
 //! ```
 //! Always:
-<<<<<<< HEAD
-//! - Bars are set and lifted only under the queue's mutex, and they are up exactly while there is a holder (the one
-//!   exclusive that waits for the others to leave, or runs). A barred word turns odd only by admission under the mutex,
-//!   or by its owner when it is the holder and nobody is inside. So what the holder has seen empty stays empty.
-//! - Fairness: exclusives go in order of arrival. When one leaves, every shared entry parked at that moment is let in
-//!   before the next exclusive runs, also before those that already queued. So a parked entry waits for the end of at
-//!   most one exclusive, and an exclusive waits for at most one turn of each other part per exclusive ahead of it.
-=======
 //! - Bars are set and lifted only under the queue's mutex, and they are up exactly while there is a holder
 //!   (the one exclusive that waits for the others to leave, or runs). A barred word turns odd only by
 //!   admission under the mutex, or by its owner when it is the holder and nobody is inside. So what the
@@ -36,7 +20,6 @@
 //!   is let in before the next exclusive runs, also before those that already queued. So a parked entry waits
 //!   for the end of at most one exclusive, and an exclusive waits for at most one turn of each other part per
 //!   exclusive ahead of it.
->>>>>>> gate
 //! - A thread is notified only when it may go, so each waits once and its patience needs no clock.
 
 use std::collections::VecDeque;
@@ -134,14 +117,9 @@ impl Gate {
 
     /// Begins an exclusive turn of `part`: returns when no other part is inside.
     ///
-<<<<<<< HEAD
-    /// Waits at most for `patience` (`Duration::MAX`: for ever). On `Busy` the part is outside and no longer queued.
-    /// Panics when the part is inside: a shared turn ends first, and what it has read is stale afterwards.
-=======
     /// Waits at most for `patience` (`Duration::MAX`: for ever). On `Busy` the part is outside and no longer
     /// queued. Panics when the part is inside: a shared turn ends first, and what it has read is stale
     /// afterwards.
->>>>>>> gate
     pub fn enter_exclusive(&self, part: usize, patience: Duration) -> Result<(), Busy> {
         self.assert_outside(part);
         let mut queue = self.queue.lock();
@@ -176,12 +154,8 @@ impl Gate {
         self.release(part, INSIDE);
     }
 
-<<<<<<< HEAD
-    /// Ends the exclusive turn of `part` and begins a shared one with no gap between: nobody else was exclusive.
-=======
     /// Ends the exclusive turn of `part` and begins a shared one with no gap between: nobody else was
     /// exclusive.
->>>>>>> gate
     pub fn downgrade(&self, part: usize) {
         self.release(part, TURN);
     }
@@ -193,14 +167,6 @@ impl Gate {
 
     /// Notes who is inside now.
     ///
-<<<<<<< HEAD
-    /// For memory that turns read without a lock: unlink it, take a stamp, and free it once [`Gate::passed`] says so.
-    /// Any turn that could have found the memory before it was unlinked has ended by then. The taker's own turn counts
-    /// like the others'. Costs a memory fence per part: one stamp may stand for many pieces unlinked before it.
-    pub fn stamp(&self) -> Stamp {
-        let inside = |(index, part): (usize, &CachePadded<Part>)| {
-            // A read-modify-write, not a load: a turn that begins after it takes over what this thread unlinked.
-=======
     /// For memory that turns read without a lock: unlink it, take a stamp, and free it once [`Gate::passed`]
     /// says so. Any turn that could have found the memory before it was unlinked has ended by then. The
     /// taker's own turn counts like the others'. Costs a memory fence per part: one stamp may stand for many
@@ -209,7 +175,6 @@ impl Gate {
         let inside = |(index, part): (usize, &CachePadded<Part>)| {
             // A read-modify-write, not a load: a turn that begins after it takes over what this thread
             // unlinked.
->>>>>>> gate
             let word = part.word.fetch_add(0, Ordering::AcqRel) & !BARRED;
             (word & INSIDE != 0).then_some((index as u32, word))
         };

@@ -1,15 +1,5 @@
 //! Locks: the only way to a shard.
 //!
-<<<<<<< HEAD
-//! For: turns through the gate and, inside a turn, the shards a command has declared. May touch: `gate`, `sync`. The
-//! only file of the keyspace's locking with `unsafe`; it knows nothing of what a shard holds.
-//!
-//! Always:
-//! - Rank: gate, then shards in ascending order. The borrow checker keeps it: a [`Turn`] borrows its [`Part`] and a
-//!   [`Held`] borrows its turn, both mutably, so a thread cannot enter twice or lock a second set while it holds one.
-//! - A shard is reached under its mutex in a shared turn, or without one in an exclusive turn; an exclusive turn
-//!   excludes all shared ones, so the two never meet.
-=======
 //! For: turns through the gate and, inside a turn, the shards a command has declared. May touch: `gate`,
 //! `sync`. The only file of the keyspace's locking with `unsafe`; it knows nothing of what a shard holds.
 //!
@@ -19,7 +9,6 @@
 //!   it holds one.
 //! - A shard is reached under its mutex in a shared turn, or without one in an exclusive turn; an exclusive
 //!   turn excludes all shared ones, so the two never meet.
->>>>>>> gate
 //! - A turn that answered `Busy` is over: it reaches nothing until it is dropped or goes exclusive.
 //! - Forgetting a guard (`mem::forget`) leaves its lock taken for ever and breaks nothing else.
 
@@ -51,16 +40,10 @@ struct Cell<T> {
     value: UnsafeCell<T>,
 }
 
-<<<<<<< HEAD
-// SAFETY: a value is reached through a `Held` only, which has its mutex or the whole gate to itself, and a `Held` is
-// neither `Send` nor `Sync`. So one thread at a time touches a value, with a happens-before edge between them: sharing
-// `Shards` moves values between threads but never shares one, for which `T: Send` suffices.
-=======
 // SAFETY: a value is reached through a `Held` only, which has its mutex or the whole gate to itself, and a
 // `Held` is neither `Send` nor `Sync`. So one thread at a time touches a value, with a happens-before edge
 // between them: sharing `Shards` moves values between threads but never shares one, for which `T: Send`
 // suffices.
->>>>>>> gate
 unsafe impl<T: Send> Sync for Shards<T> {}
 
 impl<T> Shards<T> {
@@ -76,12 +59,8 @@ impl<T> Shards<T> {
         }
     }
 
-<<<<<<< HEAD
-    /// Part `index` of the gate, for the thread that will take turns. Panics when it is taken; dropping it gives it back.
-=======
     /// Part `index` of the gate, for the thread that will take turns. Panics when it is taken; dropping it
     /// gives it back.
->>>>>>> gate
     pub fn part(self: &Arc<Self>, index: usize) -> Part<T> {
         let taken = self.taken[index].swap(true, Ordering::AcqRel);
         assert!(!taken, "part {index} of the gate is taken already");
@@ -175,12 +154,8 @@ impl<T> Turn<'_, T> {
         self.held(Which::Span(shard, shard + 1), true)
     }
 
-<<<<<<< HEAD
-    /// Locks `shards`, which are strictly ascending; in an exclusive turn takes no mutex and reaches everything.
-=======
     /// Locks `shards`, which are strictly ascending; in an exclusive turn takes no mutex and reaches
     /// everything.
->>>>>>> gate
     pub fn set(&mut self, shards: &[u16]) -> Held<'_, T> {
         if self.mode != Mode::Shared {
             return self.all();
@@ -201,12 +176,8 @@ impl<T> Turn<'_, T> {
         self.held(Which::Span(0, self.shards.count()), false)
     }
 
-<<<<<<< HEAD
-    /// Leaves, and enters with everyone else outside, however long that takes. Nothing when exclusive already.
-=======
     /// Leaves, and enters with everyone else outside, however long that takes. Nothing when exclusive
     /// already.
->>>>>>> gate
     pub fn go_exclusive(&mut self) {
         let entered = self.try_go_exclusive(Duration::MAX);
         entered.expect("patience without end does not run out");
@@ -298,12 +269,8 @@ pub struct Held<'a, T> {
     cells: &'a [CachePadded<Cell<T>>],
     /// In bounds of `cells`.
     which: Which,
-<<<<<<< HEAD
-    /// Whether the mutexes of `which` are locked. False in an exclusive turn only, and then `which` is all of them.
-=======
     /// Whether the mutexes of `which` are locked. False in an exclusive turn only, and then `which` is all of
     /// them.
->>>>>>> gate
     locked: bool,
     here: PhantomData<*const ()>,
 }
@@ -320,13 +287,8 @@ impl<T> Held<'_, T> {
     #[inline]
     pub fn get(&self, shard: usize) -> &T {
         self.assert_holds(shard);
-<<<<<<< HEAD
-        // SAFETY: the shard is held: this thread has its mutex, or the gate to itself, until `self` is dropped, and
-        // only `self` gives out references to it. `&self` excludes those of `get_mut`.
-=======
         // SAFETY: the shard is held: this thread has its mutex, or the gate to itself, until `self` is
         // dropped, and only `self` gives out references to it. `&self` excludes those of `get_mut`.
->>>>>>> gate
         unsafe { &*self.cells[shard].value.get() }
     }
 
@@ -338,12 +300,8 @@ impl<T> Held<'_, T> {
         unsafe { &mut *self.cells[shard].value.get() }
     }
 
-<<<<<<< HEAD
-    /// The values of two different shards, to change together. Panics when one is not held or they are the same.
-=======
     /// The values of two different shards, to change together. Panics when one is not held or they are the
     /// same.
->>>>>>> gate
     pub fn get_two_mut(&mut self, one: usize, other: usize) -> (&mut T, &mut T) {
         self.assert_holds(one);
         self.assert_holds(other);
@@ -383,12 +341,8 @@ impl<T> Drop for Held<'_, T> {
             return;
         }
         if let Which::Span(shard, _) = self.which {
-<<<<<<< HEAD
-            // SAFETY: `locked`: the turn locked this one mutex when it made `self`, and nobody has unlocked it since.
-=======
             // SAFETY: `locked`: the turn locked this one mutex when it made `self`, and nobody has unlocked
             // it since.
->>>>>>> gate
             unsafe { self.cells[shard].mutex.unlock() };
             return;
         }

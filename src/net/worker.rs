@@ -81,8 +81,7 @@ impl Worker {
 
     /// Turns and sleeps until it is told to stop.
     pub async fn run(mut self) {
-        let set = AsyncFd::with_interest(Arc::clone(&self.poll), Interest::READABLE);
-        let set = set.expect("a poll set can be watched");
+        let set = self.poll.try_clone().and_then(|fd| AsyncFd::with_interest_owned(fd));
         let mut events = Vec::with_capacity(EVENTS);
         loop {
             if !self.turn(&mut events) {
