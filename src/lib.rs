@@ -1,1 +1,3 @@
 //! Ochre: a Redis-compatible in-memory server.
+
+pub mod keyspace;
