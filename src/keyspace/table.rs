@@ -1,0 +1,281 @@
+//! The keys of one database in one shard.
+//!
+//! For: the read and write guards of the keyspace, SCAN, expiry, eviction and snapshots.
+//! May touch: entries and the hash's bit map; never locks, time or clients.
+//! Always: a key is in the table at most once; no operation rebuilds more than one segment (or joins two
+//! small ones); memory that prefetch hints may be reading is retired, not freed.
+//!
+//! # Layout
+//!
+//! A bucket is a cache line of seven slots with one tag byte each. Up to 63 buckets make a segment, and a
+//! directory indexed by the leading bits of a key's position (see `hash`) finds the segment. Inside it the
+//! following bits, scaled to the number of buckets, choose the *home* bucket, so buckets taken in order hold
+//! positions in order: that is what a scan cursor relies on, whatever is split or joined between two steps.
+//!
+//! An entry that finds its home full goes to the next bucket with room, up to 14 on. The home's meta byte
+//! notes how far its entries went and how many left, so a miss usually costs one cache line. A segment nine
+//! tenths full becomes larger in steps of 4/3 to 3/2 and at 63 buckets is split in two; what was moved was
+//! read anyway, and a table between two doublings is seldom emptier than 60 %. Segments shrink at 35 % and
+//! join with their neighbour when both together would fill half of one.
+//!
+//! Keys of one hash cannot be told apart by any split. When the 15 buckets they may use are full they go to
+//! the table's *spill*, a plain list, marked in their home bucket. With seeded hashes it stays empty.
+
+mod bucket;
+mod directory;
+mod grow;
+mod scan;
+mod slot;
+
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicPtr, Ordering::Relaxed};
+
+use bucket::{Memory, SPILLED, entry_in};
+use directory::Directory;
+
+pub use directory::{Hint, Retired};
+pub use scan::TableStats;
+pub use slot::{EntryMut, Slot, VacantSlot};
+
+use super::entry::Entry;
+use super::hash::{self, KeyHasher};
+
+/// Entries by key. Every function that takes a hash wants the one its hasher gives for the key.
+pub struct Table {
+    hasher: KeyHasher,
+    directory: Directory,
+    /// Entries in the buckets of the segment whose place this is; 0 at indices that are no place.
+    counts: Vec<u16>,
+    /// Number of segments of each depth.
+    depths: Vec<u32>,
+    /// All entries, the spilled included.
+    len: usize,
+    spill: Vec<Spilled>,
+    /// Grows by at most three pieces per operation until `take_retired` is called.
+    retired: Vec<Retired>,
+}
+
+/// An entry that found no room near its home. The slot always owns an entry.
+struct Spilled {
+    hash: u64,
+    slot: AtomicPtr<u8>,
+}
+
+/// Where an entry lies; good until the next insertion or removal.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Place {
+    Slot { home: usize, bucket: usize, slot: usize },
+    Spill(usize),
+}
+
+impl Table {
+    /// An empty table: one bucket.
+    pub fn new(hasher: KeyHasher) -> Table {
+        Table {
+            hasher,
+            directory: Directory::new(Memory::buckets(1), 1),
+            counts: vec![0],
+            depths: vec![1],
+            len: 0,
+            spill: Vec::new(),
+            retired: Vec::new(),
+        }
+    }
+
+    /// Number of entries.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there is no entry.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The hasher whose hashes this table takes.
+    pub fn hasher(&self) -> &KeyHasher {
+        &self.hasher
+    }
+
+    /// The entry of `key`.
+    #[inline]
+    pub fn find(&self, hash: u64, key: &[u8]) -> Option<&Entry> {
+        self.probe(hash, |entry| entry.key() == key).map(|(_, entry)| entry)
+    }
+
+    /// The entry of `key`, to be changed.
+    #[inline]
+    pub fn find_mut(&mut self, hash: u64, key: &[u8]) -> Option<EntryMut<'_>> {
+        let (place, _) = self.probe(hash, |entry| entry.key() == key)?;
+        Some(EntryMut::new(self, hash, place))
+    }
+
+    /// The first entry that `accept` takes among those which may have this hash: all that have it are
+    /// offered, and a few others.
+    pub fn find_by_hash(&mut self, hash: u64, accept: impl FnMut(&Entry) -> bool) -> Option<EntryMut<'_>> {
+        let (place, _) = self.probe(hash, accept)?;
+        Some(EntryMut::new(self, hash, place))
+    }
+
+    /// The entry of `key`, or the place to put one: a single search for reading, changing and inserting.
+    #[inline]
+    pub fn slot(&mut self, hash: u64, key: &[u8]) -> Slot<'_> {
+        match self.probe(hash, |entry| entry.key() == key).map(|(place, _)| place) {
+            Some(place) => Slot::Occupied(EntryMut::new(self, hash, place)),
+            None => Slot::Vacant(VacantSlot::new(self, hash)),
+        }
+    }
+
+    /// Takes the entry of `key` out.
+    pub fn remove(&mut self, hash: u64, key: &[u8]) -> Option<Entry> {
+        Some(self.find_mut(hash, key)?.remove())
+    }
+
+    /// A handle for fetching cache lines ahead, without the shard's lock.
+    pub fn hint(&self) -> Hint {
+        self.directory.hint()
+    }
+
+    /// Whether `take_retired` would return something.
+    #[inline]
+    pub fn has_retired(&self) -> bool {
+        !self.retired.is_empty()
+    }
+
+    /// Memory replaced since the last call. It must be kept until every turn that had begun before this call,
+    /// and might use a [`Hint`] of this table, has ended; then it may be dropped.
+    pub fn take_retired(&mut self) -> Vec<Retired> {
+        std::mem::take(&mut self.retired)
+    }
+
+    /// The first entry with the tag of `hash` within the range of its home bucket that `same` accepts.
+    #[inline]
+    fn probe(&self, hash: u64, mut same: impl FnMut(&Entry) -> bool) -> Option<(Place, &Entry)> {
+        let segment = self.directory.find(hash);
+        let tag = hash::tag(hash);
+        let home = segment.home(hash);
+        let word = segment.buckets[home].word();
+        let mut distance = 0;
+        let mut bucket = home;
+        loop {
+            for slot in segment.buckets[bucket].word().matching(tag) {
+                // SAFETY: the slot has a tag, so it is occupied, and the table is borrowed for the result's
+                // lifetime.
+                let entry = unsafe { segment.buckets[bucket].entry(slot) };
+                if same(entry) {
+                    return Some((Place::Slot { home, bucket, slot }, entry));
+                }
+            }
+            if distance == word.reach().min(segment.range() - 1) {
+                break;
+            }
+            distance += 1;
+            bucket = segment.behind(home, distance);
+        }
+        if word.reach() == SPILLED { self.probe_spill(hash, same) } else { None }
+    }
+
+    #[cold]
+    fn probe_spill(&self, hash: u64, mut same: impl FnMut(&Entry) -> bool) -> Option<(Place, &Entry)> {
+        self.spill.iter().enumerate().filter(|(_, spilled)| spilled.hash == hash).find_map(|(at, spilled)| {
+            let entry = spilled.entry();
+            same(entry).then_some((Place::Spill(at), entry))
+        })
+    }
+
+    /// The slot at a place that `probe` or `insert` gave.
+    fn cell(&self, hash: u64, place: Place) -> &AtomicPtr<u8> {
+        match place {
+            Place::Slot { bucket, slot, .. } => self.directory.find(hash).buckets[bucket].slot(slot),
+            Place::Spill(at) => &self.spill[at].slot,
+        }
+    }
+
+    /// Adds an entry whose key is not in the table, making room if need be.
+    fn insert(&mut self, hash: u64, entry: Entry) -> Place {
+        debug_assert_eq!(hash, self.hasher.hash(entry.key()), "the hash must be the key's");
+        let block = entry.into_raw();
+        self.len += 1;
+        let full = self.counts[self.directory.place(hash)] as usize >= self.directory.find(hash).limit();
+        if !full && let Some(place) = self.place(hash, block) {
+            return place;
+        }
+        if (self.grow(hash) || full)
+            && let Some(place) = self.place(hash, block)
+        {
+            return place;
+        }
+        self.spill(hash, block)
+    }
+
+    /// Puts a block into its segment if there is room in reach.
+    fn place(&mut self, hash: u64, block: NonNull<u8>) -> Option<Place> {
+        let segment = self.directory.find(hash);
+        let home = segment.home(hash);
+        let (bucket, slot) = segment.place(hash, block)?;
+        self.counts[self.directory.place(hash)] += 1;
+        Some(Place::Slot { home, bucket, slot })
+    }
+
+    fn spill(&mut self, hash: u64, block: NonNull<u8>) -> Place {
+        let segment = self.directory.find(hash);
+        segment.buckets[segment.home(hash)].note_displaced(SPILLED);
+        self.spill.push(Spilled { hash, slot: AtomicPtr::new(block.as_ptr()) });
+        Place::Spill(self.spill.len() - 1)
+    }
+
+    /// Takes out what lies at a place, and makes the segment smaller when it has become empty enough.
+    fn take(&mut self, hash: u64, place: Place) -> Entry {
+        let segment = self.directory.find(hash);
+        let block = match place {
+            Place::Slot { home, bucket, slot } => {
+                if bucket != home {
+                    segment.buckets[home].forget_displaced();
+                }
+                let at = self.directory.place(hash);
+                self.counts[at] -= 1;
+                segment.buckets[bucket].clear(slot)
+            }
+            Place::Spill(at) => {
+                segment.buckets[segment.home(hash)].forget_displaced();
+                let spilled = self.spill.swap_remove(at);
+                NonNull::new(spilled.slot.into_inner()).expect("a spilled slot owns an entry")
+            }
+        };
+        self.len -= 1;
+        self.shrink(hash);
+        // SAFETY: the block came from an entry that was inserted, and its slot has just given it up.
+        unsafe { Entry::from_raw(block) }
+    }
+}
+
+impl Spilled {
+    fn entry(&self) -> &Entry {
+        // SAFETY: a spilled slot owns an entry, and to store to it the table must be borrowed exclusively.
+        unsafe { entry_in(&self.slot) }
+    }
+}
+
+impl Drop for Table {
+    fn drop(&mut self) {
+        let slots = self.directory.segments().flat_map(|(_, segment)| segment.occupied());
+        let blocks = slots.map(|(bucket, slot)| bucket.slot(slot).load(Relaxed));
+        for block in blocks.chain(self.spill.iter().map(|spilled| spilled.slot.load(Relaxed))) {
+            let block = NonNull::new(block).expect("an occupied slot holds a block");
+            // SAFETY: each slot owns its entry; the directory frees buckets without looking at them after
+            // this.
+            drop(unsafe { Entry::from_raw(block) });
+        }
+    }
+}
+
+impl std::fmt::Debug for Table {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Table").field("stats", &self.stats()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;
