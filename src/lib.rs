@@ -8,6 +8,7 @@ pub mod config;
 pub mod exec;
 pub mod fault;
 pub mod keyspace;
+pub mod log;
 pub mod net;
 pub mod observe;
 pub mod reclaim;
@@ -17,3 +18,8 @@ pub mod sync;
 pub mod value;
 
 pub use server::{Builder, Server};
+
+/// Ochre's own version.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+/// The version of Redis whose features clients may expect.
+pub const REDIS_VERSION: &str = "7.4.0";

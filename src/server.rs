@@ -122,7 +122,8 @@ impl Builder {
         let (host, desks, requests) = wire(settings, &renames, identity)?;
         let threads = start_workers(&host, &desks)?;
         let (done, ended) = mpsc::channel();
-        let main = House { host: Arc::clone(&host), desks, requests, threads, on_reconfigure: self.on_reconfigure };
+        let main =
+            House { host: Arc::clone(&host), desks, requests, threads, on_reconfigure: self.on_reconfigure };
         let (ready, started) = mpsc::channel();
         let thread = std::thread::Builder::new().name("ochre-main".into()).spawn(move || {
             main.run(listeners, ready);
@@ -168,10 +169,13 @@ impl Server {
         self.end();
     }
 
-    /// Asks for a shutdown as SIGTERM does.
-    pub fn request_shutdown(&self) {
-        // It has ended already when nobody listens.
-        let _ = self.requests.send(Request::Shutdown { save: None, now: false, force: false });
+    /// What asks for a shutdown when it is called, as SIGTERM does; returns at once.
+    pub fn shutdown_request(&self) -> impl Fn() + Send + use<> {
+        let requests = self.requests.clone();
+        move || {
+            // It has ended already when nobody listens.
+            let _ = requests.send(Request::Shutdown { save: None, now: false, force: false });
+        }
     }
 
     /// Waits until it has ended by itself (SHUTDOWN).
@@ -220,7 +224,11 @@ fn run_id(seed: u64) -> String {
     (0..5).map(|_| format!("{:08x}", chance.next_u64() as u32)).collect()
 }
 
-fn wire(settings: Settings, renames: &[Statement], mut identity: Identity) -> io::Result<(Arc<Host>, Desks, UnboundedReceiver<Request>)> {
+fn wire(
+    settings: Settings,
+    renames: &[Statement],
+    mut identity: Identity,
+) -> io::Result<(Arc<Host>, Desks, UnboundedReceiver<Request>)> {
     let workers = identity.workers;
     let desks: Desks = (0..workers).map(|_| Desk::new()).collect::<io::Result<Vec<_>>>()?.into();
     let word = |word: &Vec<u8>| String::from_utf8_lossy(word).into_owned();
@@ -303,6 +311,7 @@ impl House {
                 })
                 .collect();
             kinds.dedup();
+            tracing::info!("Server initialized");
             kinds.iter().for_each(|kind| tracing::info!("Ready to accept connections {kind}"));
             // The builder waits for this.
             let _ = ready.send(Ok(()));

@@ -42,15 +42,7 @@ pub struct Session {
 impl Session {
     /// A session that has just been accepted.
     pub fn new(client: Arc<Client>, authenticated: bool, local: bool) -> Session {
-        Session {
-            client,
-            db: 0,
-            authenticated,
-            reply: ReplyMode::On,
-            no_touch: false,
-            closing: false,
-            local,
-        }
+        Session { client, db: 0, authenticated, reply: ReplyMode::On, no_touch: false, closing: false, local }
     }
 
     /// Selects a database, visibly for CLIENT LIST.

@@ -49,7 +49,13 @@ impl Table {
         let top = rows.len();
         let mut entries: Vec<Entry> = Vec::with_capacity(top * 2);
         for (index, row) in rows.iter().enumerate() {
-            entries.push(Entry { row, full_name: row.name.to_ascii_lowercase(), index, subs: 0..0, places: places(row) });
+            entries.push(Entry {
+                row,
+                full_name: row.name.to_ascii_lowercase(),
+                index,
+                subs: 0..0,
+                places: places(row),
+            });
         }
         for (at, row) in rows.iter().enumerate() {
             let from = entries.len();

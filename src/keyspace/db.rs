@@ -63,7 +63,13 @@ pub struct Db<'a> {
 
 impl<'a> Db<'a> {
     /// Database `index` at the instant `now_ms`.
-    pub fn new(reach: Reach<'a>, space: &'a Space, index: usize, now_ms: u64, record: &'a mut Record) -> Db<'a> {
+    pub fn new(
+        reach: Reach<'a>,
+        space: &'a Space,
+        index: usize,
+        now_ms: u64,
+        record: &'a mut Record,
+    ) -> Db<'a> {
         Db { reach, space, index, now_ms, record }
     }
 

@@ -11,7 +11,14 @@ use super::wheel::Verdict;
 
 /// Expires up to `budget` keys of a shard that are due at `now_ms`; publishes when the shard has to be looked at next.
 /// Returns how many items were looked at: fewer than `budget` means that nothing due is left.
-pub fn expire_due(space: &Space, index: usize, shard: &mut Shard, now_ms: u64, budget: usize, record: &mut Record) -> usize {
+pub fn expire_due(
+    space: &Space,
+    index: usize,
+    shard: &mut Shard,
+    now_ms: u64,
+    budget: usize,
+    record: &mut Record,
+) -> usize {
     let mut looked = 0;
     let next = loop {
         let first = shard
@@ -34,7 +41,14 @@ pub fn expire_due(space: &Space, index: usize, shard: &mut Shard, now_ms: u64, b
     looked
 }
 
-fn expire_tick(space: &Space, keys: &mut Keys, db: usize, tick_ms: u64, budget: usize, record: &mut Record) -> usize {
+fn expire_tick(
+    space: &Space,
+    keys: &mut Keys,
+    db: usize,
+    tick_ms: u64,
+    budget: usize,
+    record: &mut Record,
+) -> usize {
     let Keys { table, wheel, tally } = keys;
     let wheel = wheel.as_mut().expect("the caller saw it");
     let hasher = &space.hasher;

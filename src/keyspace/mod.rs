@@ -8,8 +8,8 @@
 pub mod alarm;
 pub mod db;
 pub mod entry;
-pub mod gate;
 pub mod expiry;
+pub mod gate;
 pub mod hash;
 pub mod lfu;
 pub mod lock;

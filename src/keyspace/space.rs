@@ -40,7 +40,14 @@ pub struct Space {
 
 impl Space {
     /// An empty dataset for `workers` workers; `outsiders` threads beyond them may enter its gate.
-    pub fn new(workers: usize, outsiders: usize, databases: usize, seed: u64, clock: Clock, poke: Poke) -> Space {
+    pub fn new(
+        workers: usize,
+        outsiders: usize,
+        databases: usize,
+        seed: u64,
+        clock: Clock,
+        poke: Poke,
+    ) -> Space {
         let count = if workers > 4 { 256 } else { 64 };
         Space {
             shards: Arc::new(Shards::new(workers + outsiders, count, |_| Shard::new(databases))),

@@ -163,6 +163,8 @@ impl Conn {
 
     /// Bytes held for requests that are not complete.
     pub fn query_bytes(&self) -> usize {
-        self.input.len() + self.parser.memory_bytes() + self.waiting.iter().map(OwnedArgs::memory_bytes).sum::<usize>()
+        self.input.len()
+            + self.parser.memory_bytes()
+            + self.waiting.iter().map(OwnedArgs::memory_bytes).sum::<usize>()
     }
 }

@@ -58,7 +58,9 @@ pub fn bind(settings: &Settings, any_port: bool) -> Result<Vec<Listener>, String
                     listeners.push(Listener::Tcp(listener));
                 }
                 Err(error) => {
-                    tracing::warn!("Warning: Could not create server TCP listening socket {name}:{port}: {error}");
+                    tracing::warn!(
+                        "Warning: Could not create server TCP listening socket {name}:{port}: {error}"
+                    );
                     let absent = matches!(error.kind(), ErrorKind::AddrNotAvailable | ErrorKind::Unsupported)
                         || error.raw_os_error() == Some(libc::EAFNOSUPPORT);
                     if !(optional && absent) {
@@ -79,7 +81,10 @@ fn bind_tcp(name: &str, port: u16, backlog: i32) -> io::Result<TcpListener> {
     let address: SocketAddr = match name {
         "*" => SocketAddr::from(([0, 0, 0, 0], port)),
         "::*" => SocketAddr::from(([0u16; 8], port)),
-        _ => (name, port).to_socket_addrs()?.next().ok_or_else(|| io::Error::from(ErrorKind::AddrNotAvailable))?,
+        _ => (name, port)
+            .to_socket_addrs()?
+            .next()
+            .ok_or_else(|| io::Error::from(ErrorKind::AddrNotAvailable))?,
     };
     let domain = if address.is_ipv6() { Domain::IPV6 } else { Domain::IPV4 };
     let socket = Socket::new(domain, Type::STREAM, Some(Protocol::TCP))?;
@@ -117,7 +122,9 @@ pub async fn accept(listener: Listener, host: Arc<Host>, desks: Desks) {
             loop {
                 match listener.accept().await {
                     Ok((stream, peer)) => {
-                        if let Err(error) = stream.into_std().and_then(|s| welcome_tcp(&host, &desks, s, peer)) {
+                        if let Err(error) =
+                            stream.into_std().and_then(|s| welcome_tcp(&host, &desks, s, peer))
+                        {
                             tracing::debug!("Error accepting a client connection: {error}");
                         }
                     }
@@ -145,7 +152,12 @@ async fn pause(error: &io::Error) {
     tokio::time::sleep(OUT_OF_FDS).await;
 }
 
-fn welcome_tcp(host: &Host, desks: &Desks, mut stream: std::net::TcpStream, peer: SocketAddr) -> io::Result<()> {
+fn welcome_tcp(
+    host: &Host,
+    desks: &Desks,
+    mut stream: std::net::TcpStream,
+    peer: SocketAddr,
+) -> io::Result<()> {
     let settings = host.settings.load();
     stream.set_nodelay(true)?;
     let idle_s = settings.int(Directive::TcpKeepalive) as u64;
@@ -166,7 +178,14 @@ fn welcome_tcp(host: &Host, desks: &Desks, mut stream: std::net::TcpStream, peer
     Ok(())
 }
 
-fn welcome(host: &Host, desks: &Desks, mut stream: Box<dyn Transport>, addr: Address, laddr: Address, local: bool) {
+fn welcome(
+    host: &Host,
+    desks: &Desks,
+    mut stream: Box<dyn Transport>,
+    addr: Address,
+    laddr: Address,
+    local: bool,
+) {
     let limit = host.settings.load().int(Directive::MaxClients) as usize;
     if !host.clients.reserve(limit) {
         host.observe.refused.fetch_add(1, Ordering::Relaxed);

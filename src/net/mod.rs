@@ -6,6 +6,7 @@
 
 pub mod conn;
 pub mod listen;
+pub mod poll;
 pub mod transport;
 pub mod turn;
 pub mod wake;

@@ -191,7 +191,10 @@ impl Worker {
             conn.session.client.query_bytes.store(held, Ordering::Relaxed);
             let limit = self.exec.settings.bytes(Directive::ClientQueryBufferLimit) as usize;
             if held > limit && !conn.has_more {
-                tracing::warn!("Closing client that reached max query buffer length: id={}", conn.session.client.id);
+                tracing::warn!(
+                    "Closing client that reached max query buffer length: id={}",
+                    conn.session.client.id
+                );
                 return self.close(key, End::QueryLimit);
             }
         }
@@ -205,7 +208,9 @@ impl Worker {
         let host = Arc::clone(&self.host);
         let Worker { part, conns, exec, batch, spare, paused, again, index, is_busy, .. } = self;
         let began = host.ticks.now();
-        let Ok(mut turn) = part.enter(Duration::MAX) else { unreachable!("patience without end does not run out") };
+        let Ok(mut turn) = part.enter(Duration::MAX) else {
+            unreachable!("patience without end does not run out")
+        };
         exec.refresh(&host);
         for run in &batch.runs {
             let Some(conn) = conns.get_mut(run.key) else { continue };
@@ -225,7 +230,8 @@ impl Worker {
             }
         }
         turn.go_shared();
-        let spent_ns = if batch.runs.is_empty() { EXPIRE_NS } else { host.ticks.nanos_between(began, host.ticks.now()) };
+        let spent_ns =
+            if batch.runs.is_empty() { EXPIRE_NS } else { host.ticks.nanos_between(began, host.ticks.now()) };
         *is_busy |= expire(&host, exec, &mut turn, *index, spent_ns);
         drop(turn);
         exec.end_turn(&host);
@@ -348,7 +354,10 @@ fn run_jobs(
             Ran::Done => {}
             Ran::Close => conn.session.closing = true,
             Ran::Wait => {
-                conn.waiting = jobs[at..].iter().map(|job| args(job).to_owned()).collect::<std::collections::VecDeque<OwnedArgs>>();
+                conn.waiting = jobs[at..]
+                    .iter()
+                    .map(|job| args(job).to_owned())
+                    .collect::<std::collections::VecDeque<OwnedArgs>>();
                 conn.session.client.paused.store(true, Ordering::Relaxed);
                 return true;
             }
@@ -367,7 +376,13 @@ fn run_jobs(
 }
 
 /// Expires what is due in the worker's shards, for about as long as the commands of the turn took. True: some is left.
-fn expire(host: &Host, exec: &mut Executor, turn: &mut Turn<'_, Shard>, worker: usize, spent_ns: u64) -> bool {
+fn expire(
+    host: &Host,
+    exec: &mut Executor,
+    turn: &mut Turn<'_, Shard>,
+    worker: usize,
+    spent_ns: u64,
+) -> bool {
     let space: &Space = &host.space;
     let now_ms = exec.now_ms();
     if !space.active_expiry.load(Ordering::Relaxed) {

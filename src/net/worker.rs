@@ -3,17 +3,15 @@
 //! For: its loop of turns and sleeps, arrivals, closing. May touch: its own connections, the gate, its desk.
 //! Always: everything it owns is touched by its thread alone; others reach it through its [`Desk`].
 
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use rustix::event::epoll;
+use rustix::event::epoll::EventFlags;
 use slab::Slab;
-use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
 
 use super::conn::{Conn, End, Watched};
+use super::poll::{Events, PollSet};
 use super::turn::Batch;
 use super::wake::{Arrival, Desks, Mail};
 use crate::client::{Client, Session};
@@ -28,8 +26,6 @@ use crate::resp::Out;
 
 /// The poll set's token of the bell; connections have their place in the slab.
 const BELL: u64 = u64::MAX;
-/// Events taken from the poll set at once.
-const EVENTS: usize = 512;
 /// Emptied outputs kept for the next replies.
 const SPARE_OUTS: usize = 1024;
 
@@ -48,7 +44,7 @@ pub struct Worker {
     pub(super) spare: Vec<Out>,
     /// Something is left to do that no socket will tell of.
     pub(super) is_busy: bool,
-    poll: Arc<OwnedFd>,
+    poll: PollSet,
     mail: Vec<Mail>,
     desks: Desks,
 }
@@ -59,9 +55,8 @@ impl Worker {
     /// # Errors
     /// When the process is out of descriptors.
     pub fn new(index: usize, host: Arc<Host>, desks: Desks, chance: Chance) -> std::io::Result<Worker> {
-        let poll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-        let bell = desks[index].bell.fd();
-        epoll::add(&poll, bell, epoll::EventData::new_u64(BELL), epoll::EventFlags::IN)?;
+        let poll = PollSet::new()?;
+        poll.add(desks[index].bell.fd(), BELL, EventFlags::IN)?;
         Ok(Worker {
             index,
             part: host.space.shards.part(index),
@@ -72,7 +67,7 @@ impl Worker {
             paused: Vec::new(),
             spare: Vec::new(),
             is_busy: false,
-            poll: Arc::new(poll),
+            poll,
             mail: Vec::new(),
             desks,
             host,
@@ -81,8 +76,8 @@ impl Worker {
 
     /// Turns and sleeps until it is told to stop.
     pub async fn run(mut self) {
-        let set = self.poll.try_clone().and_then(|fd| AsyncFd::with_interest_owned(fd));
-        let mut events = Vec::with_capacity(EVENTS);
+        let set = self.poll.sleeper().expect("the runtime can watch one descriptor");
+        let mut events = Events::new();
         loop {
             if !self.turn(&mut events) {
                 return;
@@ -120,23 +115,19 @@ impl Worker {
     }
 
     /// One turn. False: the worker is to stop.
-    fn turn(&mut self, events: &mut Vec<epoll::Event>) -> bool {
+    fn turn(&mut self, events: &mut Events) -> bool {
         let host = Arc::clone(&self.host);
         let began = host.ticks.now();
         self.is_busy = false;
         if !self.read_mail() {
             return false;
         }
-        events.clear();
-        let at_once = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
-        // Interrupted by a signal, it is asked again at the next turn.
-        let _ = epoll::wait(&*self.poll, rustix::buffer::spare_capacity(events), Some(&at_once));
-        self.is_busy |= events.len() == EVENTS;
+        self.poll.look(events);
+        self.is_busy |= events.is_full();
         for key in std::mem::take(&mut self.again) {
             self.resume(key);
         }
-        for event in events.iter() {
-            let (token, flags) = (event.data.u64(), event.flags);
+        for (token, flags) in events.iter() {
             if token == BELL {
                 self.desks[self.index].bell.hush();
             } else {
@@ -152,19 +143,19 @@ impl Worker {
         true
     }
 
-    fn ready(&mut self, key: usize, flags: epoll::EventFlags) {
+    fn ready(&mut self, key: usize, flags: EventFlags) {
         let Some(conn) = self.conns.get_mut(key) else { return };
-        if flags.contains(epoll::EventFlags::OUT) {
+        if flags.contains(EventFlags::OUT) {
             conn.send();
             self.after_send(key);
         }
-        let hurt = epoll::EventFlags::HUP | epoll::EventFlags::ERR;
+        let hurt = EventFlags::HUP | EventFlags::ERR;
         let Some(conn) = self.conns.get_mut(key) else { return };
         if !conn.watched.read {
             if flags.intersects(hurt) {
                 self.close(key, End::Peer);
             }
-        } else if flags.intersects(epoll::EventFlags::IN | hurt) {
+        } else if flags.intersects(EventFlags::IN | hurt) {
             self.take(key);
         }
     }
@@ -197,8 +188,7 @@ impl Worker {
         let free = self.host.settings.load().text(Directive::RequirePass).is_empty();
         let conn = Conn::new(stream, Session::new(Arc::clone(&client), free, local));
         let slot = self.conns.vacant_entry();
-        let (token, flags) = (epoll::EventData::new_u64(slot.key() as u64), epoll::EventFlags::IN);
-        if let Err(error) = epoll::add(&*self.poll, conn.stream.fd(), token, flags) {
+        if let Err(error) = self.poll.add(conn.stream.fd(), slot.key() as u64, EventFlags::IN) {
             tracing::warn!("Error registering fd event for the new client: {error}");
             self.host.clients.release();
             self.desks[self.index].connections.fetch_sub(1, Ordering::Relaxed);
@@ -261,11 +251,10 @@ impl Worker {
             return;
         }
         conn.watched = wanted;
-        let mut flags = epoll::EventFlags::empty();
-        flags.set(epoll::EventFlags::IN, wanted.read);
-        flags.set(epoll::EventFlags::OUT, wanted.write);
-        // The descriptor is open and in the set, so this cannot fail but for lack of memory; the next event repairs it.
-        let _ = epoll::modify(&*self.poll, conn.stream.fd(), epoll::EventData::new_u64(key as u64), flags);
+        let mut flags = EventFlags::empty();
+        flags.set(EventFlags::IN, wanted.read);
+        flags.set(EventFlags::OUT, wanted.write);
+        self.poll.modify(conn.stream.fd(), key as u64, flags);
     }
 
     /// Ends a connection.
@@ -277,8 +266,7 @@ impl Worker {
             End::QueryLimit => add(&lane.query_limit_closes, 1),
             End::OutputLimit => add(&lane.output_limit_closes, 1),
         }
-        // Closing the descriptor takes it out of the poll set, too; this only says so aloud.
-        let _ = epoll::delete(&*self.poll, conn.stream.fd());
+        self.poll.remove(conn.stream.fd());
         self.host.clients.remove(conn.session.client.id);
         self.host.clients.release();
         self.desks[self.index].connections.fetch_sub(1, Ordering::Relaxed);

@@ -92,7 +92,13 @@ impl Summary {
         let (mut out, total, mut limit_us) = (Vec::new(), self.total(), 1u64);
         let mut last = 0;
         while last < total {
-            let sum = self.counts.iter().enumerate().filter(|(b, _)| upper_ns(*b) / 1000 < limit_us).map(|(_, c)| c).sum();
+            let sum = self
+                .counts
+                .iter()
+                .enumerate()
+                .filter(|(b, _)| upper_ns(*b) / 1000 < limit_us)
+                .map(|(_, c)| c)
+                .sum();
             if sum > last {
                 out.push((limit_us, sum));
                 last = sum;

@@ -72,7 +72,9 @@ impl Latency {
     pub fn reset(&self, names: &[&[u8]]) -> usize {
         let mut events = self.events.lock();
         let before = events.len();
-        events.retain(|name, _| !(names.is_empty() || names.iter().any(|n| n.eq_ignore_ascii_case(name.as_bytes()))));
+        events.retain(|name, _| {
+            !(names.is_empty() || names.iter().any(|n| n.eq_ignore_ascii_case(name.as_bytes())))
+        });
         before - events.len()
     }
 }
