@@ -92,7 +92,9 @@ fn bitop(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Outcome, Fault> {
     let (target, sources) = (args.get(2), args.from(3));
     match op {
         BitOp::Not if sources.len() != 1 => return Err(Fault::BITOP_NOT),
-        BitOp::Diff | BitOp::Diff1 | BitOp::AndOr if sources.len() < 2 => return Err(Fault::bitop_sources(name)),
+        BitOp::Diff | BitOp::Diff1 | BitOp::AndOr if sources.len() < 2 => {
+            return Err(Fault::bitop_sources(name));
+        }
         _ => {}
     }
     let mut kept: SmallVec<[Kept; 4]> = SmallVec::new();
@@ -230,5 +232,8 @@ fn bit_op(word: &[u8]) -> Option<(BitOp, &'static str)> {
         ("ANDOR", BitOp::AndOr),
         ("ONE", BitOp::One),
     ];
-    WORDS.into_iter().find(|(name, _)| word.eq_ignore_ascii_case(name.as_bytes())).map(|(name, op)| (op, name))
+    WORDS
+        .into_iter()
+        .find(|(name, _)| word.eq_ignore_ascii_case(name.as_bytes()))
+        .map(|(name, op)| (op, name))
 }

@@ -126,7 +126,10 @@ pub const ROWS: &[Command] = &[
         .group(Group::String)
         .since("2.2.0")
         .cost("O(M), M bytes in the value, and what growing the string takes.")
-        .doc("Overwrites a part of a string from an offset on, and makes it longer if need be.", "key offset value"),
+        .doc(
+            "Overwrites a part of a string from an offset on, and makes it longer if need be.",
+            "key offset value",
+        ),
     cmd("STRLEN", strlen)
         .arity(2)
         .flags(READ_FAST)

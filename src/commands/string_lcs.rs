@@ -36,7 +36,11 @@ fn lcs(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Outcome, Fault> {
         return Ok(Outcome::Done);
     }
     let found = lcs::trace(a.bytes(), b.bytes(), options.min_match_len, limit_bytes).map_err(fault)?;
-    if options.idx { reply_matches(cx.out, &found, options.with_match_len) } else { cx.out.bulk(&found.text) }
+    if options.idx {
+        reply_matches(cx.out, &found, options.with_match_len)
+    } else {
+        cx.out.bulk(&found.text)
+    }
     Ok(Outcome::Done)
 }
 

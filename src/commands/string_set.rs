@@ -154,7 +154,8 @@ fn getset(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Outcome, Fault> {
 }
 
 fn msetex(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Outcome, Fault> {
-    let count = int(args.get(1)).ok().filter(|count| (1..=MAX_NUMKEYS).contains(count)).ok_or(Fault::NUMKEYS)?;
+    let count =
+        int(args.get(1)).ok().filter(|count| (1..=MAX_NUMKEYS).contains(count)).ok_or(Fault::NUMKEYS)?;
     let first_option = 2 + 2 * count as usize;
     if args.len() < first_option {
         return Err(Fault::SYNTAX);
@@ -341,9 +342,9 @@ impl<'a> Condition<'a> {
     /// The words for it, where every replica knows them.
     fn words(self) -> SmallVec<[&'a [u8]; 2]> {
         match self {
-            Condition::Absent => SmallVec::from_slice(&[b"NX"]),
-            Condition::Present => SmallVec::from_slice(&[b"XX"]),
-            Condition::If(Test::Equal(operand)) => SmallVec::from_slice(&[b"IFEQ", operand]),
+            Condition::Absent => SmallVec::from_slice(&[&b"NX"[..]]),
+            Condition::Present => SmallVec::from_slice(&[&b"XX"[..]]),
+            Condition::If(Test::Equal(operand)) => SmallVec::from_slice(&[&b"IFEQ"[..], operand]),
             Condition::Always | Condition::If(_) => SmallVec::new(),
         }
     }
