@@ -48,6 +48,52 @@ faults! {
     STRING_TOO_LONG = "ERR string exceeds maximum allowed size (proto-max-bulk-len)";
     /// An offset below zero.
     OFFSET_RANGE = "ERR offset is out of range";
+    /// A bit offset that is no integer, negative, or beyond what a string may have.
+    BIT_OFFSET = "ERR bit offset is not an integer or out of range";
+    /// SETBIT's value is neither 0 nor 1.
+    BIT_VALUE = "ERR bit is not an integer or out of range";
+    /// BITPOS looks for something else than 0 or 1.
+    BIT_ARGUMENT = "ERR The bit argument must be 1 or 0.";
+    /// BITOP NOT with several sources.
+    BITOP_NOT = "ERR BITOP NOT must be called with a single source key.";
+    /// A field of BITFIELD that is none.
+    BITFIELD_TYPE = "ERR Invalid bitfield type. Use something like i16 u8. Note that u64 is not supported but i64 is.";
+    /// BITFIELD OVERFLOW with another word than WRAP, SAT or FAIL.
+    OVERFLOW_TYPE = "ERR Invalid OVERFLOW type specified";
+    /// BITFIELD_RO was asked to write.
+    BITFIELD_READ_ONLY = "ERR BITFIELD_RO only supports the GET subcommand";
+    /// LCS met a key of another type.
+    LCS_NEEDS_STRINGS = "ERR The specified keys must contain string values";
+    /// LCS with both LEN and IDX.
+    LCS_LEN_AND_IDX = "ERR If you want both the length and indexes, please just use IDX.";
+    /// LCS with a string whose length does not fit its table.
+    LCS_TOO_LONG = "ERR String too long for LCS";
+    /// LCS whose table would be larger than an argument may be.
+    LCS_MEMORY = "ERR Insufficient memory, transient memory for LCS exceeds proto-max-bulk-len";
+    /// MSETEX's number of keys is none.
+    NUMKEYS = "ERR invalid numkeys value or out of range";
+    /// IFDEQ and IFDNE with something that has not the length of a digest.
+    DIGEST_LENGTH = "ERR must be exactly 16 hexadecimal characters";
+    /// DELEX with another word than its conditions.
+    BAD_CONDITION = "ERR Invalid condition. Use IFEQ, IFNE, IFDEQ, or IFDNE";
+    /// DELEX with a condition on a key of another type.
+    CONDITION_NEEDS_STRING = "ERR Key should be of string type if conditions are specified";
+    /// INCREX ENX without a time.
+    ENX_NEEDS_EXPIRY = "ERR ENX flag requires an expiration";
+    /// INCREX BYINT with something else than an integer.
+    INCREMENT_NOT_INTEGER = "ERR Increment is not an integer or out of range";
+    /// INCREX BYFLOAT with something else than a number.
+    INCREMENT_NOT_FLOAT = "ERR Increment is not a valid float";
+    /// INCREX LBOUND with something else than an integer.
+    LBOUND_NOT_INTEGER = "ERR LBOUND is not an integer or out of range";
+    /// INCREX UBOUND with something else than an integer.
+    UBOUND_NOT_INTEGER = "ERR UBOUND is not an integer or out of range";
+    /// INCREX BYFLOAT LBOUND with something else than a number.
+    LBOUND_NOT_FLOAT = "ERR LBOUND is not a valid float";
+    /// INCREX BYFLOAT UBOUND with something else than a number.
+    UBOUND_NOT_FLOAT = "ERR UBOUND is not a valid float";
+    /// INCREX whose bounds leave nothing between them.
+    BOUNDS_CROSSED = "ERR LBOUND can't be greater than UBOUND";
     /// A panic that was caught while no write was under way.
     INTERNAL = "ERR internal error: the command was given up, nothing was changed";
     /// The server is occupied by a script that runs for longer than the busy threshold.
@@ -124,5 +170,10 @@ impl Fault {
     /// EXPIRE and its relatives got a time whose milliseconds do not fit.
     pub fn invalid_expire(command: &str) -> Fault {
         Fault::of(format!("ERR invalid expire time in '{command}' command"))
+    }
+
+    /// BITOP DIFF, DIFF1 or ANDOR with a single source.
+    pub fn bitop_sources(operation: &str) -> Fault {
+        Fault::of(format!("ERR BITOP {operation} must be called with at least two source keys."))
     }
 }

@@ -3,7 +3,15 @@
 //! For: deciding what a command means. May touch: what `Cx` carries.
 //! Always: a handler parses everything before it touches the keyspace, and ends every write with its event.
 
+pub mod bitfield;
+pub mod bitmap;
+pub mod string;
+pub mod string_lcs;
+pub mod string_number;
+pub mod string_set;
+
 use crate::command::Command;
 
 /// The rows of every family.
-pub const FAMILIES: &[&[Command]] = &[];
+pub const FAMILIES: &[&[Command]] =
+    &[bitfield::ROWS, bitmap::ROWS, string::ROWS, string_lcs::ROWS, string_number::ROWS, string_set::ROWS];

@@ -300,10 +300,11 @@ impl<'w> Write<'w> {
         }
     }
 
-    /// Counts the lookup as a read does, for commands that return what they replace.
+    /// Counts the lookup as a read does, for commands that return what they replace, and notes the access.
     pub fn count_lookup(&mut self) {
-        if self.exists() {
+        if let Some(Slot::Occupied(entry)) = &mut self.slot {
             self.record.counts.hits += 1;
+            self.record.touch(entry, self.now_ms);
         } else {
             self.record.counts.misses += 1;
             self.record.happened(self.db, Event::KEY_MISS, self.key);
@@ -390,11 +391,29 @@ impl<'w> Write<'w> {
     /// Changes bytes of the string without changing its length; `None` when it is stored as an integer.
     pub fn bytes_mut(&mut self) -> Option<&mut [u8]> {
         self.changed = true;
-        self.occupied().bytes_mut()
+        let Some(Slot::Occupied(entry)) = &mut self.slot else { unreachable!("the caller saw it") };
+        self.record.touch(entry, self.now_ms);
+        entry.bytes_mut()
     }
 
-    /// Replaces the value alone, with an integer: deadline and marks stay (INCR).
+    /// Says that the string counts as edited (OBJECT ENCODING `raw`), as results that are built in memory do.
+    pub fn set_raw(&mut self) {
+        self.changed = true;
+        self.occupied().set_raw(true);
+    }
+
+    /// Replaces the value alone, with an integer: deadline and marks stay (INCR). One that was an integer before is
+    /// changed where it lies.
+    #[inline]
     pub fn set_int(&mut self, value: i64) {
+        if let Some(Slot::Occupied(entry)) = &mut self.slot
+            && matches!(entry.value(), ValueRef::Int(_))
+        {
+            self.changed = true;
+            entry.set_value(NewValue::Int(value));
+            self.record.touch(entry, self.now_ms);
+            return;
+        }
         self.set(NewValue::Int(value), Deadline::Keep);
     }
 

@@ -57,7 +57,6 @@ events! {
     SETRANGE = String "setrange";
     SETBIT = String "setbit";
     INCRBY = String "incrby";
-    DECRBY = String "decrby";
     INCRBYFLOAT = String "incrbyfloat";
 }
 

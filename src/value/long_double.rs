@@ -105,6 +105,18 @@ impl LongDouble {
         }
     }
 
+    /// The number with the other sign.
+    pub fn negate(self) -> LongDouble {
+        LongDouble { is_negative: !self.is_negative, ..self }
+    }
+
+    /// Whether this number is smaller than the other; neither is when one is NaN.
+    pub fn is_below(self, other: LongDouble) -> bool {
+        // Rounding never changes the sign of a difference, and never makes it zero: subnormals are exact.
+        let difference = self.add(other.negate());
+        difference.class != Class::NotANumber && difference.is_negative && !difference.is_zero()
+    }
+
     /// Whether no client may see this number as the result of an increment.
     pub fn is_nan_or_infinite(self) -> bool {
         !matches!(self.class, Class::Finite { .. })
@@ -385,6 +397,19 @@ fn take_while(text: &[u8], is_wanted: impl Fn(u8) -> bool) -> (&[u8], &[u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn numbers_are_ordered_by_value() {
+        let number = |text: &str| LongDouble::parse(text.as_bytes()).unwrap();
+        let ascending = ["-inf", "-1e4932", "-2", "-1e-4950", "0", "3e-4951", "1", "1.5", "1e4932", "inf"];
+        for (i, a) in ascending.iter().enumerate() {
+            for (j, b) in ascending.iter().enumerate() {
+                assert_eq!(number(a).is_below(number(b)), i < j, "{a} and {b}");
+            }
+        }
+        assert!(!number("0").is_below(number("-0")) && !number("-0").is_below(number("0")));
+        assert_eq!(number("-1.5").negate(), number("1.5"));
+    }
     use proptest::prelude::*;
     use rustc_apfloat::Float;
     use rustc_apfloat::ieee::X87DoubleExtended;
