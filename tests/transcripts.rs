@@ -45,11 +45,16 @@ struct Answerer {
 fn transcripts_are_answered_as_written() {
     let real = std::env::var("TRANSCRIPT_SERVER").ok();
     let update = std::env::var("UPDATE_TRANSCRIPTS").is_ok_and(|v| v == "1");
-    assert!(!update || real.is_some(), "UPDATE_TRANSCRIPTS needs TRANSCRIPT_SERVER: only a real server knows");
+    assert!(
+        !update || real.is_some(),
+        "UPDATE_TRANSCRIPTS needs TRANSCRIPT_SERVER: only a real server knows"
+    );
     let ochre = if real.is_none() { support::server() } else { None };
     let mut server = match (&real, &ochre) {
         (Some(addr), _) => Answerer::real(spare(addr.parse().expect("TRANSCRIPT_SERVER is ip:port"))),
-        (None, Some(server)) => Answerer { addr: server.addr(), target: Target::Ochre, known: HashMap::new() },
+        (None, Some(server)) => {
+            Answerer { addr: server.addr(), target: Target::Ochre, known: HashMap::new() }
+        }
         (None, None) => return,
     };
     let mut failures = Vec::new();
@@ -182,7 +187,8 @@ impl Answerer {
         let mut before = Vec::new();
         for (name, value) in &section.config {
             let old = ask(&["CONFIG", "GET", name]);
-            before.push((name, old.members().and_then(|m| m.get(1)).and_then(Reply::text).unwrap_or_default()));
+            before
+                .push((name, old.members().and_then(|m| m.get(1)).and_then(Reply::text).unwrap_or_default()));
             let set = ask(&["CONFIG", "SET", name, value]);
             assert!(!set.is_error(), "{}: CONFIG SET {name} {value}: {set:?}", section.title);
         }
@@ -258,7 +264,9 @@ impl Session {
             Action::Send(args) => connection.client.send(args).map(|()| Vec::new()),
             Action::Read => connection.client.read().map(|reply| show(&reply, protocol, None)),
             Action::Push => connection.client.read_push().map(|reply| show(&reply, protocol, None)),
-            Action::Raw(bytes) => connection.client.exchange_raw(bytes).map(|(raw, closed)| show_raw(&raw, closed)),
+            Action::Raw(bytes) => {
+                connection.client.exchange_raw(bytes).map(|(raw, closed)| show_raw(&raw, closed))
+            }
             Action::Conn(_) | Action::Sleep(_) => Ok(Vec::new()),
         };
         shown.unwrap_or_else(|e| match () {
@@ -288,7 +296,9 @@ impl Connection {
 }
 
 fn show(reply: &Reply, protocol: u8, sort: Option<Sort>) -> Vec<String> {
-    let Some(members) = reply.members().filter(|m| !m.is_empty()) else { return render::lines(reply, protocol) };
+    let Some(members) = reply.members().filter(|m| !m.is_empty()) else {
+        return render::lines(reply, protocol);
+    };
     let mark = match reply {
         Reply::Set(_) => '~',
         Reply::Push(_) => '>',

@@ -293,10 +293,7 @@ fn broken(why: &str) -> io::Error {
 }
 
 fn number(text: &[u8]) -> io::Result<i64> {
-    std::str::from_utf8(text)
-        .ok()
-        .and_then(|t| t.parse().ok())
-        .ok_or_else(|| broken("a number was expected"))
+    std::str::from_utf8(text).ok().and_then(|t| t.parse().ok()).ok_or_else(|| broken("a number was expected"))
 }
 
 fn length(n: i64) -> io::Result<usize> {

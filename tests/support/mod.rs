@@ -4,7 +4,7 @@
 //! Always: knows the wire, never the inside of the server, so every test can be pointed at any Redis-like server.
 
 // Every test binary compiles this module for itself and uses its own part of it.
-#![allow(dead_code)]
+#![allow(dead_code, unused_imports)]
 
 pub mod client;
 pub mod json;
@@ -13,4 +13,5 @@ pub mod server;
 pub mod transcript;
 pub mod words;
 
-pub use server::server;
+pub use client::{Client, Reply};
+pub use server::{TestServer, server};

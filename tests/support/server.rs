@@ -59,8 +59,8 @@ impl Drop for Host {
     }
 }
 
-/// The server to test: the one at OCHRE_TEST_ADDR, else a child process of the program OCHRE_TEST_SERVER, else one
-/// inside this process. `None`, with a line that says so, when there is none of them: the test is then skipped.
+/// The server to test: the one at OCHRE_TEST_ADDR, else a child process of the program OCHRE_TEST_SERVER (with the
+/// arguments in OCHRE_TEST_ARGS), else one inside this process. `None`, with a line that says so, when there is none of them: the test is then skipped.
 pub fn server() -> Option<TestServer> {
     if let Ok(addr) = std::env::var("OCHRE_TEST_ADDR") {
         let addr = addr.parse().expect("OCHRE_TEST_ADDR is ip:port");
@@ -80,7 +80,10 @@ pub fn server() -> Option<TestServer> {
 pub fn spare(addr: SocketAddr) -> SocketAddr {
     let mut client = Client::connect(addr).expect("the given server accepts connections");
     let keyspace = client.call(&["INFO", "keyspace"]).expect("INFO is answered").text().unwrap_or_default();
-    assert!(!keyspace.contains("keys="), "{addr} holds data, and tests would flush it: is it the right server?");
+    assert!(
+        !keyspace.contains("keys="),
+        "{addr} holds data, and tests would flush it: is it the right server?"
+    );
     addr
 }
 
@@ -104,6 +107,7 @@ fn child(program: &str) -> TestServer {
     let child = Command::new(program)
         .args(["--port", &port.to_string(), "--save", "", "--enable-debug-command", "yes"])
         .args(["--enable-protected-configs", "yes"])
+        .args(std::env::var("OCHRE_TEST_ARGS").unwrap_or_default().split_whitespace())
         .current_dir(std::env::temp_dir())
         .stdout(Stdio::null())
         .spawn()

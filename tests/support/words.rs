@@ -147,7 +147,10 @@ mod tests {
     #[test]
     fn words_are_split_as_redis_cli_does() {
         let words = split(r#"SET  'a b' "x\x00\n\"" plain\n it"'"s"#).unwrap();
-        assert_eq!(words, [b"SET".to_vec(), b"a b".to_vec(), b"x\0\n\"".to_vec(), b"plain\\n".to_vec(), b"it's".to_vec()]);
+        assert_eq!(
+            words,
+            [b"SET".to_vec(), b"a b".to_vec(), b"x\0\n\"".to_vec(), b"plain\\n".to_vec(), b"it's".to_vec()]
+        );
         assert_eq!(split(r#" "" "#).unwrap(), [b"".to_vec()]);
         assert!(split(r#"SET "open"#).is_err());
     }
