@@ -1,16 +1,19 @@
 //! Whether concurrent clients see one order of events.
 //!
-//! For: the claim that every command happens at one instant between its request and its reply. May touch: sockets.
-//! Always: a verdict is a proof (an order was found, or none exists) or says that it is none (the search was cut).
+//! For: the claim that every command happens at one instant between its request and its reply. May touch:
+//! sockets.
+//! Always: a verdict is a proof (an order was found, or none exists) or says that it is none (the search was
+//! cut).
 //!
-//! Rounds of a few operations by several clients are recorded with the stamps of a common counter: one taken before
-//! a request is sent, one after its reply has come. An order of the operations is looked for that respects the
-//! stamps and every client's own order, and in which a small model answers what the server answered (Wing and Gong;
-//! states already tried are remembered, after Lowe). A round ends with a reading of all keys while nobody else
-//! is active, so the next round starts from a known state and each search stays small. In every other round a client
-//! sends its operations at once instead of one by one.
+//! Rounds of a few operations by several clients are recorded with the stamps of a common counter: one taken
+//! before a request is sent, one after its reply has come. An order of the operations is looked for that
+//! respects the stamps and every client's own order, and in which a small model answers what the server
+//! answered (Wing and Gong; states already tried are remembered, after Lowe). A round ends with a reading of
+//! all keys while nobody else is active, so the next round starts from a known state and each search stays
+//! small. In every other round a client sends its operations at once instead of one by one.
 //!
-//! `OCHRE_TEST_SEED` repeats a run's choices (not its timing), `OCHRE_LINEARIZABILITY_ROUNDS` makes it longer.
+//! `OCHRE_TEST_SEED` repeats a run's choices (not its timing), `OCHRE_LINEARIZABILITY_ROUNDS` makes it
+//! longer.
 
 mod support;
 

@@ -26,6 +26,7 @@ use support::words;
 
 /// The connection a section starts with.
 const FIRST_CONNECTION: &str = "main";
+
 /// The sort of server that answers.
 enum Target {
     Ochre,
@@ -39,6 +40,14 @@ struct Answerer {
     target: Target,
     /// Which commands it was asked for, and has.
     known: HashMap<String, bool>,
+}
+
+/// What became of the sections.
+#[derive(Default)]
+struct Tally {
+    ran: usize,
+    skipped: usize,
+    failures: Vec<String>,
 }
 
 #[test]
@@ -57,44 +66,22 @@ fn transcripts_are_answered_as_written() {
         }
         (None, None) => return,
     };
-    let mut failures = Vec::new();
-    let (mut ran, mut skipped) = (0, 0);
+    let mut tally = Tally::default();
     for path in files() {
-        let text = std::fs::read_to_string(&path).expect("a transcript can be read");
-        let name = path.file_name().unwrap().to_string_lossy().into_owned();
-        let transcript = match Transcript::parse(&text) {
-            Ok(transcript) => transcript,
-            Err(e) => {
-                failures.push(format!("{name}: {e}"));
-                continue;
-            }
-        };
-        let mut rewritten = Vec::new();
-        for section in &transcript.sections {
-            if !server.can_answer(section) {
-                skipped += 1;
-                continue;
-            }
-            ran += 1;
-            for (step, got) in server.replay(section) {
-                if !agrees(&step.expected, &got) {
-                    failures.push(failure(&name, section, step, &got));
-                    rewritten.push((step.line, got));
-                }
-            }
-        }
-        if update && !rewritten.is_empty() {
-            std::fs::write(&path, transcript.rewritten(&rewritten)).expect("a transcript can be written");
+        let rewritten = server.replay_file(&path, &mut tally);
+        if let Some(text) = rewritten.filter(|_| update) {
+            std::fs::write(&path, text).expect("a transcript can be written");
         }
     }
     if real.is_some() {
         clear(server.addr);
     }
-    println!("{ran} sections ran, {skipped} skipped, {} steps differ", failures.len());
+    let Tally { ran, skipped, failures } = tally;
+    println!("{ran} sections ran, {skipped} skipped, {} failures", failures.len());
     if update {
         return;
     }
-    assert!(failures.is_empty(), "{} steps differ:\n\n{}", failures.len(), failures.join("\n"));
+    assert!(failures.is_empty(), "{} failures:\n\n{}", failures.len(), failures.join("\n"));
 }
 
 fn files() -> Vec<PathBuf> {
@@ -179,20 +166,57 @@ impl Answerer {
         known
     }
 
-    /// Runs a section; the steps that answer, each with what was answered.
-    fn replay<'a>(&self, section: &'a Section) -> Vec<(&'a Step, Vec<String>)> {
-        let mut admin = Client::connect(self.addr).expect("the server accepts connections");
-        let mut ask = |args: &[&str]| admin.call(args).expect("the server answers between sections");
-        ask(&["FLUSHALL"]);
+    /// Runs a file; its text with the answers in place of expectations they do not meet, if there are such.
+    fn replay_file(&mut self, path: &Path, tally: &mut Tally) -> Option<String> {
+        let text = std::fs::read_to_string(path).expect("a transcript can be read");
+        let name = path.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned());
+        let transcript = match Transcript::parse(&text) {
+            Ok(transcript) => transcript,
+            Err(e) => {
+                tally.failures.push(format!("tests/transcripts/{name}: {e}"));
+                return None;
+            }
+        };
+        let mut rewritten = Vec::new();
+        for section in &transcript.sections {
+            if !self.can_answer(section) {
+                tally.skipped += 1;
+                continue;
+            }
+            tally.ran += 1;
+            let answers = self.replay(section).unwrap_or_else(|why| {
+                let title = &section.title;
+                tally
+                    .failures
+                    .push(format!("tests/transcripts/{name}: {title}\n  could not be run: {why}\n"));
+                Vec::new()
+            });
+            for (step, got) in answers.into_iter().filter(|(step, got)| !agrees(&step.expected, got)) {
+                tally.failures.push(failure(&name, section, step, &got));
+                rewritten.push((step.line, got));
+            }
+        }
+        (!rewritten.is_empty()).then(|| transcript.rewritten(&rewritten))
+    }
+
+    /// Runs a section; the steps that answer, each with what was answered. An error says why it could not be
+    /// begun.
+    fn replay<'a>(&self, section: &'a Section) -> Result<Vec<(&'a Step, Vec<String>)>, String> {
+        let mut admin = Client::connect(self.addr).map_err(|e| format!("no connection: {e}"))?;
+        let mut ask = |args: &[&str]| match admin.call(args) {
+            Ok(Reply::Error(e)) => Err(format!("{}: {}", args.join(" "), String::from_utf8_lossy(&e))),
+            Ok(reply) => Ok(reply),
+            Err(e) => Err(format!("{}: {e}", args.join(" "))),
+        };
+        ask(&["FLUSHALL"])?;
         let mut before = Vec::new();
         for (name, value) in &section.config {
-            let old = ask(&["CONFIG", "GET", name]);
-            before
-                .push((name, old.members().and_then(|m| m.get(1)).and_then(Reply::text).unwrap_or_default()));
-            let set = ask(&["CONFIG", "SET", name, value]);
-            assert!(!set.is_error(), "{}: CONFIG SET {name} {value}: {set:?}", section.title);
+            let old = ask(&["CONFIG", "GET", name])?;
+            let old = old.members().and_then(|m| m.get(1)).and_then(Reply::text).unwrap_or_default();
+            before.push((name, old));
+            ask(&["CONFIG", "SET", name, value])?;
         }
-        let mut session = Session::open(self.addr, section.resp3);
+        let mut session = Session::open(self.addr, section.resp3)?;
         let mut answers = Vec::new();
         for step in &section.steps {
             let got = session.run(&step.action);
@@ -201,9 +225,9 @@ impl Answerer {
             }
         }
         for (name, old) in before {
-            ask(&["CONFIG", "SET", name, &old]);
+            ask(&["CONFIG", "SET", name, &old])?;
         }
-        answers
+        Ok(answers)
     }
 }
 
@@ -221,31 +245,36 @@ struct Connection {
 }
 
 impl Session {
-    fn open(addr: SocketAddr, resp3: bool) -> Session {
+    fn open(addr: SocketAddr, resp3: bool) -> Result<Session, String> {
         let mut session = Session { addr, resp3, connections: HashMap::new(), current: String::new() };
-        session.switch(FIRST_CONNECTION);
-        session
+        session.switch(FIRST_CONNECTION)?;
+        Ok(session)
     }
 
-    fn switch(&mut self, name: &str) {
+    fn switch(&mut self, name: &str) -> Result<(), String> {
+        if !self.connections.contains_key(name) {
+            let mut client = Client::connect(self.addr).map_err(|e| format!("no connection: {e}"))?;
+            let mut protocol = 2;
+            if self.resp3 {
+                let hello = client.call(&["HELLO", "3"]).map_err(|e| format!("HELLO 3: {e}"))?;
+                if hello.is_error() {
+                    return Err(format!("HELLO 3: {}", hello.text().unwrap_or_default()));
+                }
+                protocol = 3;
+            }
+            self.connections.insert(name.to_owned(), Connection { client, protocol });
+        }
         self.current = name.to_owned();
-        if self.connections.contains_key(name) {
-            return;
-        }
-        let mut client = Client::connect(self.addr).expect("the server accepts connections");
-        let mut protocol = 2;
-        if self.resp3 {
-            let hello = client.call(&["HELLO", "3"]).expect("HELLO is answered");
-            assert!(!hello.is_error(), "HELLO 3: {hello:?}");
-            protocol = 3;
-        }
-        self.connections.insert(name.to_owned(), Connection { client, protocol });
+        Ok(())
     }
 
     fn run(&mut self, action: &Action) -> Vec<String> {
         match action {
             Action::Conn(name) => {
-                self.switch(name);
+                // Without it the section goes on where it was, and its answers tell.
+                if self.switch(name).is_err() {
+                    self.connections.values_mut().for_each(|c| c.client.abandon());
+                }
                 return Vec::new();
             }
             Action::Sleep(ms) => {
@@ -269,11 +298,19 @@ impl Session {
             }
             Action::Conn(_) | Action::Sleep(_) => Ok(Vec::new()),
         };
-        shown.unwrap_or_else(|e| match () {
-            () if is_closed(&e) => vec!["(closed)".to_owned()],
-            () if is_silence(&e) => vec!["(silence)".to_owned()],
-            () => vec![format!("(broken) {e}")],
-        })
+        let error = match shown {
+            Ok(lines) => return lines,
+            Err(error) => error,
+        };
+        if is_closed(&error) {
+            return vec!["(closed)".to_owned()];
+        }
+        // Replies and requests no longer belong together.
+        connection.client.abandon();
+        match is_silence(&error) {
+            true => vec!["(silence)".to_owned()],
+            false => vec![format!("(broken) {error}")],
+        }
     }
 }
 

@@ -1,7 +1,8 @@
 //! A blocking client that keeps what the wire said.
 //!
 //! For: tests. May touch: one TCP stream.
-//! Always: a reply keeps its wire type; pushes never pass for replies; a silent server is an error, not a hang.
+//! Always: a reply keeps its wire type; pushes never pass for replies; a silent server is an error, not a
+//! hang.
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Read, Write};
@@ -9,7 +10,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 /// How long a read waits before the server counts as silent.
-const SILENCE_LIMIT: Duration = Duration::from_secs(10);
+const SILENCE_LIMIT: Duration = Duration::from_secs(5);
 /// Deepest nesting of a reply that is read.
 const DEPTH_LIMIT: usize = 64;
 /// Longest reply, in bytes, that is read.
@@ -142,8 +143,8 @@ impl Client {
         self.pushes.pop_front()
     }
 
-    /// Sends `bytes` and an ECHO behind them; returns the raw bytes that came before its reply, and whether the
-    /// server closed the connection instead of answering it.
+    /// Sends `bytes` and an ECHO behind them; returns the raw bytes that came before its reply, and whether
+    /// the server closed the connection instead of answering it.
     pub fn exchange_raw(&mut self, bytes: &[u8]) -> io::Result<(Vec<u8>, bool)> {
         const MARK: &str = "end-of-raw-exchange";
         let mut out = bytes.to_vec();
@@ -167,6 +168,12 @@ impl Client {
                 Err(e) => return Err(e),
             }
         }
+    }
+
+    /// Gives the connection up: what is asked on it from now on finds it closed.
+    pub fn abandon(&mut self) {
+        // Fails only when the other side was first.
+        let _ = self.stream.shutdown(std::net::Shutdown::Both);
     }
 
     fn fill(&mut self) -> io::Result<()> {

@@ -1,8 +1,8 @@
 //! Replies as redis-cli shows them to a person.
 //!
 //! For: transcripts and failure messages. May touch: nothing but replies.
-//! Always: replies that differ on the wire differ in print: what redis-cli shows alike (`$-1` and `*-1`, a verbatim
-//! string and a status) gets a word more here.
+//! Always: replies that differ on the wire differ in print: what redis-cli shows alike (`$-1` and `*-1`, a
+//! verbatim string and a status) gets a word more here.
 
 use super::client::Reply;
 use super::words::{printable, quote};

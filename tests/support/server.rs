@@ -1,8 +1,8 @@
 //! A server to test.
 //!
 //! For: every integration test. May touch: the crate's public API, one child process.
-//! Always: a server started here listens on a free loopback port, keeps nothing on disk and ends with its value; a
-//! server started elsewhere is used only when it holds no data.
+//! Always: a server started here listens on a free loopback port, keeps nothing on disk and ends with its
+//! value; a server started elsewhere is used only when it holds no data.
 
 use super::client::Client;
 use std::net::{SocketAddr, TcpListener};
@@ -43,7 +43,7 @@ impl TestServer {
 
 impl Drop for TestServer {
     fn drop(&mut self) {
-        if matches!(self.host, Host::Elsewhere) && !std::thread::panicking() {
+        if matches!(self.host, Host::Elsewhere) {
             clear(self.addr);
         }
     }
@@ -59,8 +59,9 @@ impl Drop for Host {
     }
 }
 
-/// The server to test: the one at OCHRE_TEST_ADDR, else a child process of the program OCHRE_TEST_SERVER (with the
-/// arguments in OCHRE_TEST_ARGS), else one inside this process. `None`, with a line that says so, when there is none of them: the test is then skipped.
+/// The server to test: the one at OCHRE_TEST_ADDR, else a child process of the program OCHRE_TEST_SERVER
+/// (with the arguments in OCHRE_TEST_ARGS), else one inside this process. `None`, with a line that says so,
+/// when there is none of them: the test is then skipped.
 pub fn server() -> Option<TestServer> {
     if let Ok(addr) = std::env::var("OCHRE_TEST_ADDR") {
         let addr = addr.parse().expect("OCHRE_TEST_ADDR is ip:port");
@@ -76,7 +77,8 @@ pub fn server() -> Option<TestServer> {
     here
 }
 
-/// Makes sure that a server started by somebody else holds no data, because tests flush it; answers its address.
+/// Makes sure that a server started by somebody else holds no data, because tests flush it; answers its
+/// address.
 pub fn spare(addr: SocketAddr) -> SocketAddr {
     let mut client = Client::connect(addr).expect("the given server accepts connections");
     let keyspace = client.call(&["INFO", "keyspace"]).expect("INFO is answered").text().unwrap_or_default();
@@ -87,17 +89,19 @@ pub fn spare(addr: SocketAddr) -> SocketAddr {
     addr
 }
 
-/// Leaves a server without data.
+/// Leaves a server without data, if it can still be reached.
 pub fn clear(addr: SocketAddr) {
-    let mut client = Client::connect(addr).expect("the given server accepts connections");
-    client.call(&["FLUSHALL"]).expect("FLUSHALL is answered");
+    if let Ok(mut client) = Client::connect(addr) {
+        // A server that cannot be cleared is refused by `spare` next time.
+        let _ = client.call(&["FLUSHALL"]);
+    }
 }
 
 /// A server inside this process, four workers, DEBUG allowed.
 ///
 /// The one place to adapt to the embedding API. It is meant to become
-/// `ochre::Server::builder().config("port", "0").config("enable-debug-command", "yes").start()`, with `addr()` for
-/// the address and the server itself as the value of `Host::Here`.
+/// `ochre::Server::builder().config("port", "0").config("enable-debug-command", "yes").start()`, with
+/// `addr()` for the address and the server itself as the value of `Host::Here`.
 fn in_process() -> Option<TestServer> {
     None
 }

@@ -3,15 +3,15 @@
 //! For: tests/transcripts.rs. May touch: nothing but text.
 //! Always: every line of a file belongs to exactly one thing, and rewriting replaces expectations only.
 //!
-//! A file is a list of sections. A section starts with `## ` and a sentence about behaviour; it gets an empty data
-//! set and a fresh connection. Lines starting with `# ` are remarks. What applies to a section stands before its
-//! first step:
+//! A file is a list of sections. A section starts with `## ` and a sentence about behaviour; it gets an empty
+//! data set and a fresh connection. Lines starting with `# ` are remarks. What applies to a section stands
+//! before its first step:
 //!
 //! | line | means |
 //! |---|---|
 //! | `@resp3` | its connections speak RESP3 |
 //! | `@needs list` | skipped unless the server has these commands (`list`, `hash`, ... or a command's name) |
-//! | `@since valkey9`, `@since redis8` | of the real servers only this one, from that version on, can answer |
+//! | `@since valkey9`, `@since redis8` | of the real servers only this, from that version on, can answer |
 //! | `@ochre` | only Ochre can answer |
 //! | `@config NAME VALUE` | the setting holds for the section and is put back after it |
 //!
@@ -238,7 +238,8 @@ pub fn agrees(expected: &[String], got: &[String]) -> bool {
 mod tests {
     use super::*;
 
-    const TEXT: &str = "# About.\n\n## A sentence\n@resp3\n@needs list hash\n> GET \"a b\"\n(nil)\n@sorted 2\n\
+    const TEXT: &str = "# About.\n\n## A sentence\n@resp3\n@needs list hash\n> GET \"a b\"\n(nil)\n\
+                        @sorted 2\n\
                         > SCAN 0\n@match 1) *\n@any\n@conn b\n@raw PING\\r\\n\n\"+PONG\\r\\n\"\n";
 
     fn owned(lines: &[&str]) -> Vec<String> {
