@@ -85,6 +85,11 @@ impl Shard {
         }
     }
 
+    /// As [`Shard::databases`], to change.
+    pub fn databases_mut(&mut self) -> impl Iterator<Item = (usize, &mut Keys)> {
+        self.dbs.iter_mut().enumerate().filter_map(|(db, keys)| Some((db, keys.as_deref_mut()?)))
+    }
+
     /// Every database that has keys here, with its index.
     pub fn databases(&self) -> impl Iterator<Item = (usize, &Keys)> {
         self.dbs.iter().enumerate().filter_map(|(db, keys)| Some((db, keys.as_deref()?)))
