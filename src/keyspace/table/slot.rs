@@ -174,4 +174,10 @@ impl<'a> EntryMut<'a> {
     pub fn remove(self) -> Entry {
         self.table.take(self.hash, self.place)
     }
+
+    /// Takes the entry out and keeps its place for another.
+    pub fn vacate(self) -> (Entry, VacantSlot<'a>) {
+        let entry = self.table.take(self.hash, self.place);
+        (entry, VacantSlot::new(self.table, self.hash))
+    }
 }
