@@ -305,33 +305,49 @@ fn system_instant() -> Instant {
     Instant::now()
 }
 
-/// A cheap monotonic counter for durations: the processor's time stamp counter where it can be relied on.
-///
-/// The first one in a process measures the counter against the machine's clock, which takes up to 0.2 s.
+/// How long a start measures the time stamp counter against the machine's clock: long enough for an error of some tens
+/// in a million, short enough not to be noticed.
+const MEASURE: Duration = Duration::from_millis(1);
+
+/// A cheap monotonic counter for durations: the processor's time stamp counter where it runs evenly, otherwise the
+/// machine's monotonic clock.
 #[derive(Clone, Debug)]
 pub struct Ticks {
-    clock: quanta::Clock,
+    /// Nanoseconds in 2^32 ticks; 0: a tick is a nanosecond of the machine's clock.
+    scale: u64,
+    start: Instant,
     origin: u64,
 }
 
 impl Ticks {
-    /// A counter; all counters of a process show the same.
+    /// A counter that starts now.
     pub fn new() -> Ticks {
-        let clock = quanta::Clock::new();
-        let origin = clock.raw();
-        Ticks { clock, origin }
+        let start = system_instant();
+        if !has_even_counter() {
+            return Ticks { scale: 0, start, origin: 0 };
+        }
+        let origin = counter();
+        let (mut passed, mut ticks) = (Duration::ZERO, 0);
+        while passed < MEASURE {
+            std::hint::spin_loop();
+            ticks = counter().wrapping_sub(origin);
+            passed = system_instant() - start;
+        }
+        let scale = (passed.as_nanos() << 32) / u128::from(ticks.max(1));
+        Ticks { scale: scale as u64, start, origin }
     }
 
     /// The counter now, in its own unit.
     #[inline]
     pub fn now(&self) -> u64 {
-        self.clock.raw()
+        if self.scale == 0 { (system_instant() - self.start).as_nanos() as u64 } else { counter() }
     }
 
     /// Nanoseconds from one reading to a later one; 0 if `to` is the earlier.
     #[inline]
     pub fn nanos_between(&self, from: u64, to: u64) -> u64 {
-        self.clock.delta_as_nanos(from, to)
+        let ticks = to.saturating_sub(from);
+        if self.scale == 0 { ticks } else { ((u128::from(ticks) * u128::from(self.scale)) >> 32) as u64 }
     }
 
     /// Nanoseconds since the counter was made.
@@ -345,6 +361,35 @@ impl Ticks {
     pub fn micros_between(&self, from: u64, to: u64) -> u64 {
         self.nanos_between(from, to) / 1000
     }
+}
+
+/// Whether the time stamp counter runs at one rate whatever the processor does ("invariant TSC": CPUID leaf 8000_0007,
+/// EDX bit 8; Intel SDM volume 3, section 18.17.1).
+#[cfg(target_arch = "x86_64")]
+fn has_even_counter() -> bool {
+    use std::arch::x86_64::__cpuid;
+    const LEAF: u32 = 0x8000_0007;
+    #[allow(unused_unsafe, reason = "safe from Rust 1.94 on")]
+    // SAFETY: every x86_64 processor has CPUID.
+    let edx = unsafe { if __cpuid(0x8000_0000).eax < LEAF { 0 } else { __cpuid(LEAF).edx } };
+    edx & (1 << 8) != 0
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn has_even_counter() -> bool {
+    false
+}
+
+#[cfg(target_arch = "x86_64")]
+#[inline]
+fn counter() -> u64 {
+    // SAFETY: every x86_64 processor has the counter, and reading it touches nothing.
+    unsafe { std::arch::x86_64::_rdtsc() }
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn counter() -> u64 {
+    0
 }
 
 impl Default for Ticks {

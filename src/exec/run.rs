@@ -13,6 +13,7 @@ use crate::command::table::{Entry, Places};
 use crate::command::{Cx, Flags, Host, Locks, Outcome};
 use crate::config::{Directive, Settings};
 use crate::fault::Fault;
+use crate::keyspace::ahead::Graveyard;
 use crate::keyspace::db::Reach;
 use crate::keyspace::lock::Turn;
 use crate::keyspace::record::{Record, Touch};
@@ -50,6 +51,7 @@ pub struct Executor {
     clock_read: u64,
     last: u64,
     exclusive_since: u64,
+    graveyard: Graveyard,
 }
 
 /// The settings that every command needs, taken out of `Settings` once.
@@ -98,6 +100,7 @@ impl Executor {
             clock_read: 0,
             last: 0,
             exclusive_since: 0,
+            graveyard: Graveyard::default(),
         };
         executor.version = u64::MAX;
         executor.refresh(host);
@@ -307,8 +310,11 @@ impl Executor {
         apply::after_locks(host, &mut self.record);
     }
 
-    /// Ends a turn: what was counted becomes visible.
-    pub fn end_turn(&mut self, host: &Host) {
+    /// Ends a turn: what was counted becomes visible, what was retired is freed when nobody can see it any more.
+    pub fn end_turn(&mut self, host: &Host, turn: Turn<'_, Shard>) {
+        self.graveyard.bury(&turn, &mut self.record.retired);
+        drop(turn);
+        self.graveyard.clear(&host.space.shards);
         host.observe.lane(self.lane).flush(&mut self.record.counts);
     }
 }

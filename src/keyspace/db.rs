@@ -120,7 +120,7 @@ impl<'a> Db<'a> {
     /// Removes the key if its deadline has passed.
     fn settle(&mut self, key: &[u8], hash: u64, shard: usize) {
         let (db, now) = (self.index, self.now_ms);
-        let Some(keys) = self.shard(shard).dbs[db].as_deref_mut() else { return };
+        let Some(keys) = self.shard(shard).keys_mut(db) else { return };
         if keys.tally.deadlines == 0 || !keys.table.find(hash, key).is_some_and(|e| is_due(e, now)) {
             return;
         }
@@ -135,7 +135,7 @@ impl<'a> Db<'a> {
         let (hash, shard) = self.locate(key);
         self.settle(key, hash, shard);
         let db = self.index;
-        self.shard(shard).dbs[db].as_deref()?.table.find(hash, key)
+        self.shard(shard).keys(db)?.table.find(hash, key)
     }
 
     /// Looks a key up as a read does: counts a hit or a miss and notes the access.
@@ -145,7 +145,7 @@ impl<'a> Db<'a> {
         self.settle(key, hash, shard);
         let (db, now) = (self.index, self.now_ms);
         let Reach::Held(held) = &mut self.reach else { unreachable!("reads are declared") };
-        let found = held.get_mut(shard).dbs[db].as_deref_mut().and_then(|k| k.table.find_mut(hash, key));
+        let found = held.get_mut(shard).keys_mut(db).and_then(|k| k.table.find_mut(hash, key));
         match found {
             Some(mut entry) => {
                 self.record.counts.hits += 1;
@@ -176,8 +176,11 @@ impl<'a> Db<'a> {
         self.settle(key, hash, shard);
         let (db, now_ms, space) = (self.index, self.now_ms, self.space);
         let Reach::Held(held) = &mut self.reach else { unreachable!("writes are declared") };
-        let keys = held.get_mut(shard).keys_mut(db, &space.hasher);
+        let keys = held.get_mut(shard).make_keys(db, &space.hasher);
         keys.tidy(now_ms, &space.hasher);
+        if keys.table.has_retired() {
+            self.record.retired.append(&mut keys.table.take_retired());
+        }
         let Keys { table, wheel, tally } = keys;
         Write {
             slot: Some(table.slot(hash, key)),

@@ -21,15 +21,11 @@ pub fn expire_due(
 ) -> usize {
     let mut looked = 0;
     let next = loop {
-        let first = shard
-            .dbs
-            .iter()
-            .enumerate()
-            .filter_map(|(db, keys)| Some((keys.as_ref()?.wheel.as_ref()?.next_due_ms()?, db)))
-            .min();
+        let first =
+            shard.databases().filter_map(|(db, keys)| Some((keys.wheel.as_ref()?.next_due_ms()?, db))).min();
         match first {
             Some((due_ms, db)) if due_ms <= now_ms && looked < budget => {
-                let keys = shard.dbs[db].as_deref_mut().expect("it has a wheel");
+                let keys = shard.keys_mut(db).expect("it has a wheel");
                 // One tick at a time, so that keys of several databases leave in one order.
                 looked += expire_tick(space, keys, db, due_ms, budget - looked, record).max(1);
             }
@@ -64,6 +60,9 @@ fn expire_tick(
         record.expired(db, entry);
         Verdict::Gone
     });
+    if table.has_retired() {
+        record.retired.append(&mut table.take_retired());
+    }
     keys.tidy(tick_ms, hasher);
     looked
 }

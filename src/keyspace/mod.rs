@@ -5,6 +5,7 @@
 //! Always: a shard is reached only through [`lock::Held`]; a value changes only through [`db::Write`]; no caller
 //! ever sees a key whose deadline has passed.
 
+pub mod ahead;
 pub mod alarm;
 pub mod db;
 pub mod entry;

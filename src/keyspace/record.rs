@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use super::entry::Entry;
+use super::table::Retired;
 use crate::clock::Chance;
 
 /// The class of a keyspace event, as the letters of `notify-keyspace-events` name them.
@@ -127,6 +128,8 @@ pub struct Record {
     pub touch: Touch,
     /// Values whose freeing takes long: dropped after the locks.
     pub garbage: Vec<Garbage>,
+    /// Table memory that hints may still be reading.
+    pub retired: Vec<Retired>,
     /// The worker's chance.
     pub chance: Chance,
     /// A panic passed through an open write: the data may be broken.
@@ -154,6 +157,7 @@ impl Record {
             counts: Counts::default(),
             touch: Touch::Lru,
             garbage: Vec::new(),
+            retired: Vec::new(),
             chance,
             is_broken: false,
         }

@@ -4,14 +4,18 @@
 //! Always: `Tally` agrees with the entries of the table; every entry with a deadline has an item in the wheel that
 //! fires no later than that deadline (its `filed` bit says so).
 
+use std::sync::Arc;
+
+use super::ahead::Ahead;
 use super::hash::KeyHasher;
 use super::table::Table;
 use super::wheel::Wheel;
 
 /// A shard of the keyspace.
 pub struct Shard {
-    /// By database index; a database's keys are made when it gets its first key here.
-    pub dbs: Box<[Option<Box<Keys>>]>,
+    index: usize,
+    dbs: Box<[Option<Box<Keys>>]>,
+    ahead: Arc<Ahead>,
 }
 
 /// The keys of one database in one shard.
@@ -34,14 +38,61 @@ pub struct Tally {
 }
 
 impl Shard {
-    /// An empty shard of that many databases.
-    pub fn new(databases: usize) -> Shard {
-        Shard { dbs: (0..databases).map(|_| None).collect() }
+    /// The empty shard of that index; `ahead` is where its tables' hints go.
+    pub fn new(index: usize, databases: usize, ahead: Arc<Ahead>) -> Shard {
+        Shard { index, dbs: (0..databases).map(|_| None).collect(), ahead }
+    }
+
+    /// The keys of a database, if it ever had any here.
+    #[inline]
+    pub fn keys(&self, db: usize) -> Option<&Keys> {
+        self.dbs[db].as_deref()
+    }
+
+    /// The keys of a database, if it ever had any here.
+    #[inline]
+    pub fn keys_mut(&mut self, db: usize) -> Option<&mut Keys> {
+        self.dbs[db].as_deref_mut()
     }
 
     /// The keys of a database, made if there are none yet.
-    pub fn keys_mut(&mut self, db: usize, hasher: &KeyHasher) -> &mut Keys {
-        self.dbs[db].get_or_insert_with(|| Box::new(Keys::new(hasher)))
+    #[inline]
+    pub fn make_keys(&mut self, db: usize, hasher: &KeyHasher) -> &mut Keys {
+        if self.dbs[db].is_none() {
+            let keys = Keys::new(hasher);
+            self.ahead.publish(self.index, db, keys.table.hint());
+            self.dbs[db] = Some(Box::new(keys));
+        }
+        self.dbs[db].as_deref_mut().expect("just made")
+    }
+
+    /// Takes all keys of a database away. Only while the shard is held with every other (`Locks::All`).
+    pub fn detach(&mut self, db: usize) -> Option<Box<Keys>> {
+        let keys = self.dbs[db].take()?;
+        // SAFETY: a database is emptied or swapped by commands that lock everything, so nobody else is in a turn.
+        unsafe { self.ahead.withdraw(self.index, db) };
+        Some(keys)
+    }
+
+    /// Exchanges two databases. Only while the shard is held with every other (`Locks::All`).
+    pub fn swap(&mut self, one: usize, other: usize) {
+        let (first, second) = (self.detach(one), self.detach(other));
+        for (db, keys) in [(one, second), (other, first)] {
+            if let Some(keys) = keys {
+                self.ahead.publish(self.index, db, keys.table.hint());
+                self.dbs[db] = Some(keys);
+            }
+        }
+    }
+
+    /// As [`Shard::databases`], to change.
+    pub fn databases_mut(&mut self) -> impl Iterator<Item = (usize, &mut Keys)> {
+        self.dbs.iter_mut().enumerate().filter_map(|(db, keys)| Some((db, keys.as_deref_mut()?)))
+    }
+
+    /// Every database that has keys here, with its index.
+    pub fn databases(&self) -> impl Iterator<Item = (usize, &Keys)> {
+        self.dbs.iter().enumerate().filter_map(|(db, keys)| Some((db, keys.as_deref()?)))
     }
 }
 

@@ -8,6 +8,7 @@ use std::sync::atomic::AtomicBool;
 
 use crossbeam_utils::CachePadded;
 
+use super::ahead::Ahead;
 use super::alarm::{Alarm, Due};
 use super::hash::KeyHasher;
 use super::lock::Shards;
@@ -35,6 +36,8 @@ pub struct Space {
     pub active_expiry: AtomicBool,
     /// Whether anybody wants to hear of events.
     pub listens: AtomicBool,
+    /// Hints for fetching ahead.
+    pub ahead: Arc<Ahead>,
     poke: Poke,
 }
 
@@ -49,8 +52,11 @@ impl Space {
         poke: Poke,
     ) -> Space {
         let count = if workers > 4 { 256 } else { 64 };
+        let ahead = Arc::new(Ahead::new(count, databases));
         Space {
-            shards: Arc::new(Shards::new(workers + outsiders, count, |_| Shard::new(databases))),
+            shards: Arc::new(Shards::new(workers + outsiders, count, |at| {
+                Shard::new(at, databases, Arc::clone(&ahead))
+            })),
             hasher: KeyHasher::new(seed),
             clock,
             databases,
@@ -58,6 +64,7 @@ impl Space {
             alarms: (0..workers).map(|_| CachePadded::new(Alarm::new())).collect(),
             active_expiry: AtomicBool::new(true),
             listens: AtomicBool::new(false),
+            ahead,
             poke,
         }
     }

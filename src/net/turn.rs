@@ -15,10 +15,11 @@ use super::worker::Worker;
 use crate::command::{Flags, Host};
 use crate::config::{Class, Directive};
 use crate::exec::{Executor, Ran, plan};
+use crate::keyspace::ahead::Ahead;
 use crate::keyspace::expiry::expire_due;
 use crate::keyspace::lock::Turn;
 use crate::keyspace::{Shard, Space};
-use crate::resp::{Args, Command, OwnedArgs, Parsed, Scratch};
+use crate::resp::{Command, Parsed, Scratch};
 
 /// Requests of one connection that run in one turn.
 const MOST_COMMANDS: usize = 1024;
@@ -30,6 +31,10 @@ const READ: usize = 64 * 1024;
 const MOVABLE: usize = 16 * 1024;
 /// Replies of one connection beyond this are sent before its further requests run.
 const SEND_EARLY: usize = 256 * 1024;
+/// Requests between asking for a bucket and looking at it.
+const BUCKETS_AHEAD: usize = 16;
+/// Requests between asking for an entry and looking at it.
+const ENTRIES_AHEAD: usize = 7;
 /// Keys looked at by the expiry between two looks at the time.
 const EXPIRE_SLICE: usize = 64;
 /// The expiry's time in a turn in which clients had none; otherwise it gets as much as they did.
@@ -49,8 +54,8 @@ struct Job {
     command: Command,
     /// Index of its row.
     entry: Option<usize>,
-    /// Hash of its first key, for fetching ahead.
-    hash: Option<u64>,
+    /// Shard, database and hash of its first key, for fetching ahead.
+    target: Option<(u16, u16, u64)>,
 }
 
 /// Requests of one connection.
@@ -212,6 +217,9 @@ impl Worker {
             unreachable!("patience without end does not run out")
         };
         exec.refresh(&host);
+        for job in batch.jobs.iter().take(BUCKETS_AHEAD) {
+            fetch(&host, &turn, job, Ahead::bucket);
+        }
         for run in &batch.runs {
             let Some(conn) = conns.get_mut(run.key) else { continue };
             if let Some(out) = spare.pop().filter(|_| conn.out.is_empty()) {
@@ -219,8 +227,7 @@ impl Worker {
                 conn.out = out;
                 conn.out.set_proto(proto);
             }
-            let jobs = &batch.jobs[run.jobs.clone()];
-            if run_jobs(&host, exec, &mut turn, conn, jobs, batch.bytes(run.source), &batch.scratch) {
+            if run_jobs(&host, exec, &mut turn, conn, batch, run) {
                 again.retain(|&k| k != run.key);
                 paused.push(run.key);
             }
@@ -233,8 +240,7 @@ impl Worker {
         let spent_ns =
             if batch.runs.is_empty() { EXPIRE_NS } else { host.ticks.nanos_between(began, host.ticks.now()) };
         *is_busy |= expire(&host, exec, &mut turn, *index, spent_ns);
-        drop(turn);
-        exec.end_turn(&host);
+        exec.end_turn(&host, turn);
         let keys: Vec<usize> = batch.runs.iter().map(|run| run.key).collect();
         batch.clear();
         for key in keys {
@@ -310,7 +316,9 @@ fn parse(host: &Host, batch: &mut Batch, conn: &mut Conn, key: usize, source: So
                     let args = scratch.args(bytes, &command);
                     let entry = Executor::find(host, &args);
                     let hash = entry.and_then(|e| plan::first_hash(&host.space, e, &args));
-                    jobs.push(Job { command, entry: entry.map(|e| e.index), hash });
+                    let db = conn.session.db as u16;
+                    let target = hash.map(|hash| (host.space.shard_of(hash) as u16, db, hash));
+                    jobs.push(Job { command, entry: entry.map(|e| e.index), target });
                     conn.has_more = entry.is_some_and(|e| e.row.flags.contains(Flags::ENDS_BATCH));
                 }
                 Ok(Parsed::Incomplete { keep, .. }) => {
@@ -334,19 +342,39 @@ fn parse(host: &Host, batch: &mut Batch, conn: &mut Conn, key: usize, source: So
     }
 }
 
+/// Asks for memory that a later request will need.
+#[inline]
+fn fetch(
+    host: &Host,
+    turn: &Turn<'_, Shard>,
+    job: &Job,
+    stage: impl Fn(&Ahead, &Turn<'_, Shard>, usize, usize, u64),
+) {
+    if let Some((shard, db, hash)) = job.target {
+        stage(&host.space.ahead, turn, shard.into(), db.into(), hash);
+    }
+}
+
 /// Runs a connection's requests. True: it has met a pause, and the rest waits.
 fn run_jobs(
     host: &Host,
     exec: &mut Executor,
     turn: &mut Turn<'_, Shard>,
     conn: &mut Conn,
-    jobs: &[Job],
-    bytes: &[u8],
-    scratch: &Scratch,
+    batch: &Batch,
+    run: &Run,
 ) -> bool {
-    let args = |job: &Job| -> Args<'_> { scratch.args(bytes, &job.command) };
+    let bytes = batch.bytes(run.source);
+    let args = |job: &Job| batch.scratch.args(bytes, &job.command);
     conn.session.client.active_ns.store(host.ticks.since_start_ns(), Ordering::Relaxed);
-    for (at, job) in jobs.iter().enumerate() {
+    for at in run.jobs.clone() {
+        let job = &batch.jobs[at];
+        if let Some(later) = batch.jobs.get(at + BUCKETS_AHEAD) {
+            fetch(host, turn, later, Ahead::bucket);
+        }
+        if let Some(later) = batch.jobs.get(at + ENTRIES_AHEAD) {
+            fetch(host, turn, later, Ahead::entries);
+        }
         if conn.session.closing || conn.session.client.killed.load(Ordering::Relaxed) {
             return false;
         }
@@ -354,10 +382,8 @@ fn run_jobs(
             Ran::Done => {}
             Ran::Close => conn.session.closing = true,
             Ran::Wait => {
-                conn.waiting = jobs[at..]
-                    .iter()
-                    .map(|job| args(job).to_owned())
-                    .collect::<std::collections::VecDeque<OwnedArgs>>();
+                let rest = &batch.jobs[at..run.jobs.end];
+                conn.waiting = rest.iter().map(|job| args(job).to_owned()).collect();
                 conn.session.client.paused.store(true, Ordering::Relaxed);
                 return true;
             }

@@ -1,0 +1,109 @@
+//! Fetching memory ahead of the lock.
+//!
+//! For: asking for the cache lines of the next commands' keys while the present one runs, and freeing the table memory
+//! that such a look may still be reading. May touch: tables' hints; never entries or locks.
+//! Always: a hint is looked at only within a turn; a table's hint is withdrawn while everybody is out of every turn,
+//! before the table can be freed; what a table retired is freed when every turn that could see it has ended.
+
+use std::collections::VecDeque;
+use std::ptr;
+use std::sync::atomic::{AtomicPtr, Ordering};
+
+use super::gate::Stamp;
+use super::lock::{Shards, Turn};
+use super::shard::Shard;
+use super::table::{Hint, Retired};
+
+/// The hints of all tables, by shard and database.
+pub struct Ahead {
+    /// Null where there is no table; otherwise a boxed hint that this owns.
+    slots: Box<[AtomicPtr<Hint>]>,
+    databases: usize,
+}
+
+impl Ahead {
+    /// No hints yet.
+    pub fn new(shards: usize, databases: usize) -> Ahead {
+        Ahead { slots: (0..shards * databases).map(|_| AtomicPtr::new(ptr::null_mut())).collect(), databases }
+    }
+
+    fn slot(&self, shard: usize, db: usize) -> &AtomicPtr<Hint> {
+        &self.slots[shard * self.databases + db]
+    }
+
+    /// Publishes the hint of a table that has just been made; there was none before. The shard is held.
+    pub(super) fn publish(&self, shard: usize, db: usize, hint: Hint) {
+        let old = self.slot(shard, db).swap(Box::into_raw(Box::new(hint)), Ordering::AcqRel);
+        // A hint that others may be looking at must not be freed; losing it would be a leak, not an error.
+        debug_assert!(old.is_null(), "a table replaced another without being withdrawn");
+    }
+
+    /// Withdraws the hint of a table that goes away or changes places.
+    ///
+    /// # Safety
+    /// Nobody else is in a turn: the caller has the gate to itself (or is alone with the shards).
+    pub(super) unsafe fn withdraw(&self, shard: usize, db: usize) {
+        let old = self.slot(shard, db).swap(ptr::null_mut(), Ordering::AcqRel);
+        if !old.is_null() {
+            // SAFETY: it came from `Box::into_raw` in `publish`, and nobody is in a turn, where alone it is looked at.
+            drop(unsafe { Box::from_raw(old) });
+        }
+    }
+
+    fn hint<'t>(&self, _: &'t Turn<'_, Shard>, shard: usize, db: usize) -> Option<&'t Hint> {
+        let hint = self.slot(shard, db).load(Ordering::Acquire);
+        // SAFETY: a hint is withdrawn only while nobody is in a turn; the caller is in one for 't.
+        unsafe { hint.as_ref() }
+    }
+
+    /// First stage: asks for the bucket of a hash.
+    #[inline]
+    pub fn bucket(&self, turn: &Turn<'_, Shard>, shard: usize, db: usize, hash: u64) {
+        if let Some(hint) = self.hint(turn, shard, db) {
+            // SAFETY: the caller is in a turn. Retired memory is freed by `Graveyard` alone, after the turns that were
+            // under way when it was retired; tables are dropped after `withdraw`.
+            unsafe { hint.prefetch_bucket(hash) };
+        }
+    }
+
+    /// Second stage, when the bucket has had time to come: asks for the entries that may be meant.
+    #[inline]
+    pub fn entries(&self, turn: &Turn<'_, Shard>, shard: usize, db: usize, hash: u64) {
+        if let Some(hint) = self.hint(turn, shard, db) {
+            // SAFETY: as in `bucket`.
+            unsafe { hint.prefetch_entries(hash) };
+        }
+    }
+}
+
+impl Drop for Ahead {
+    fn drop(&mut self) {
+        for slot in &mut self.slots {
+            let hint = *slot.get_mut();
+            if !hint.is_null() {
+                // SAFETY: as in `withdraw`; `&mut self` excludes everybody.
+                drop(unsafe { Box::from_raw(hint) });
+            }
+        }
+    }
+}
+
+/// Table memory that waits for the turns that may still look at it.
+#[derive(Default)]
+pub struct Graveyard(VecDeque<(Stamp, Vec<Retired>)>);
+
+impl Graveyard {
+    /// Takes what was retired up to now, within the turn in which it was.
+    pub fn bury(&mut self, turn: &Turn<'_, Shard>, retired: &mut Vec<Retired>) {
+        if !retired.is_empty() {
+            self.0.push_back((turn.stamp(), std::mem::take(retired)));
+        }
+    }
+
+    /// Frees what nobody can look at any more.
+    pub fn clear(&mut self, shards: &Shards<Shard>) {
+        while self.0.front().is_some_and(|(stamp, _)| shards.passed(stamp)) {
+            self.0.pop_front();
+        }
+    }
+}
