@@ -57,7 +57,8 @@ faults! {
     /// BITOP NOT with several sources.
     BITOP_NOT = "ERR BITOP NOT must be called with a single source key.";
     /// A field of BITFIELD that is none.
-    BITFIELD_TYPE = "ERR Invalid bitfield type. Use something like i16 u8. Note that u64 is not supported but i64 is.";
+    BITFIELD_TYPE = "ERR Invalid bitfield type. Use something like i16 u8. Note that u64 is not supported but \
+        i64 is.";
     /// BITFIELD OVERFLOW with another word than WRAP, SAT or FAIL.
     OVERFLOW_TYPE = "ERR Invalid OVERFLOW type specified";
     /// BITFIELD_RO was asked to write.

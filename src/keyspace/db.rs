@@ -401,10 +401,9 @@ impl<'w> Write<'w> {
     #[inline]
     pub fn set_int(&mut self, value: i64) {
         if let Some(Slot::Occupied(entry)) = &mut self.slot
-            && matches!(entry.value(), ValueRef::Int(_))
+            && entry.replace_int(value)
         {
             self.changed = true;
-            entry.set_value(NewValue::Int(value));
             self.record.touch(entry, self.now_ms);
             return;
         }

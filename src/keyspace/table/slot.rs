@@ -112,6 +112,12 @@ impl<'a> EntryMut<'a> {
         self.borrow().entry.set_value(value);
     }
 
+    /// As [`Entry::replace_int`].
+    #[inline]
+    pub fn replace_int(&mut self, number: i64) -> bool {
+        self.borrow().entry.replace_int(number)
+    }
+
     /// As [`Entry::set_deadline`].
     pub fn set_deadline(&mut self, deadline_ms: Option<u64>) {
         self.borrow().entry.set_deadline(deadline_ms);
