@@ -5,6 +5,13 @@
 
 pub mod bitfield;
 pub mod bitmap;
+pub mod client;
+mod client_filter;
+mod client_kill;
+mod client_list;
+pub mod clock;
+pub mod connection;
+mod help;
 pub mod string;
 pub mod string_lcs;
 pub mod string_number;
@@ -13,5 +20,14 @@ pub mod string_set;
 use crate::command::Command;
 
 /// The rows of every family.
-pub const FAMILIES: &[&[Command]] =
-    &[bitfield::ROWS, bitmap::ROWS, string::ROWS, string_lcs::ROWS, string_number::ROWS, string_set::ROWS];
+pub const FAMILIES: &[&[Command]] = &[
+    bitfield::ROWS,
+    bitmap::ROWS,
+    client::ROWS,
+    clock::ROWS,
+    connection::ROWS,
+    string::ROWS,
+    string_lcs::ROWS,
+    string_number::ROWS,
+    string_set::ROWS,
+];
