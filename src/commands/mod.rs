@@ -5,13 +5,31 @@
 
 pub mod bitfield;
 pub mod bitmap;
+pub mod expire;
+pub mod flush;
+pub mod generic;
+pub mod object;
+pub mod scan;
 pub mod string;
 pub mod string_lcs;
 pub mod string_number;
 pub mod string_set;
+#[cfg(test)]
+mod trial;
 
 use crate::command::Command;
 
 /// The rows of every family.
-pub const FAMILIES: &[&[Command]] =
-    &[bitfield::ROWS, bitmap::ROWS, string::ROWS, string_lcs::ROWS, string_number::ROWS, string_set::ROWS];
+pub const FAMILIES: &[&[Command]] = &[
+    bitfield::ROWS,
+    bitmap::ROWS,
+    expire::ROWS,
+    flush::ROWS,
+    generic::ROWS,
+    object::ROWS,
+    scan::ROWS,
+    string::ROWS,
+    string_lcs::ROWS,
+    string_number::ROWS,
+    string_set::ROWS,
+];
