@@ -11,11 +11,18 @@ mod client_kill;
 mod client_list;
 pub mod clock;
 pub mod connection;
+pub mod expire;
+pub mod flush;
+pub mod generic;
 mod help;
+pub mod object;
+pub mod scan;
 pub mod string;
 pub mod string_lcs;
 pub mod string_number;
 pub mod string_set;
+#[cfg(test)]
+mod trial;
 
 use crate::command::Command;
 
@@ -26,6 +33,11 @@ pub const FAMILIES: &[&[Command]] = &[
     client::ROWS,
     clock::ROWS,
     connection::ROWS,
+    expire::ROWS,
+    flush::ROWS,
+    generic::ROWS,
+    object::ROWS,
+    scan::ROWS,
     string::ROWS,
     string_lcs::ROWS,
     string_number::ROWS,

@@ -119,6 +119,8 @@ impl Executor {
             self.version = version;
             self.settings = host.settings.load_full();
             self.knobs = Knobs::of(&self.settings);
+            let lazy = self.settings.bool(Directive::LazyfreeLazyExpire);
+            self.record.expire_verb = if lazy { b"UNLINK" } else { b"DEL" };
         }
         self.record.listens = host.space.listens.load(Ordering::Relaxed);
         self.record.logs = host.log.is_read();
@@ -153,6 +155,10 @@ impl Executor {
     ) -> Ran {
         let start = out.mark();
         let ran = match entry.map(|index| host.table.at(index)) {
+            // Who has not authenticated is not told what exists.
+            _ if !session.authenticated && !entry.is_some_and(|at| is_open(host.table.at(at))) => {
+                self.refuse(host, out, entry.map(|at| host.table.at(at)), Fault::NO_AUTH)
+            }
             None => self.refuse(host, out, None, Fault::unknown_command(args.get(0), args.from(1).iter())),
             Some(entry) => match check(entry, &args) {
                 Err(fault) => self.refuse(host, out, Some(entry), fault),
@@ -321,6 +327,11 @@ impl Executor {
         self.graveyard.clear(&host.space.shards);
         host.observe.lane(self.lane).flush(&mut self.record.counts);
     }
+}
+
+/// Whether a command may run before authentication.
+fn is_open(entry: &Entry) -> bool {
+    entry.row.flags.contains(Flags::NO_AUTH)
 }
 
 /// The checks that need only the row: a container was called without one of its subcommands, or the arity is wrong.
