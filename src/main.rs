@@ -9,7 +9,7 @@ use ochre::{Server, log};
 use tokio::signal::unix::{SignalKind, signal};
 
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: ochre::memory::Counting = ochre::memory::Counting;
 
 /// Tells a process that it is the one that stays behind under `daemonize yes`.
 const DETACHED: &str = "OCHRE_DETACHED";
