@@ -5,6 +5,7 @@
 
 pub mod histogram;
 pub mod latency;
+pub mod process;
 pub mod slowlog;
 pub mod stats;
 
