@@ -155,6 +155,26 @@ faults! {
     CLOCK_TIME = "ERR milliseconds must be an integer, zero or above";
     /// The server has no space for more connections.
     MAX_CLIENTS = "ERR max number of clients reached";
+    /// A dataset is being loaded.
+    LOADING = "LOADING Valkey is loading the dataset in memory";
+    /// CONFIG REWRITE of a server that was started without a file.
+    NO_CONFIG_FILE = "ERR The server is running without a config file";
+    /// SHUTDOWN ABORT while none is under way.
+    NO_SHUTDOWN = "ERR No shutdown in progress.";
+    /// SHUTDOWN could not do what has to be done before.
+    SHUTDOWN_FAILED = "ERR Errors trying to SHUTDOWN. Check logs.";
+    /// SHUTDOWN FAILOVER of a server that is in no cluster.
+    SHUTDOWN_FAILOVER = "ERR SHUTDOWN FAILOVER is only supported in cluster mode.";
+    /// DEBUG HTSTATS of a database that does not exist.
+    DEBUG_DB = "ERR Out of range database";
+    /// DEBUG HTSTATS-KEY of a value that has no table.
+    NO_HASH_TABLE = "ERR The value stored at the specified key is not represented using an hash table";
+    /// DEBUG SDSLEN of a value that is kept in another form.
+    NOT_A_STRING = "ERR Not an sds encoded string.";
+    /// DEBUG PROTOCOL with an unknown type.
+    PROTOCOL_TYPE = "ERR Wrong protocol type name. Please use one of the following: string|integer|double|bignum|null|array|set|map|attrib|push|verbatim|true|false";
+    /// A reply that only RESP3 has.
+    NEEDS_RESP3 = "ERR RESP2 is not supported by this command";
 }
 
 impl Fault {
@@ -210,6 +230,25 @@ impl Fault {
         }
         text.extend_from_slice(&echoed);
         Fault(Cow::Owned(text))
+    }
+
+    /// DEBUG without a subcommand of that name, or one with that many arguments.
+    pub fn debug_subcommand(sub: &[u8]) -> Fault {
+        let sub = &sub[..sub.len().min(128)];
+        Fault::quoting("ERR unknown subcommand or wrong number of arguments for '", sub, "'. Try DEBUG HELP.")
+    }
+
+    /// CONFIG SET was refused, for the reason that the config room gives.
+    pub fn config_set(reason: &[u8]) -> Fault {
+        Fault::quoting("ERR ", reason, "")
+    }
+
+    /// CONFIG REWRITE could not read or write its file.
+    pub fn rewrite_failed(error: &std::io::Error) -> Fault {
+        let text = error.to_string();
+        // The system's text, without the number that is added to it.
+        let reason = text.split(" (os error").next().unwrap_or(&text);
+        Fault::of(format!("ERR Rewriting config file: {reason}"))
     }
 
     /// An argument of that name is no integer, or out of its range.
