@@ -1,10 +1,10 @@
 //! How much memory is in use.
 //!
-//! For: counting what the process has allocated, at the allocator, for INFO, MEMORY and the memory limit. May touch: the
-//! allocator; nothing of a server.
-//! Always: the sum of all cells is exactly what was allocated and not yet freed; a thread stores into its own cell alone,
-//! so counting costs a load and a store. These figures belong to the process, not to a server: they are the one thing
-//! that servers of one process share.
+//! For: counting what the process has allocated, at the allocator, for INFO, MEMORY and the memory limit. May
+//! touch: the allocator; nothing of a server.
+//! Always: the sum of all cells is exactly what was allocated and not yet freed; a thread stores into its own
+//! cell alone, so counting costs a load and a store. These figures belong to the process, not to a server:
+//! they are the one thing that servers of one process share.
 
 use std::alloc::{GlobalAlloc, Layout};
 use std::cell::Cell;
@@ -108,8 +108,8 @@ pub fn allocator() -> &'static str {
     if used() > 0 { "mimalloc" } else { "unknown" }
 }
 
-// SAFETY: every request goes to mimalloc unchanged, and what it answers is returned unchanged; counting neither
-// allocates nor unwinds.
+// SAFETY: every request goes to mimalloc unchanged, and what it answers is returned unchanged; counting
+// neither allocates nor unwinds.
 unsafe impl GlobalAlloc for Counting {
     #[inline]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
@@ -165,8 +165,8 @@ pub fn purge() {
 /// The allocator's own report.
 pub fn report() -> Vec<u8> {
     extern "C" fn print(text: *const c_char, report: *mut c_void) {
-        // SAFETY: mimalloc calls this before `mi_stats_print_out` returns, with the pointer it was given below and a
-        // string that ends with a zero.
+        // SAFETY: mimalloc calls this before `mi_stats_print_out` returns, with the pointer it was given
+        // below and a string that ends with a zero.
         let (text, report) = unsafe { (CStr::from_ptr(text), &mut *report.cast::<Vec<u8>>()) };
         report.extend_from_slice(text.to_bytes());
     }
@@ -180,8 +180,8 @@ pub fn report() -> Vec<u8> {
 mod tests {
     use super::*;
 
-    // The test binary has another allocator, so what these tests allocate through `Counting` is all that is counted; they
-    // share the counters, so there is one test.
+    // The test binary has another allocator, so what these tests allocate through `Counting` is all that is
+    // counted; they share the counters, so there is one test.
     #[test]
     fn the_sum_is_exact_across_threads_and_the_peak_stays() {
         let layout = Layout::from_size_align(100_000, 8).unwrap();

@@ -1,9 +1,9 @@
 //! CONFIG.
 //!
-//! For: looking at settings, changing them, and keeping the file in step. May touch: what `Cx` carries, and the
-//! configuration file.
-//! Always: what a directive is and takes is the config room's; CONFIG SET runs while everything is held, so nobody sees
-//! half of its pairs.
+//! For: looking at settings, changing them, and keeping the file in step. May touch: what `Cx` carries, and
+//! the configuration file.
+//! Always: what a directive is and takes is the config room's; CONFIG SET runs while everything is held, so
+//! nobody sees half of its pairs.
 
 use std::fs;
 use std::io;

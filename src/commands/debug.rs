@@ -1,9 +1,9 @@
 //! DEBUG.
 //!
-//! For: looking behind the scenes, and making happen what tests need to see. May touch: what `Cx` carries; all shards, which
-//! are held exclusively.
-//! Always: allowed only as `enable-debug-command` says. A subcommand that would have to pretend is absent: what is not
-//! listed here is answered as unknown. The one exception is [`without_effect`].
+//! For: looking behind the scenes, and making happen what tests need to see. May touch: what `Cx` carries;
+//! all shards, which are held exclusively.
+//! Always: allowed only as `enable-debug-command` says. A subcommand that would have to pretend is absent:
+//! what is not listed here is answered as unknown. The one exception is [`without_effect`].
 
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -126,9 +126,9 @@ fn debug(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Outcome, Fault> {
     }
 }
 
-/// Switches of machinery that Ochre has no counterpart of: tables have no resizing to hold back, no periodic work to
-/// pause, replies no buffers that shrink, and there is nothing yet whose checksum is looked at or that is packed. Test
-/// suites turn them without looking at the effect.
+/// Switches of machinery that Ochre has no counterpart of: tables have no resizing to hold back, no periodic
+/// work to pause, replies no buffers that shrink, and there is nothing yet whose checksum is looked at or
+/// that is packed. Test suites turn them without looking at the effect.
 fn without_effect(cx: &mut Cx<'_>, _: Args<'_>) -> Result<Outcome, Fault> {
     cx.out.ok();
     Ok(Outcome::Done)

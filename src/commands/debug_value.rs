@@ -1,8 +1,8 @@
 //! DEBUG's subcommands that look at values: DIGEST, DIGEST-VALUE, OBJECT, SDSLEN.
 //!
 //! For: comparing data, and telling how a value is kept. May touch: what `Cx` carries.
-//! Always: nothing here counts as an access. A digest depends on what clients can see (database, key, value, whether there is
-//! a deadline), never on order or on how a value is kept.
+//! Always: nothing here counts as an access. A digest depends on what clients can see (database, key, value,
+//! whether there is a deadline), never on order or on how a value is kept.
 
 use xxhash_rust::xxh3::Xxh3;
 

@@ -1,7 +1,7 @@
 //! INFO.
 //!
-//! For: which sections are asked for, and how they are laid out; what stands in them is in the files `info_*`. May touch:
-//! what `Cx` carries.
+//! For: which sections are asked for, and how they are laid out; what stands in them is in the files
+//! `info_*`. May touch: what `Cx` carries.
 //! Always: a field has one owner, the function of its section; a field whose value is not known is left out.
 
 use std::fmt::Display;

@@ -1,4 +1,5 @@
-//! INFO's sections about the dataset: persistence, replication, modules, cluster, scripting engines, keyspace.
+//! INFO's sections about the dataset: persistence, replication, modules, cluster, scripting engines,
+//! keyspace.
 //!
 //! For: what becomes of the data, and how much there is. May touch: what `Cx` carries.
 //! Always: see `info.rs`; what the server does not have is shown as a server shows it that does not use it.
@@ -41,7 +42,8 @@ pub(super) fn persistence(cx: &mut Cx<'_>, text: &mut Text) {
     ]);
 }
 
-/// Who follows whom. A server that nobody follows and that follows nobody has a history of its own, named by its run.
+/// Who follows whom. A server that nobody follows and that follows nobody has a history of its own, named by
+/// its run.
 pub(super) fn replication(cx: &mut Cx<'_>, text: &mut Text) {
     text.field("role", "master");
     text.zeros(&["connected_slaves", "replicas_waiting_psync"]);

@@ -1,8 +1,9 @@
 //! MEMORY.
 //!
-//! For: telling where memory goes, and giving back what is unused. May touch: what `Cx` carries, the allocator's figures.
-//! Always: the figures are [`Figures`], which INFO shows, too; where the process has another allocator (an embedding
-//! program's), what is resident stands for what is used.
+//! For: telling where memory goes, and giving back what is unused. May touch: what `Cx` carries, the
+//! allocator's figures.
+//! Always: the figures are [`Figures`], which INFO shows, too; where the process has another allocator (an
+//! embedding program's), what is resident stands for what is used.
 
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -116,20 +117,20 @@ fn findings(figures: &Figures, clients: usize) -> String {
     let mut found = Vec::new();
     if figures.peak as f64 > figures.used as f64 * HIGH_PEAK {
         found.push(
-            "Peak: at some time the server used far more memory than now. What is resident may stay high until \
-             the allocator can give it back; MEMORY PURGE asks it to.",
+            "Peak: at some time the server used far more memory than now. What is resident may stay \
+             high until the allocator can give it back; MEMORY PURGE asks it to.",
         );
     }
     if figures.fragmentation() > HIGH_FRAGMENTATION && figures.fragmentation_bytes() > MUCH_FRAGMENTED_BYTES {
         found.push(
-            "Fragmentation: much more memory is resident than in use. This follows from values that were deleted \
-             or changed in size, and shrinks as memory is used again.",
+            "Fragmentation: much more memory is resident than in use. This follows from values that were \
+             deleted or changed in size, and shrinks as memory is used again.",
         );
     }
     if figures.clients / clients.max(1) > LARGE_CLIENT_BYTES {
         found.push(
-            "Clients: their buffers are large on average. A client that reads its replies slowly, or sends large \
-             requests, shows in CLIENT LIST as omem or qbuf.",
+            "Clients: their buffers are large on average. A client that reads its replies slowly, or sends \
+             large requests, shows in CLIENT LIST as omem or qbuf.",
         );
     }
     if found.is_empty() {

@@ -118,10 +118,11 @@ pub struct Observe {
     pub refused: AtomicU64,
     /// Highest number of connections at once.
     pub most_clients: AtomicU64,
-    /// What the lanes' sums were when the statistics were reset: readers see what came after. Workers go on counting, so
-    /// a reset loses nothing that is being counted.
+    /// What the lanes' sums were when the statistics were reset: readers see what came after. Workers go on
+    /// counting, so a reset loses nothing that is being counted.
     base: Mutex<Totals>,
-    /// Bytes the process had allocated when the counters were looked at first, which is right after the start.
+    /// Bytes the process had allocated when the counters were looked at first, which is right after the
+    /// start.
     startup_bytes: OnceLock<usize>,
     /// Rates of the last moments.
     rates: Mutex<Rates>,
@@ -257,8 +258,8 @@ impl Observe {
         self.sums().since(*self.base.lock())
     }
 
-    /// Begins anew (CONFIG RESETSTAT): all counters but the changes of the dataset, which are not statistics. The caller
-    /// holds everything exclusively, so that no worker is counting a command.
+    /// Begins anew (CONFIG RESETSTAT): all counters but the changes of the dataset, which are not statistics.
+    /// The caller holds everything exclusively, so that no worker is counting a command.
     pub fn reset(&self) {
         let mut base = self.base.lock();
         *base = Totals { dirty: base.dirty, ..self.sums() };

@@ -3,9 +3,9 @@
 //! For: making strings short as others do, so that lengths agree. May touch: bytes.
 //! Always: what is returned unpacks to what was given, and is at least four bytes shorter.
 //!
-//! Packed bytes are a row of items. A first byte below 32 says how many plain bytes follow, less one. Otherwise its high
-//! three bits are the length of a copy less two (seven: a byte with the rest follows), and its low five bits with the
-//! next byte say how far back the copy begins, less one.
+//! Packed bytes are a row of items. A first byte below 32 says how many plain bytes follow, less one.
+//! Otherwise its high three bits are the length of a copy less two (seven: a byte with the rest follows), and
+//! its low five bits with the next byte say how far back the copy begins, less one.
 
 /// Plain bytes in one item.
 const MOST_PLAIN: usize = 32;
@@ -30,7 +30,8 @@ const ROOM_FOR_END: usize = 3;
 /// Bytes that are packed at most: places are kept as 32-bit numbers.
 const MOST_BYTES: usize = u32::MAX as usize;
 
-/// Packs bytes; `None` when that does not make them shorter by four, or comes so close to it that others give up.
+/// Packs bytes; `None` when that does not make them shorter by four, or comes so close to it that others give
+/// up.
 pub fn compress(bytes: &[u8]) -> Option<Vec<u8>> {
     let limit = bytes.len().checked_sub(LEAST_SAVED)?;
     if bytes.len() > MOST_BYTES {
@@ -81,8 +82,8 @@ impl Index {
         Index(vec![0; 1 << INDEX_BITS])
     }
 
-    /// Notes that the three bytes at `at` are there, and returns where they may have been before. The very first place
-    /// counts as none.
+    /// Notes that the three bytes at `at` are there, and returns where they may have been before. The very
+    /// first place counts as none.
     fn replace(&mut self, bytes: &[u8], at: usize) -> Option<usize> {
         let word = bytes[at..at + LEAST_COPIED].iter().fold(0u32, |word, byte| word << 8 | u32::from(*byte));
         let place = (word >> (24 - INDEX_BITS)).wrapping_sub(word.wrapping_mul(5)) & ((1 << INDEX_BITS) - 1);
@@ -95,8 +96,8 @@ fn is_copy(bytes: &[u8], from: usize, at: usize) -> bool {
     from < at && at - from <= MOST_BACK && bytes[from..from + LEAST_COPIED] == bytes[at..at + LEAST_COPIED]
 }
 
-/// How long the bytes at both places are the same, as far as others look: they compare the first sixteen bytes after the
-/// shortest copy at once, and otherwise leave the last two bytes alone.
+/// How long the bytes at both places are the same, as far as others look: they compare the first sixteen
+/// bytes after the shortest copy at once, and otherwise leave the last two bytes alone.
 fn length_of_copy(bytes: &[u8], from: usize, at: usize) -> usize {
     let most = (bytes.len() - at - 2).min(MOST_COPIED);
     let least = if most > AT_ONCE { LEAST_COPIED + AT_ONCE } else { LEAST_COPIED };
@@ -173,7 +174,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn packed_bytes_unpack_to_what_they_were(words in prop::collection::vec("[ab]{1,4}|[a-z]{1,9}", 0..200)) {
+        fn packed_bytes_unpack_to_what_they_were(
+            words in prop::collection::vec("[ab]{1,4}|[a-z]{1,9}", 0..200),
+        ) {
             let bytes = words.concat().into_bytes();
             if let Some(packed) = compress(&bytes) {
                 prop_assert!(packed.len() + LEAST_SAVED <= bytes.len());
