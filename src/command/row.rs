@@ -218,7 +218,7 @@ pub enum Locks {
 pub struct Command {
     /// Upper case, as documented.
     pub name: &'static str,
-    /// What runs it. A container's own handler is never called.
+    /// What runs it. A container's own handler is called without a subcommand, where its arity allows that.
     pub handler: Handler,
     /// Number of arguments with the name; negative: at least that many.
     pub arity: i16,

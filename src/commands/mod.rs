@@ -5,6 +5,14 @@
 
 pub mod bitfield;
 pub mod bitmap;
+pub mod command;
+mod command_docs;
+mod command_keys;
+mod help;
+pub mod latency;
+mod latency_report;
+pub mod lolwut;
+pub mod slowlog;
 pub mod string;
 pub mod string_lcs;
 pub mod string_number;
@@ -13,5 +21,15 @@ pub mod string_set;
 use crate::command::Command;
 
 /// The rows of every family.
-pub const FAMILIES: &[&[Command]] =
-    &[bitfield::ROWS, bitmap::ROWS, string::ROWS, string_lcs::ROWS, string_number::ROWS, string_set::ROWS];
+pub const FAMILIES: &[&[Command]] = &[
+    bitfield::ROWS,
+    bitmap::ROWS,
+    command::ROWS,
+    latency::ROWS,
+    lolwut::ROWS,
+    slowlog::ROWS,
+    string::ROWS,
+    string_lcs::ROWS,
+    string_number::ROWS,
+    string_set::ROWS,
+];
