@@ -57,7 +57,8 @@ faults! {
     /// BITOP NOT with several sources.
     BITOP_NOT = "ERR BITOP NOT must be called with a single source key.";
     /// A field of BITFIELD that is none.
-    BITFIELD_TYPE = "ERR Invalid bitfield type. Use something like i16 u8. Note that u64 is not supported but i64 is.";
+    BITFIELD_TYPE = "ERR Invalid bitfield type. Use something like i16 u8. Note that u64 is not supported but \
+        i64 is.";
     /// BITFIELD OVERFLOW with another word than WRAP, SAT or FAIL.
     OVERFLOW_TYPE = "ERR Invalid OVERFLOW type specified";
     /// BITFIELD_RO was asked to write.
@@ -122,6 +123,32 @@ faults! {
     LOG_TYPE = "ERR type should be one of the following: slow, large-request, large-reply";
     /// LOLWUT with other arguments than it takes.
     LOLWUT_USAGE = "ERR Syntax error. Use: LOLWUT [columns rows] [real imaginary]";
+    /// An argument that must fit in 32 bits.
+    NOT_AN_INT32 = "ERR value is out of range, value must between -2147483648 and 2147483647";
+    /// AUTH with a password alone where none is set up.
+    NO_PASSWORD_SET = "ERR AUTH <password> called without any password configured for the default user. Are you sure your configuration is correct?";
+    /// HELLO without AUTH on a connection that must authenticate.
+    HELLO_NO_AUTH = "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH <user> <pass> option can be used to authenticate the client and select the RESP protocol version at the same time";
+    /// HELLO with a protocol version other than 2 and 3.
+    NO_PROTO = "NOPROTO unsupported protocol version";
+    /// A client name with a byte outside `!` to `~`.
+    CLIENT_NAME = "ERR Client names cannot contain spaces, newlines or special characters.";
+    /// CLIENT KILL with an address that nobody has.
+    NO_SUCH_CLIENT = "ERR No such client";
+    /// CLIENT PAUSE with another mode.
+    PAUSE_MODE = "ERR CLIENT PAUSE mode must be WRITE or ALL";
+    /// CLIENT UNBLOCK with another reason.
+    UNBLOCK_REASON = "ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR";
+    /// CLIENT IMPORT-SOURCE without `import-mode`.
+    NO_IMPORT_MODE = "ERR Server is not in import mode";
+    /// A timeout below zero.
+    NEGATIVE_TIMEOUT = "ERR timeout is negative";
+    /// A timeout whose end does not fit.
+    TIMEOUT_RANGE = "ERR timeout is out of range";
+    /// OCHRE.CLOCK RATE with something else.
+    CLOCK_RATE = "ERR rate must be a finite number, zero or above";
+    /// OCHRE.CLOCK ADVANCE or SET with something else.
+    CLOCK_TIME = "ERR milliseconds must be an integer, zero or above";
     /// The server has no space for more connections.
     MAX_CLIENTS = "ERR max number of clients reached";
 }
@@ -192,6 +219,57 @@ impl Fault {
         }
         text.extend_from_slice(&echoed);
         Fault(Cow::Owned(text))
+    }
+
+    /// An argument of that name is no integer, or out of its range.
+    pub fn not_an_integer(name: &str) -> Fault {
+        Fault::of(format!("ERR {name} is not an integer or out of range"))
+    }
+
+    /// An argument of that name is zero or below.
+    pub fn not_above_zero(name: &str) -> Fault {
+        Fault::of(format!("ERR {name} should be greater than 0"))
+    }
+
+    /// A text with the client's words in it.
+    fn quoting(before: &str, words: &[u8], after: &str) -> Fault {
+        Fault::of([before.as_bytes(), words, after.as_bytes()].concat())
+    }
+
+    /// HELLO with an option that is unknown or lacks its values.
+    pub fn hello_option(option: &[u8]) -> Fault {
+        Fault::quoting("ERR Syntax error in HELLO option '", option, "'")
+    }
+
+    /// CLIENT SETINFO with a value that holds a byte outside `!` to `~`.
+    pub fn client_attribute(option: &[u8]) -> Fault {
+        Fault::quoting("ERR ", option, " cannot contain spaces, newlines or special characters.")
+    }
+
+    /// CLIENT SETINFO with another option.
+    pub fn unrecognized_option(option: &[u8]) -> Fault {
+        Fault::quoting("ERR Unrecognized option '", option, "'")
+    }
+
+    /// A client type that does not exist.
+    pub fn client_type(name: &[u8]) -> Fault {
+        Fault::quoting("ERR Unknown client type '", name, "'")
+    }
+
+    /// An ACL user that does not exist.
+    pub fn no_such_user(name: &[u8]) -> Fault {
+        Fault::quoting("ERR No such user '", name, "'")
+    }
+
+    /// A filter of clients by letters (`flags`, `capa`) with one that means nothing; `filter` says where it
+    /// stood.
+    pub fn filter_letters(what: &str, filter: &str, letters: &[u8]) -> Fault {
+        Fault::quoting(&format!("ERR Unknown {what} found in the {filter} filter: "), letters, "")
+    }
+
+    /// A filter of clients by a database that does not exist.
+    pub fn filter_database(name: &str, databases: usize) -> Fault {
+        Fault::of(format!("ERR {name} number should be between 0 and {}", databases - 1))
     }
 
     /// EXPIRE and its relatives got a time whose milliseconds do not fit.

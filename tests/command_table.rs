@@ -37,10 +37,22 @@ fn ensure(holds: bool, why: impl FnOnce() -> String) -> Result<(), String> {
     if holds { Ok(()) } else { Err(why()) }
 }
 
+/// Commands whose arity says something else than their syntax, and why.
+const LOOSE: &[(&str, &str)] = &[
+    ("QUIT", "it ignores arguments"),
+    (
+        "CLIENT KILL",
+        "it takes one old argument or at least one filter; the documentation calls all filters optional",
+    ),
+];
+
 #[test]
 fn every_syntax_parses_and_agrees_with_the_arity() {
     check_all(|row| {
         let args = docs::arguments(row.row)?;
+        if LOOSE.iter().any(|(name, _)| *name == row.name) {
+            return Ok(());
+        }
         if !row.row.subs.is_empty() {
             return ensure(args.is_empty(), || "a container has arguments of its own".into());
         }

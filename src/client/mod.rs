@@ -11,5 +11,5 @@ pub mod pause;
 pub mod registry;
 pub mod session;
 
-pub use registry::{Client, Clients, Labels};
+pub use registry::{Client, ClientKind, Clients, Labels};
 pub use session::{ReplyMode, Session};

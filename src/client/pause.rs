@@ -37,6 +37,13 @@ impl Pause {
         self.what.store(What::Nothing as u8, Ordering::Relaxed);
     }
 
+    /// Forgets a pause that is over at that time, so that it does not come back when the clock is set back.
+    pub fn forget_if_over(&self, now_ms: u64) {
+        if self.what(now_ms) == What::Nothing {
+            self.end();
+        }
+    }
+
     /// What is paused at that time.
     #[inline]
     pub fn what(&self, now_ms: u64) -> What {
@@ -69,5 +76,15 @@ mod tests {
         assert_eq!((pause.what(1_400), pause.until_ms()), (What::Writes, 1_500));
         pause.end();
         assert_eq!(pause.what(1_400), What::Nothing);
+    }
+
+    #[test]
+    fn a_pause_that_is_over_does_not_come_back_with_the_time() {
+        let pause = Pause::default();
+        pause.start(What::All, 1_000, 0);
+        pause.forget_if_over(999);
+        assert_eq!(pause.what(999), What::All);
+        pause.forget_if_over(1_000);
+        assert_eq!(pause.what(500), What::Nothing);
     }
 }

@@ -4,7 +4,7 @@
 //! Always: a client is in the registry from its first command to its close; ids are never used twice; the owning worker
 //! alone stores into the counters, so plain relaxed stores suffice.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
@@ -33,6 +33,16 @@ pub enum Address {
     Path(String),
 }
 
+impl Address {
+    /// The host's address, where there is one.
+    pub fn ip(&self) -> Option<IpAddr> {
+        match self {
+            Address::Ip(addr) => Some(addr.ip()),
+            Address::Path(_) => None,
+        }
+    }
+}
+
 impl std::fmt::Display for Address {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
@@ -42,6 +52,37 @@ impl std::fmt::Display for Address {
         }
     }
 }
+
+/// What a client is to the server, in the words of CLIENT LIST TYPE.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientKind {
+    /// Sends commands.
+    Normal,
+    /// Follows this server's writes.
+    Replica,
+    /// Is followed by this server.
+    Primary,
+    /// Listens to channels.
+    Pubsub,
+}
+
+impl ClientKind {
+    /// The kind of that name, whatever its case; old names are understood.
+    pub fn named(name: &[u8]) -> Option<ClientKind> {
+        const NAMES: [(&str, ClientKind); 6] = [
+            ("normal", ClientKind::Normal),
+            ("replica", ClientKind::Replica),
+            ("slave", ClientKind::Replica),
+            ("primary", ClientKind::Primary),
+            ("master", ClientKind::Primary),
+            ("pubsub", ClientKind::Pubsub),
+        ];
+        NAMES.iter().find(|(known, _)| name.eq_ignore_ascii_case(known.as_bytes())).map(|&(_, kind)| kind)
+    }
+}
+
+/// In [`Client::capa`]: it follows redirections in standalone mode.
+pub const CAPA_REDIRECT: u8 = 1;
 
 /// What others may see of a client.
 pub struct Client {
@@ -81,6 +122,10 @@ pub struct Client {
     pub output_tail: AtomicUsize,
     /// Chunks that wait to be sent before the tail.
     pub output_chunks: AtomicUsize,
+    /// Bytes allocated for the tail buffer.
+    pub output_room: AtomicUsize,
+    /// Most bytes the tail buffer has held.
+    pub output_peak: AtomicUsize,
     /// CLIENT NO-EVICT.
     pub no_evict: AtomicBool,
     /// CLIENT NO-TOUCH.
@@ -89,7 +134,7 @@ pub struct Client {
     pub paused: AtomicBool,
     /// Will be closed as soon as its worker looks at it.
     pub killed: AtomicBool,
-    /// Capabilities (CLIENT CAPA): bit 0 `redirect`.
+    /// Capabilities (CLIENT CAPA), [`CAPA_REDIRECT`].
     pub capa: AtomicU8,
     /// CLIENT IMPORT-SOURCE.
     pub import_source: AtomicBool,
@@ -121,6 +166,8 @@ impl Client {
             output_bytes: AtomicUsize::new(0),
             output_tail: AtomicUsize::new(0),
             output_chunks: AtomicUsize::new(0),
+            output_room: AtomicUsize::new(0),
+            output_peak: AtomicUsize::new(0),
             no_evict: AtomicBool::new(false),
             no_touch: AtomicBool::new(false),
             paused: AtomicBool::new(false),
@@ -130,6 +177,24 @@ impl Client {
             over_soft_ns: AtomicU64::new(0),
             labels: Mutex::new(Labels { user: b"default".to_vec(), ..Labels::default() }),
         }
+    }
+
+    /// What it is to the server.
+    pub fn kind(&self) -> ClientKind {
+        ClientKind::Normal
+    }
+
+    /// Bytes of replies that wait outside the tail buffer.
+    pub fn output_chunk_bytes(&self) -> usize {
+        let tail = self.output_tail.load(Ordering::Relaxed);
+        self.output_bytes.load(Ordering::Relaxed).saturating_sub(tail)
+    }
+
+    /// Bytes of memory it takes: itself, its requests and its replies.
+    pub fn memory_bytes(&self) -> usize {
+        let parts = [&self.query_bytes, &self.query_free, &self.output_room];
+        let held: usize = parts.iter().map(|part| part.load(Ordering::Relaxed)).sum();
+        size_of::<Client>() + size_of::<super::Session>() + held + self.output_chunk_bytes()
     }
 }
 

@@ -4,6 +4,7 @@
 //! Always: owned by the worker that owns the connection; nobody else reads it.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::registry::Client;
 
@@ -45,9 +46,30 @@ impl Session {
         Session { client, db: 0, authenticated, reply: ReplyMode::On, no_touch: false, closing: false, local }
     }
 
+    /// Puts it back to where it was when it was accepted (RESET). What the client said about its library and
+    /// its capabilities stays. `authenticated`: whether it needs no password.
+    pub fn reset(&mut self, authenticated: bool) {
+        self.select(0);
+        self.authenticated = authenticated;
+        self.reply = ReplyMode::On;
+        self.set_no_touch(false);
+        self.client.no_evict.store(false, Ordering::Relaxed);
+        self.client.import_source.store(false, Ordering::Relaxed);
+        self.client.proto.store(2, Ordering::Relaxed);
+        let mut labels = self.client.labels.lock();
+        labels.name = Vec::new();
+        labels.user = b"default".to_vec();
+    }
+
+    /// CLIENT NO-TOUCH, visibly for CLIENT LIST.
+    pub fn set_no_touch(&mut self, on: bool) {
+        self.no_touch = on;
+        self.client.no_touch.store(on, Ordering::Relaxed);
+    }
+
     /// Selects a database, visibly for CLIENT LIST.
     pub fn select(&mut self, db: usize) {
         self.db = db;
-        self.client.db.store(db, std::sync::atomic::Ordering::Relaxed);
+        self.client.db.store(db, Ordering::Relaxed);
     }
 }

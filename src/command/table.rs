@@ -103,7 +103,7 @@ impl Table {
                 return None;
             }
             let entry = &self.entries[at as usize];
-            if entry.full_name.as_bytes().eq_ignore_ascii_case(name) {
+            if is_same(name, entry.full_name.as_bytes()) {
                 return Some(entry);
             }
             slot = (slot + 1) & mask;
@@ -152,14 +152,45 @@ fn places(row: &Command) -> Places {
     }
 }
 
-/// Hash of a name that ignores ASCII case; names are at most some tens of bytes.
+/// A name of up to 16 bytes as two words that are the same for every case of its letters; longer names as the words of
+/// their first and last eight bytes. Different names can give the same words (`@` and a backquote, or the middle of a
+/// long name), so a find still compares.
+#[inline]
+fn words(name: &[u8]) -> (u64, u64) {
+    const LOWER: u64 = 0x2020_2020_2020_2020;
+    let word = |bytes: &[u8]| {
+        let mut word = [0; 8];
+        word[..bytes.len()].copy_from_slice(bytes);
+        u64::from_le_bytes(word) | LOWER
+    };
+    match name.len() {
+        0..=3 => {
+            let mut low = 0;
+            for &byte in name {
+                low = low << 8 | u64::from(byte);
+            }
+            (low | LOWER, LOWER)
+        }
+        4..=7 => {
+            let (head, tail) = (&name[..4], &name[name.len() - 4..]);
+            let four = |b: &[u8]| u64::from(u32::from_le_bytes([b[0], b[1], b[2], b[3]]));
+            (four(head) | four(tail) << 32 | LOWER, LOWER)
+        }
+        n => (word(&name[..8]), word(&name[n - 8..])),
+    }
+}
+
 #[inline]
 fn fold(name: &[u8]) -> u32 {
-    let mut hash = 0x811c_9dc5u32 ^ name.len() as u32;
-    for &byte in name.iter().take(32) {
-        hash = (hash ^ u32::from(byte & 0xdf)).wrapping_mul(0x0100_0193);
-    }
-    hash ^ (hash >> 15)
+    let (first, last) = words(name);
+    let mixed = (first ^ last.rotate_left(29) ^ name.len() as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    (mixed >> 32) as u32
+}
+
+/// Whether two names of one length are the same but for the case of ASCII letters.
+#[inline]
+fn is_same(name: &[u8], lower: &[u8]) -> bool {
+    name.len() == lower.len() && name.iter().zip(lower).all(|(a, b)| a.to_ascii_lowercase() == *b)
 }
 
 impl Entry {

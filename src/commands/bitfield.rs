@@ -1,7 +1,8 @@
 //! Strings as fields of integers.
 //!
 //! For: BITFIELD and BITFIELD_RO. May touch: what `Cx` carries.
-//! Always: all operations are read before the first runs, and the string is made long enough for all of them at once.
+//! Always: all operations are read before the first runs, and the string is made long enough for all of
+//! them at once.
 
 use smallvec::SmallVec;
 

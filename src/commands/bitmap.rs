@@ -1,8 +1,8 @@
 //! Strings as rows of bits.
 //!
-//! For: the commands of group `bitmap` about single bits, counts, positions and combinations. May touch: what `Cx`
-//! carries.
-//! Always: an offset lies below eight times the longest argument, so no bit makes a string longer than that allows.
+//! For: the commands of group `bitmap` about single bits, counts, positions and combinations. May touch: what
+//! `Cx` carries.
+//! Always: an offset lies below eight times the longest argument, so no bit makes a string longer than that.
 
 use smallvec::SmallVec;
 
@@ -134,7 +134,7 @@ fn bitpos(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Outcome, Fault> {
         Some(value) => {
             let mut digits = itoa::Buffer::new();
             let bytes = text(value, &mut digits);
-            window.bits(bytes.len()).and_then(|(from, to)| {
+            window.clamped(bytes.len()).bits(bytes.len()).and_then(|(from, to)| {
                 let beyond = (!bit && window.end.is_none()).then_some(bytes.len() as u64 * 8);
                 bits::first_bit(bytes, bit, from, to).or(beyond)
             })
@@ -210,6 +210,14 @@ impl Window {
         };
         let end = args.opt(at + 1).map(int).transpose()?;
         Ok(Window { start, end, counts_bits })
+    }
+
+    /// The same window with a start that lies in the string, as BITPOS wants it: where both ends lie before
+    /// the string, their order no longer matters and the first unit is looked at.
+    fn clamped(&self, len: usize) -> Window {
+        let units = if self.counts_bits { len * 8 } else { len } as i64;
+        let start = if self.start < 0 { self.start.saturating_add(units).max(0) } else { self.start };
+        Window { start, ..*self }
     }
 
     /// First and last bit of the window in a string of `len` bytes; `None` when it is empty.

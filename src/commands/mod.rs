@@ -5,9 +5,15 @@
 
 pub mod bitfield;
 pub mod bitmap;
+pub mod client;
+mod client_filter;
+mod client_kill;
+mod client_list;
+pub mod clock;
 pub mod command;
 mod command_docs;
 mod command_keys;
+pub mod connection;
 mod help;
 pub mod latency;
 mod latency_report;
@@ -24,7 +30,10 @@ use crate::command::Command;
 pub const FAMILIES: &[&[Command]] = &[
     bitfield::ROWS,
     bitmap::ROWS,
+    client::ROWS,
+    clock::ROWS,
     command::ROWS,
+    connection::ROWS,
     latency::ROWS,
     lolwut::ROWS,
     slowlog::ROWS,

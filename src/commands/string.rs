@@ -1,7 +1,7 @@
 //! Strings: reading, joining and removing them.
 //!
-//! For: the commands of group `string` that neither set with options (`string_set`), count (`string_number`) nor compare
-//! (`string_lcs`). May touch: what `Cx` carries.
+//! For: the commands of group `string` that neither set with options (`string_set`), count (`string_number`)
+//! nor compare (`string_lcs`). May touch: what `Cx` carries.
 //! Always: a value that was received into an allocation of its own is stored and sent without being copied.
 
 use std::sync::Arc;
@@ -407,8 +407,8 @@ impl Kept {
     }
 }
 
-/// Runs `change` on the bytes of the string, which is first made at least `len` bytes long with zeros; a missing key
-/// becomes such a string. Says also whether it grew.
+/// Runs `change` on the bytes of the string, which is first made at least `len` bytes long with zeros; a
+/// missing key becomes such a string. Says also whether it grew.
 ///
 /// # Errors
 /// [`Fault::WRONG_TYPE`]; then nothing is changed.

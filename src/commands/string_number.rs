@@ -18,25 +18,25 @@ use crate::value::long_double::LongDouble;
 pub const ROWS: &[Command] = &[
     counter("DECR", decr)
         .arity(2)
-        .doc("Takes one from the number that a key holds; a missing key counts as zero.", "key"),
+        .doc("Takes one from the number that a key holds; a missing key is zero.", "key"),
     counter("DECRBY", decrby)
         .arity(3)
-        .doc("Takes an integer from the number that a key holds; a missing key counts as zero.", "key decrement"),
+        .doc("Takes an integer from the number that a key holds; a missing key is zero.", "key decrement"),
     counter("INCR", incr)
         .arity(2)
-        .doc("Adds one to the number that a key holds; a missing key counts as zero.", "key"),
+        .doc("Adds one to the number that a key holds; a missing key is zero.", "key"),
     counter("INCRBY", incrby)
         .arity(3)
-        .doc("Adds an integer to the number that a key holds; a missing key counts as zero.", "key increment"),
+        .doc("Adds an integer to the number that a key holds; a missing key is zero.", "key increment"),
     counter("INCRBYFLOAT", incrbyfloat).arity(3).since("2.6.0").doc(
-        "Adds a floating point number to the number that a key holds; a missing key counts as zero.",
+        "Adds a floating point number to the number that a key holds; a missing key is zero.",
         "key increment:double",
     ),
     counter("INCREX", increx).arity(-2).since("8.8.0").doc(
         "Adds to the number that a key holds, within bounds if wanted, and changes when the key expires.",
-        "key [BYFLOAT increment:double | BYINT increment] [LBOUND lowerbound:string] [UBOUND upperbound:string] \
-         [SATURATE] [EX seconds | PX milliseconds | EXAT unix-time-seconds | PXAT unix-time-milliseconds | PERSIST] \
-         [ENX]",
+        "key [BYFLOAT increment:double | BYINT increment] [LBOUND lowerbound:string] \
+         [UBOUND upperbound:string] [SATURATE] [EX seconds | PX milliseconds | EXAT unix-time-seconds | \
+         PXAT unix-time-milliseconds | PERSIST] [ENX]",
     ),
 ];
 
@@ -259,7 +259,8 @@ impl<'a> IncrExOptions<'a> {
     }
 }
 
-/// The sum within the bounds and what was really added; `None` when it lies outside and is not to be brought back.
+/// The sum within the bounds and what was really added; `None` when it lies outside and is not to be brought
+/// back.
 fn bounded_sum(
     old: i64,
     by: i64,

@@ -26,7 +26,8 @@ pub const ROWS: &[Command] = &[
         .since("6.2.0")
         .doc(
             "Answers the string that a key holds and changes when the key expires.",
-            "key [EX seconds | PX milliseconds | EXAT unix-time-seconds | PXAT unix-time-milliseconds | PERSIST]",
+            "key [EX seconds | PX milliseconds | EXAT unix-time-seconds | PXAT unix-time-milliseconds | \
+             PERSIST]",
         ),
     cmd("GETSET", getset)
         .arity(3)
@@ -45,9 +46,9 @@ pub const ROWS: &[Command] = &[
         .since("9.1.0")
         .cost("O(N), N keys.")
         .doc(
-            "Sets the strings of several keys at one moment, on a condition and with a common lifetime if wanted.",
-            "numkeys <key value> [key value ...] [NX | XX] [EX seconds | PX milliseconds | EXAT unix-time-seconds | \
-             PXAT unix-time-milliseconds | KEEPTTL]",
+            "Sets the strings of several keys at one moment, on a condition and for a time if wanted.",
+            "numkeys <key value> [key value ...] [NX | XX] [EX seconds | PX milliseconds | \
+             EXAT unix-time-seconds | PXAT unix-time-milliseconds | KEEPTTL]",
         ),
     cmd("PSETEX", psetex)
         .arity(4)
@@ -56,7 +57,7 @@ pub const ROWS: &[Command] = &[
         .keys(SETS_IT)
         .group(Group::String)
         .since("2.6.0")
-        .doc("Sets the string of a key and, in milliseconds, how long the key lives.", "key milliseconds value"),
+        .doc("Sets the string of a key and its lifetime in milliseconds.", "key milliseconds value"),
     cmd("SET", set)
         .arity(-3)
         .flags(GROW)
@@ -69,8 +70,9 @@ pub const ROWS: &[Command] = &[
         .group(Group::String)
         .doc(
             "Sets the string of a key, whatever the key held before.",
-            "key value [NX | XX | IFEQ comparison-value | IFNE comparison-value | IFDEQ digest | IFDNE digest] [GET] \
-             [EX seconds | PX milliseconds | EXAT unix-time-seconds | PXAT unix-time-milliseconds | KEEPTTL]",
+            "key value [NX | XX | IFEQ comparison-value | IFNE comparison-value | IFDEQ digest | \
+             IFDNE digest] [GET] [EX seconds | PX milliseconds | EXAT unix-time-seconds | \
+             PXAT unix-time-milliseconds | KEEPTTL]",
         ),
     cmd("SETEX", setex)
         .arity(4)
@@ -79,7 +81,7 @@ pub const ROWS: &[Command] = &[
         .keys(SETS_IT)
         .group(Group::String)
         .since("2.0.0")
-        .doc("Sets the string of a key and, in seconds, how long the key lives.", "key seconds value"),
+        .doc("Sets the string of a key and its lifetime in seconds.", "key seconds value"),
     cmd("SETNX", setnx)
         .arity(3)
         .flags(GROW_FAST)

@@ -191,13 +191,17 @@ impl Executor {
         self.record.begin();
         self.record.touch = if session.no_touch { Touch::No } else { self.knobs.touch };
         self.settle_gate(host, turn, entry.row.locks == Locks::All);
+        let shards;
         let reach = match entry.row.locks {
             Locks::None => Reach::Nothing,
             Locks::Keys if entry.places == Places::First => {
                 let hash = host.space.hasher.hash(args.get(1));
                 Reach::Held(turn.one(host.space.shard_of(hash)))
             }
-            Locks::Keys => Reach::Held(turn.set(&plan::shards_of(&host.space, entry, &args))),
+            Locks::Keys => {
+                shards = plan::shards_of(&host.space, entry, &args);
+                Reach::Held(turn.set(&shards))
+            }
             Locks::OneShardAtATime => Reach::Each(turn),
             Locks::All => Reach::Held(turn.all()),
         };

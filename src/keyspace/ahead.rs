@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicPtr, Ordering};
 use super::gate::Stamp;
 use super::lock::{Shards, Turn};
 use super::shard::Shard;
-use super::table::{Hint, Retired};
+use super::table::{Hint, Retired, Spot};
 
 /// The hints of all tables, by shard and database.
 pub struct Ahead {
@@ -56,22 +56,33 @@ impl Ahead {
         unsafe { hint.as_ref() }
     }
 
-    /// First stage: asks for the bucket of a hash.
+    /// First stage: asks for the bucket of a hash, and says where it is.
     #[inline]
-    pub fn bucket(&self, turn: &Turn<'_, Shard>, shard: usize, db: usize, hash: u64) {
-        if let Some(hint) = self.hint(turn, shard, db) {
-            // SAFETY: the caller is in a turn. Retired memory is freed by `Graveyard` alone, after the turns that were
-            // under way when it was retired; tables are dropped after `withdraw`.
-            unsafe { hint.prefetch_bucket(hash) };
-        }
+    pub fn bucket(&self, turn: &Turn<'_, Shard>, shard: usize, db: usize, hash: u64) -> Option<Seen> {
+        // SAFETY: the caller is in a turn. Retired memory is freed by `Graveyard` alone, after the turns that
+        // were under way when it was retired; tables are dropped after `withdraw`.
+        let spot = unsafe { self.hint(turn, shard, db)?.prefetch_bucket(hash) }?;
+        Some(Seen { spot, hash, era: turn.era() })
     }
+}
 
-    /// Second stage, when the bucket has had time to come: asks for the entries that may be meant.
+/// A bucket seen in a turn.
+#[derive(Clone, Copy, Debug)]
+pub struct Seen {
+    spot: Spot,
+    hash: u64,
+    /// Of the turn; a raw pointer keeps this value on the thread of that turn's part.
+    era: u64,
+}
+
+impl Seen {
+    /// Second stage, when the bucket has had time to come: asks for the entries that may be meant. Does nothing when
+    /// the gate was left since.
     #[inline]
-    pub fn entries(&self, turn: &Turn<'_, Shard>, shard: usize, db: usize, hash: u64) {
-        if let Some(hint) = self.hint(turn, shard, db) {
-            // SAFETY: as in `bucket`.
-            unsafe { hint.prefetch_entries(hash) };
+    pub fn entries(self, turn: &Turn<'_, Shard>) {
+        if self.era == turn.era() {
+            // SAFETY: the turn in which the hint gave the spot goes on; for the rest see `Ahead::bucket`.
+            unsafe { self.spot.prefetch_entries(self.hash) };
         }
     }
 }

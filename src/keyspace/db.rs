@@ -11,7 +11,7 @@ use super::lock::{Held, Turn};
 use super::record::{Event, Garbage, Record, Touch};
 use super::shard::{Keys, Shard, Tally};
 use super::space::Space;
-use super::table::{EntryMut, Slot};
+use super::table::{EntryMut, Slot, VacantSlot};
 use super::wheel::Wheel;
 use crate::fault::Fault;
 
@@ -105,59 +105,42 @@ impl<'a> Db<'a> {
         self.record.rewrite(db, argv);
     }
 
-    fn shard(&mut self, index: usize) -> &mut Shard {
-        match &mut self.reach {
-            Reach::Held(held) => held.get_mut(index),
-            _ => unreachable!("a command reached for a key that its row does not declare"),
-        }
-    }
-
     fn locate(&self, key: &[u8]) -> (u64, usize) {
         let hash = self.space.hasher.hash(key);
         (hash, self.space.shard_of(hash))
     }
 
-    /// Removes the key if its deadline has passed.
-    fn settle(&mut self, key: &[u8], hash: u64, shard: usize) {
-        let (db, now) = (self.index, self.now_ms);
-        let Some(keys) = self.shard(shard).keys_mut(db) else { return };
-        if keys.tally.deadlines == 0 || !keys.table.find(hash, key).is_some_and(|e| is_due(e, now)) {
-            return;
-        }
-        if let Some(entry) = keys.table.remove(hash, key) {
-            keys.tally.sub(entry.deadline_ms().expect("only an entry with a deadline is due"));
-            self.record.expired(db, entry);
-        }
-    }
-
     /// Looks a key up without touching it or counting the lookup.
     pub fn peek(&mut self, key: &[u8]) -> Option<&Entry> {
         let (hash, shard) = self.locate(key);
-        self.settle(key, hash, shard);
-        let db = self.index;
-        self.shard(shard).keys(db)?.table.find(hash, key)
+        let (db, now) = (self.index, self.now_ms);
+        let Keys { table, tally, .. } = held(&mut self.reach).get_mut(shard).keys_mut(db)?;
+        let entry = table.find_mut(hash, key)?;
+        if is_due(&entry, now) {
+            self.record.expire(db, entry, tally);
+            return None;
+        }
+        Some(entry.into_ref())
     }
 
     /// Looks a key up as a read does: counts a hit or a miss and notes the access.
     #[inline]
     pub fn read(&mut self, key: &[u8]) -> Option<&Entry> {
         let (hash, shard) = self.locate(key);
-        self.settle(key, hash, shard);
         let (db, now) = (self.index, self.now_ms);
-        let Reach::Held(held) = &mut self.reach else { unreachable!("reads are declared") };
-        let found = held.get_mut(shard).keys_mut(db).and_then(|k| k.table.find_mut(hash, key));
-        match found {
-            Some(mut entry) => {
+        if let Some(Keys { table, tally, .. }) = held(&mut self.reach).get_mut(shard).keys_mut(db)
+            && let Some(mut entry) = table.find_mut(hash, key)
+        {
+            if !is_due(&entry, now) {
                 self.record.counts.hits += 1;
                 self.record.touch(&mut entry, now);
-                Some(entry.into_ref())
+                return Some(entry.into_ref());
             }
-            None => {
-                self.record.counts.misses += 1;
-                self.record.happened(db, Event::KEY_MISS, key);
-                None
-            }
+            self.record.expire(db, entry, tally);
         }
+        self.record.counts.misses += 1;
+        self.record.happened(db, Event::KEY_MISS, key);
+        None
     }
 
     /// [`read`](Db::read), for a command that works on strings only.
@@ -173,28 +156,21 @@ impl<'a> Db<'a> {
     /// Opens a key for writing: creates nothing, changes nothing yet. `key` must outlive the guard.
     pub fn open<'w>(&'w mut self, key: &'w [u8]) -> Write<'w> {
         let (hash, shard) = self.locate(key);
-        self.settle(key, hash, shard);
         let (db, now_ms, space) = (self.index, self.now_ms, self.space);
-        let Reach::Held(held) = &mut self.reach else { unreachable!("writes are declared") };
-        let keys = held.get_mut(shard).make_keys(db, &space.hasher);
+        let keys = held(&mut self.reach).get_mut(shard).make_keys(db, &space.hasher);
         keys.tidy(now_ms, &space.hasher);
         if keys.table.has_retired() {
             self.record.retired.append(&mut keys.table.take_retired());
         }
         let Keys { table, wheel, tally } = keys;
-        Write {
-            slot: Some(table.slot(hash, key)),
-            wheel,
-            tally,
-            space,
-            record: self.record,
-            key,
-            hash,
-            shard,
-            db,
-            now_ms,
-            changed: false,
-        }
+        let slot = match table.slot(hash, key) {
+            Slot::Occupied(entry) if is_due(&entry, now_ms) => {
+                Slot::Vacant(self.record.expire(db, entry, tally))
+            }
+            slot => slot,
+        };
+        let (slot, record) = (Some(slot), &mut *self.record);
+        Write { slot, wheel, tally, space, record, key, hash, shard, db, now_ms, changed: false }
     }
 
     /// Hands one shard after another to `f`, from `from` on, until it says false. For rows that lock
@@ -215,6 +191,15 @@ impl<'a> Db<'a> {
     }
 }
 
+/// The shards of a command whose row declares keys, or everything.
+#[inline]
+fn held<'r, 'a>(reach: &'r mut Reach<'a>) -> &'r mut Held<'a, Shard> {
+    match reach {
+        Reach::Held(held) => held,
+        _ => unreachable!("a command reached for a key that its row does not declare"),
+    }
+}
+
 /// Whether the entry's deadline has passed.
 #[inline]
 pub fn is_due(entry: &Entry, now_ms: u64) -> bool {
@@ -222,6 +207,15 @@ pub fn is_due(entry: &Entry, now_ms: u64) -> bool {
 }
 
 impl Record {
+    /// Takes an entry out whose deadline has passed; its place stays for another.
+    #[cold]
+    fn expire<'t>(&mut self, db: usize, entry: EntryMut<'t>, tally: &mut Tally) -> VacantSlot<'t> {
+        let (entry, place) = entry.vacate();
+        tally.sub(entry.deadline_ms().expect("only an entry with a deadline is due"));
+        self.expired(db, entry);
+        place
+    }
+
     /// Notes that an entry, already taken out of its table, has expired.
     pub fn expired(&mut self, db: usize, entry: Entry) {
         self.counts.expired += 1;
@@ -407,10 +401,9 @@ impl<'w> Write<'w> {
     #[inline]
     pub fn set_int(&mut self, value: i64) {
         if let Some(Slot::Occupied(entry)) = &mut self.slot
-            && matches!(entry.value(), ValueRef::Int(_))
+            && entry.replace_int(value)
         {
             self.changed = true;
-            entry.set_value(NewValue::Int(value));
             self.record.touch(entry, self.now_ms);
             return;
         }

@@ -321,6 +321,18 @@ impl Entry {
         });
     }
 
+    /// Replaces an integer by another where it lies; false, and nothing is done, when the value is none.
+    #[inline]
+    pub fn replace_int(&mut self, number: i64) -> bool {
+        let place = self.place();
+        if place.form != Form::Int {
+            return false;
+        }
+        // SAFETY: with this form eight bytes of integer lie at `value_at`; `self` is borrowed exclusively.
+        unsafe { self.0.as_ptr().add(place.value_at()).cast::<i64>().write_unaligned(number) };
+        true
+    }
+
     /// Sets or takes away the deadline, Unix time in milliseconds.
     pub fn set_deadline(&mut self, deadline_ms: Option<u64>) {
         let old = self.shape();
@@ -682,6 +694,19 @@ mod tests {
         entry.set_value(NewValue::Bytes(&[1; 500]));
         assert!(entry.is_filed() && entry.is_watched() && entry.snapshot_bit() && !entry.is_tracked());
         assert_eq!((entry.lru(), entry.deadline_ms(), entry.kind()), (LRU_MAX, Some(3), Kind::String));
+    }
+
+    #[test]
+    fn an_integer_is_replaced_where_it_lies_and_nothing_else_is() {
+        let mut entry = Entry::new(b"key", NewValue::Int(7), Some(9));
+        entry.set_lru(5);
+        let block = entry.key().as_ptr();
+        assert!(entry.replace_int(i64::MIN));
+        assert_eq!((entry.value(), entry.deadline_ms(), entry.lru()), (ValueRef::Int(i64::MIN), Some(9), 5));
+        assert_eq!((entry.key(), entry.key().as_ptr()), (&b"key"[..], block));
+        entry.set_value(NewValue::Bytes(b"12345678"));
+        assert!(!entry.replace_int(1));
+        assert_eq!(entry.value(), ValueRef::Bytes(b"12345678"));
     }
 
     #[test]

@@ -1,13 +1,21 @@
 //! Keys leaving on time.
 //!
-//! For: taking due keys out of a shard, in deadline order, a bounded number at a time. May touch: one held shard and
-//! the record.
+//! For: taking due keys out of a shard, in deadline order, a bounded number at a time; and, when the clock
+//! was moved, out of all shards. May touch: held shards and the record.
 //! Always: a shard's published `due` is never later than its earliest deadline while the shard is not held.
 
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+use super::alarm::NEVER_MS;
+use super::db::Db;
 use super::record::Record;
 use super::shard::{Keys, Shard};
 use super::space::Space;
 use super::wheel::Verdict;
+
+/// After that many keys a moved clock lets what waits for their events take it in.
+const FIRINGS_PER_SLICE: usize = 10_000;
 
 /// Expires up to `budget` keys of a shard that are due at `now_ms`; publishes when the shard has to be looked at next.
 /// Returns how many items were looked at: fewer than `budget` means that nothing due is left.
@@ -35,6 +43,54 @@ pub fn expire_due(
     };
     space.due[index].publish(next);
     looked
+}
+
+/// Expires every key that is due at `now_ms`, in order of deadlines over all shards and databases. For a
+/// command that holds everything and has moved the clock.
+pub fn expire_all_due(db: &mut Db<'_>, now_ms: u64) {
+    let due = db.space().due.iter().enumerate();
+    let mut queue = due.map(|(index, due)| Reverse((due.at_ms(), index))).collect();
+    while expire_slice(db, &mut queue, now_ms) {}
+}
+
+/// Expires up to [`FIRINGS_PER_SLICE`] keys. The queue holds every shard with its next tick. False: nothing
+/// due is left.
+fn expire_slice(db: &mut Db<'_>, queue: &mut BinaryHeap<Reverse<(u64, usize)>>, now_ms: u64) -> bool {
+    let space = db.space();
+    let mut left = FIRINGS_PER_SLICE;
+    while left > 0 {
+        let Some(mut first) = queue.peek_mut() else { return false };
+        let Reverse((tick_ms, index)) = *first;
+        if tick_ms > now_ms || tick_ms == NEVER_MS {
+            return false;
+        }
+        db.each_shard(index, |_, shard, record| {
+            left -= expire_due(space, index, shard, tick_ms, left, record).min(left);
+            false
+        });
+        *first = Reverse((space.due[index].at_ms(), index));
+    }
+    true
+}
+
+/// Files every deadline of a shard anew, after the clock has gone back: a wheel only turns forward, so what
+/// was filed since would come up late.
+pub fn refile(space: &Space, index: usize, shard: &mut Shard, now_ms: u64) {
+    let mut next_ms = u64::MAX;
+    for (_, keys) in shard.databases_mut() {
+        keys.refile(now_ms, &space.hasher);
+        next_ms = next_ms.min(keys.wheel.as_ref().and_then(|wheel| wheel.next_due_ms()).unwrap_or(u64::MAX));
+    }
+    space.due[index].publish(next_ms);
+}
+
+/// [`refile`]s all shards. The caller pokes the workers afterwards.
+pub fn refile_all(db: &mut Db<'_>, now_ms: u64) {
+    let space = db.space();
+    db.each_shard(0, |index, shard, _| {
+        refile(space, index, shard, now_ms);
+        true
+    });
 }
 
 fn expire_tick(
@@ -65,4 +121,93 @@ fn expire_tick(
     }
     keys.tidy(tick_ms, hasher);
     looked
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::db::{Deadline, Reach};
+    use super::super::entry::NewValue;
+    use super::super::record::Event;
+    use super::*;
+    use crate::clock::{Chance, Clock};
+
+    const START_MS: u64 = 1_700_000_000_000;
+
+    /// Runs `f` on database 0 with everything held, at that time; answers what expired, in order.
+    fn at(space: &Space, now_ms: u64, f: impl FnOnce(&mut Db<'_>)) -> Vec<(usize, String)> {
+        let mut record = Record::new(Chance::new(1));
+        record.listens = true;
+        let mut part = space.shards.part(0);
+        let mut turn = part.enter(std::time::Duration::MAX).expect("nobody else is here");
+        turn.go_exclusive();
+        f(&mut Db::new(Reach::Held(turn.all()), space, 0, now_ms, &mut record));
+        let expired = record.happenings.iter().filter(|h| h.event == Event::EXPIRED);
+        expired.map(|h| (h.db, String::from_utf8_lossy(&h.key).into_owned())).collect()
+    }
+
+    fn space() -> Space {
+        let space = Space::new(1, 0, 3, 7, Clock::real(), Box::new(|_| ()));
+        space.clock.freeze();
+        space.clock.set_ms(START_MS);
+        space
+    }
+
+    fn put(db: &mut Db<'_>, index: usize, key: &str, at_ms: u64) {
+        let home = db.switch(index);
+        let mut write = db.open(key.as_bytes());
+        write.set(NewValue::Bytes(b"v"), Deadline::At(at_ms));
+        write.commit(Event::SET);
+        db.switch(home);
+    }
+
+    #[test]
+    fn a_moved_clock_expires_in_order_of_deadlines_over_shards_and_databases() {
+        let space = space();
+        let count = 2 * FIRINGS_PER_SLICE as u64 + 500;
+        // A step coprime to the count visits every offset once, in no order that a shard or a database would
+        // keep.
+        let offset = |i: u64| (i * 7_919) % count;
+        at(&space, START_MS, |db| {
+            for i in 0..count {
+                put(db, (i % 3) as usize, &format!("{}", offset(i)), START_MS + 1 + 37 * offset(i));
+            }
+        });
+        let half_ms = START_MS + 37 * (count / 2);
+        let first = at(&space, half_ms, |db| expire_all_due(db, half_ms));
+        let rest = at(&space, u64::MAX, |db| expire_all_due(db, u64::MAX));
+        assert_eq!(first.len() as u64, count / 2);
+        let keys: Vec<u64> =
+            first.iter().chain(&rest).map(|(_, key)| key.parse().expect("a number")).collect();
+        assert!(keys.iter().copied().eq(0..count), "not in order");
+        let mut dbs = [0; 3];
+        first.iter().chain(&rest).for_each(|&(db, _)| dbs[db] += 1);
+        assert!(dbs.iter().all(|&n| n >= count / 3));
+        assert!(space.due.iter().all(|due| due.at_ms() == u64::MAX));
+    }
+
+    #[test]
+    fn after_the_clock_went_back_deadlines_fire_at_their_time() {
+        const KEYS: usize = 500;
+        let space = space();
+        let ahead_ms = START_MS + 800_000;
+        let put_all = |db: &mut Db<'_>, name: &str, at_ms: u64| {
+            (0..KEYS).for_each(|i| put(db, i % 3, &format!("{name}{i}"), at_ms));
+        };
+        // The wheels turn to a time that comes after the one the clock is then set back to.
+        at(&space, START_MS, |db| put_all(db, "late", ahead_ms + 100));
+        let gone = at(&space, ahead_ms, |db| {
+            put_all(db, "gone", ahead_ms);
+            expire_all_due(db, ahead_ms);
+        });
+        assert_eq!(gone.len(), KEYS);
+        at(&space, START_MS, |db| {
+            refile_all(db, START_MS);
+            put_all(db, "soon", START_MS + 10);
+        });
+        let expired_at = |now_ms| at(&space, now_ms, |db| expire_all_due(db, now_ms));
+        assert_eq!(expired_at(START_MS + 9), []);
+        assert_eq!(expired_at(START_MS + 10).len(), KEYS);
+        assert_eq!(expired_at(ahead_ms + 99), []);
+        assert_eq!(expired_at(ahead_ms + 100).len(), KEYS);
+    }
 }

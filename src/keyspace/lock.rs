@@ -17,14 +17,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crossbeam_utils::CachePadded;
-use smallvec::SmallVec;
 
 use crate::keyspace::gate::{Busy, Gate, Stamp};
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::{RawLock as _, RawMutex, UnsafeCell, raw_mutex};
-
-/// Sets of up to this many shards are locked without an allocation.
-pub const INLINE_SHARDS: usize = 16;
 
 /// `count` values of `T`, each behind its own mutex, all behind one gate of some parts.
 pub struct Shards<T> {
@@ -156,7 +152,7 @@ impl<T> Turn<'_, T> {
 
     /// Locks `shards`, which are strictly ascending; in an exclusive turn takes no mutex and reaches
     /// everything.
-    pub fn set(&mut self, shards: &[u16]) -> Held<'_, T> {
+    pub fn set<'h>(&'h mut self, shards: &'h [u16]) -> Held<'h, T> {
         if self.mode != Mode::Shared {
             return self.all();
         }
@@ -166,7 +162,7 @@ impl<T> Turn<'_, T> {
         for &shard in shards {
             self.shards.cells[usize::from(shard)].mutex.lock();
         }
-        self.held(Which::Set(SmallVec::from_slice(shards)), true)
+        self.held(Which::Set(shards), true)
     }
 
     /// Reaches every shard. Only in an exclusive turn; takes no mutex.
@@ -237,12 +233,18 @@ impl<T> Turn<'_, T> {
         self.shards.stamp()
     }
 
+    /// Changes whenever this part leaves the gate: what was read under another era may be stale.
+    #[inline]
+    pub fn era(&self) -> u64 {
+        self.shards.gate.turns(self.part)
+    }
+
     /// How many shards there are.
     pub fn count(&self) -> usize {
         self.shards.count()
     }
 
-    fn held(&self, which: Which, locked: bool) -> Held<'_, T> {
+    fn held<'h>(&'h self, which: Which<'h>, locked: bool) -> Held<'h, T> {
         Held { cells: &self.shards.cells, which, locked, here: PhantomData }
     }
 
@@ -268,18 +270,18 @@ impl<T> Drop for Turn<'_, T> {
 pub struct Held<'a, T> {
     cells: &'a [CachePadded<Cell<T>>],
     /// In bounds of `cells`.
-    which: Which,
+    which: Which<'a>,
     /// Whether the mutexes of `which` are locked. False in an exclusive turn only, and then `which` is all of
     /// them.
     locked: bool,
     here: PhantomData<*const ()>,
 }
 
-enum Which {
+enum Which<'a> {
     /// From one index to another, excluded.
     Span(usize, usize),
     /// Strictly ascending.
-    Set(SmallVec<[u16; INLINE_SHARDS]>),
+    Set(&'a [u16]),
 }
 
 impl<T> Held<'_, T> {
@@ -323,7 +325,7 @@ impl<T> Held<'_, T> {
     pub fn shards(&self) -> impl Iterator<Item = usize> + '_ {
         let (span, set) = match &self.which {
             Which::Span(start, end) => (*start..*end, &[][..]),
-            Which::Set(set) => (0..0, set.as_slice()),
+            Which::Set(set) => (0..0, *set),
         };
         span.chain(set.iter().map(|&shard| usize::from(shard)))
     }

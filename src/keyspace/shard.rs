@@ -111,6 +111,14 @@ impl Keys {
         }
     }
 
+    /// Makes the wheel anew from the entries' deadlines; none where no entry has one.
+    pub fn refile(&mut self, now_ms: u64, hasher: &KeyHasher) {
+        self.wheel = None;
+        if self.tally.deadlines > 0 {
+            self.rebuild_wheel(now_ms, hasher);
+        }
+    }
+
     #[cold]
     fn rebuild_wheel(&mut self, now_ms: u64, hasher: &KeyHasher) {
         let mut wheel = Box::new(Wheel::new(now_ms));

@@ -33,7 +33,7 @@ use std::sync::atomic::{AtomicPtr, Ordering::Relaxed};
 use bucket::{Memory, SPILLED, entry_in};
 use directory::Directory;
 
-pub use directory::{Hint, Retired};
+pub use directory::{Hint, Retired, Spot};
 pub use scan::TableStats;
 pub use slot::{EntryMut, Slot, VacantSlot};
 

@@ -15,7 +15,7 @@ use super::worker::Worker;
 use crate::command::{Flags, Host};
 use crate::config::{Class, Directive};
 use crate::exec::{Executor, Ran, plan};
-use crate::keyspace::ahead::Ahead;
+use crate::keyspace::ahead::Seen;
 use crate::keyspace::expiry::expire_due;
 use crate::keyspace::lock::Turn;
 use crate::keyspace::{Shard, Space};
@@ -217,9 +217,7 @@ impl Worker {
             unreachable!("patience without end does not run out")
         };
         exec.refresh(&host);
-        for job in batch.jobs.iter().take(BUCKETS_AHEAD) {
-            fetch(&host, &turn, job, Ahead::bucket);
-        }
+        let mut fetcher = Fetcher::start(&host, &turn, &batch.jobs);
         for run in &batch.runs {
             let Some(conn) = conns.get_mut(run.key) else { continue };
             if let Some(out) = spare.pop().filter(|_| conn.out.is_empty()) {
@@ -227,7 +225,7 @@ impl Worker {
                 conn.out = out;
                 conn.out.set_proto(proto);
             }
-            if run_jobs(&host, exec, &mut turn, conn, batch, run) {
+            if run_jobs(&host, exec, &mut turn, &mut fetcher, conn, batch, run) {
                 again.retain(|&k| k != run.key);
                 paused.push(run.key);
             }
@@ -342,16 +340,40 @@ fn parse(host: &Host, batch: &mut Batch, conn: &mut Conn, key: usize, source: So
     }
 }
 
-/// Asks for memory that a later request will need.
-#[inline]
-fn fetch(
-    host: &Host,
-    turn: &Turn<'_, Shard>,
-    job: &Job,
-    stage: impl Fn(&Ahead, &Turn<'_, Shard>, usize, usize, u64),
-) {
-    if let Some((shard, db, hash)) = job.target {
-        stage(&host.space.ahead, turn, shard.into(), db.into(), hash);
+/// Fetches memory for the requests of a batch while earlier ones run.
+struct Fetcher {
+    /// Buckets asked for, by request modulo `BUCKETS_AHEAD`.
+    seen: [Option<Seen>; BUCKETS_AHEAD],
+}
+
+impl Fetcher {
+    /// Asks for the buckets of the first requests.
+    fn start(host: &Host, turn: &Turn<'_, Shard>, jobs: &[Job]) -> Fetcher {
+        let mut fetcher = Fetcher { seen: [None; BUCKETS_AHEAD] };
+        (0..BUCKETS_AHEAD).for_each(|at| fetcher.bucket(host, turn, jobs, at));
+        (0..ENTRIES_AHEAD).for_each(|at| fetcher.entries(turn, at));
+        fetcher
+    }
+
+    /// Before request `at` runs.
+    #[inline]
+    fn step(&mut self, host: &Host, turn: &Turn<'_, Shard>, jobs: &[Job], at: usize) {
+        self.bucket(host, turn, jobs, at + BUCKETS_AHEAD);
+        self.entries(turn, at + ENTRIES_AHEAD);
+    }
+
+    #[inline]
+    fn bucket(&mut self, host: &Host, turn: &Turn<'_, Shard>, jobs: &[Job], at: usize) {
+        let target = jobs.get(at).and_then(|job| job.target);
+        self.seen[at % BUCKETS_AHEAD] =
+            target.and_then(|(shard, db, hash)| host.space.ahead.bucket(turn, shard.into(), db.into(), hash));
+    }
+
+    #[inline]
+    fn entries(&mut self, turn: &Turn<'_, Shard>, at: usize) {
+        if let Some(seen) = self.seen[at % BUCKETS_AHEAD] {
+            seen.entries(turn);
+        }
     }
 }
 
@@ -360,6 +382,7 @@ fn run_jobs(
     host: &Host,
     exec: &mut Executor,
     turn: &mut Turn<'_, Shard>,
+    fetcher: &mut Fetcher,
     conn: &mut Conn,
     batch: &Batch,
     run: &Run,
@@ -369,12 +392,7 @@ fn run_jobs(
     conn.session.client.active_ns.store(host.ticks.since_start_ns(), Ordering::Relaxed);
     for at in run.jobs.clone() {
         let job = &batch.jobs[at];
-        if let Some(later) = batch.jobs.get(at + BUCKETS_AHEAD) {
-            fetch(host, turn, later, Ahead::bucket);
-        }
-        if let Some(later) = batch.jobs.get(at + ENTRIES_AHEAD) {
-            fetch(host, turn, later, Ahead::entries);
-        }
+        fetcher.step(host, turn, &batch.jobs, at);
         if conn.session.closing || conn.session.client.killed.load(Ordering::Relaxed) {
             return false;
         }

@@ -483,6 +483,10 @@ fn quick_line(rest: &[u8], pos: usize, sign: u8) -> Line {
     if digit == 0 {
         return None;
     }
+    let second = third.wrapping_sub(b'0');
+    if second <= 9 && fourth == b'\r' && line.get(4) == Some(&b'\n') {
+        return Some((digit as usize * 10 + second as usize, pos + 5));
+    }
     let mut value = digit as usize;
     for (i, &byte) in line.iter().enumerate().take(6).skip(2) {
         let digit = byte.wrapping_sub(b'0');

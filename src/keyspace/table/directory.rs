@@ -240,38 +240,51 @@ impl Hint {
         Some((NonNull::new(address::<Bucket>(packed))?, home(hash, depth(packed), count), count))
     }
 
-    /// First stage: asks for the bucket where the key belongs. Reads the directory only.
+    /// First stage: asks for the bucket where the key belongs, and says which it is. Reads the directory only.
     ///
     /// # Safety
     /// The caller must be in a turn as described for the type.
     #[inline]
-    pub unsafe fn prefetch_bucket(&self, hash: u64) {
+    pub unsafe fn prefetch_bucket(&self, hash: u64) -> Option<Spot> {
         // SAFETY: handed on.
-        if let Some((first, home, _)) = unsafe { self.home(hash) } {
-            prefetch(first.as_ptr().wrapping_add(home));
-        }
+        let (first, home, count) = unsafe { self.home(hash) }?;
+        let bucket = first.as_ptr().wrapping_add(home);
+        prefetch(bucket);
+        let next = if home + 1 == count { 0 } else { home + 1 };
+        Some(Spot { bucket, next: first.as_ptr().wrapping_add(next) })
     }
+}
 
+/// A bucket that a hint has found, to be looked at later in the same turn.
+#[derive(Clone, Copy, Debug)]
+pub struct Spot {
+    /// Initialized before it was published and not freed in this turn.
+    bucket: *const Bucket,
+    /// The bucket after it.
+    next: *const Bucket,
+}
+
+impl Spot {
     /// Second stage, when the bucket has had time to arrive: asks for the entries in it that carry the key's
-    /// tag and, if there is none but entries were displaced, for the next bucket.
+    /// tag and, if there is none but entries were displaced, for the next bucket. Of an entry the first two
+    /// cache lines are asked for: header, key, and the value or its beginning.
     ///
     /// # Safety
-    /// The caller must be in a turn as described for the type.
+    /// The caller must be in the turn in which the hint gave the spot.
     #[inline]
-    pub unsafe fn prefetch_entries(&self, hash: u64) {
-        // SAFETY: handed on.
-        let Some((first, home, count)) = (unsafe { self.home(hash) }) else { return };
-        // SAFETY: the segment has `count` buckets, initialized before they were published and not freed in
-        // this turn.
-        let bucket = unsafe { first.add(home).as_ref() };
+    pub unsafe fn prefetch_entries(self, hash: u64) {
+        // SAFETY: see the field.
+        let bucket = unsafe { &*self.bucket };
         let word = bucket.word();
-        let mut matching = word.matching(hash::tag(hash)).peekable();
-        if matching.peek().is_none() && word.reach() > 0 {
-            let next = if home + 1 == count { 0 } else { home + 1 };
-            prefetch(first.as_ptr().wrapping_add(next));
+        let mut is_absent = true;
+        for slot in word.matching(hash::tag(hash)) {
+            let entry = bucket.slot(slot).load(Relaxed);
+            prefetch(entry);
+            prefetch(entry.wrapping_add(64));
+            is_absent = false;
         }
-        for slot in matching {
-            prefetch(bucket.slot(slot).load(Relaxed));
+        if is_absent && word.reach() > 0 {
+            prefetch(self.next);
         }
     }
 }

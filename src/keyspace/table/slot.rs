@@ -112,6 +112,12 @@ impl<'a> EntryMut<'a> {
         self.borrow().entry.set_value(value);
     }
 
+    /// As [`Entry::replace_int`].
+    #[inline]
+    pub fn replace_int(&mut self, number: i64) -> bool {
+        self.borrow().entry.replace_int(number)
+    }
+
     /// As [`Entry::set_deadline`].
     pub fn set_deadline(&mut self, deadline_ms: Option<u64>) {
         self.borrow().entry.set_deadline(deadline_ms);
@@ -173,5 +179,11 @@ impl<'a> EntryMut<'a> {
     /// Takes the entry out.
     pub fn remove(self) -> Entry {
         self.table.take(self.hash, self.place)
+    }
+
+    /// Takes the entry out and keeps its place for another.
+    pub fn vacate(self) -> (Entry, VacantSlot<'a>) {
+        let entry = self.table.take(self.hash, self.place);
+        (entry, VacantSlot::new(self.table, self.hash))
     }
 }

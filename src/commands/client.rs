@@ -1,0 +1,276 @@
+//! CLIENT: what a connection says about itself, and what administrators do to others.
+//!
+//! For: the container's rows and its small subcommands. May touch: the session, the registry, the pause;
+//! never keys.
+//! Always: what a connection says about itself is what CLIENT LIST shows of it.
+
+use std::sync::atomic::Ordering;
+
+use super::client_kill::kill;
+use super::client_list::{info, list};
+use super::connection::is_plain;
+use super::help::write_help;
+use crate::client::ReplyMode;
+use crate::client::pause::What;
+use crate::client::registry::CAPA_REDIRECT;
+use crate::command::{Acl, Command, Cx, Flags, Group, Handler, Locks, Outcome, cmd, container, int};
+use crate::config::Directive;
+use crate::fault::Fault;
+use crate::resp::{Args, parse_i64};
+
+const ANY_TIME: Flags = Flags::LOADING.union(Flags::STALE);
+const PLAIN: Flags = ANY_TIME.union(Flags::NO_SCRIPT);
+const BUSY: Flags = PLAIN.union(Flags::ALLOW_BUSY);
+const ADMIN: Flags = PLAIN.union(Flags::ADMIN);
+
+/// The rows.
+pub const ROWS: &[Command] = &[container("CLIENT", SUBS)
+    .group(Group::Connection)
+    .since("2.4.0")
+    .doc("Holds the commands about connections.", "")];
+
+const fn sub(name: &'static str, handler: Handler, arity: i16, flags: Flags, since: &'static str) -> Command {
+    cmd(name, handler).arity(arity).flags(flags).acl(Acl::CONNECTION).group(Group::Connection).since(since)
+}
+
+const SUBS: &[Command] = &[
+    sub("CAPA", capa, -3, BUSY, "8.0.0").doc("Says what the client can do.", "capability [capability ...]"),
+    sub("GETNAME", getname, 2, BUSY, "2.6.9").doc("Returns the connection's name.", ""),
+    sub("GETREDIR", getredir, 2, BUSY, "6.0.0")
+        .doc("Returns the client that gets the connection's invalidation messages.", ""),
+    sub("HELP", help, 2, ANY_TIME, "5.0.0").doc("Describes the subcommands.", ""),
+    sub("ID", id, 2, BUSY, "5.0.0").doc("Returns the connection's number.", ""),
+    sub("IMPORT-SOURCE", import_source, 3, PLAIN, "8.1.0")
+        .doc("Marks the client as a source of imported data.", "<ON | OFF>"),
+    sub("INFO", info, 2, PLAIN, "6.2.0")
+        .tips(&["nondeterministic_output"])
+        .doc("Describes the connection.", ""),
+    sub("KILL", kill, -3, ADMIN.union(Flags::ENDS_BATCH), "2.4.0")
+        .locks(Locks::All)
+        .cost("O(N), N connections")
+        .doc("Closes connections.", KILL_SYNTAX),
+    sub("LIST", list, -2, ADMIN, "2.4.0")
+        .tips(&["nondeterministic_output"])
+        .cost("O(N), N connections")
+        .doc("Describes all connections, or those that pass the filters.", LIST_SYNTAX),
+    sub("NO-EVICT", no_evict, 3, ADMIN.union(Flags::ALLOW_BUSY), "7.0.0")
+        .doc("Keeps the connection when the memory of clients is reclaimed.", "<ON | OFF>"),
+    sub("NO-TOUCH", no_touch, 3, BUSY, "7.2.0")
+        .doc("Lets the client's commands leave the access times of keys alone.", "<ON | OFF>"),
+    sub("PAUSE", pause, -3, ADMIN.union(Flags::ENDS_BATCH), "3.0.0")
+        .locks(Locks::All)
+        .doc("Lets commands wait for a while.", "timeout [WRITE | ALL]"),
+    sub("REPLY", reply, 3, BUSY.union(Flags::NO_MULTI), "3.2.0")
+        .doc("Turns replies on or off.", "<ON | OFF | SKIP>"),
+    sub("SETINFO", setinfo, 4, BUSY, "7.2.0")
+        .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"])
+        .doc("Names the client's library and its version.", "<LIB-NAME libname | LIB-VER libver>"),
+    sub("SETNAME", setname, 3, BUSY, "2.6.9")
+        .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"])
+        .doc("Names the connection.", "connection-name"),
+    sub("UNBLOCK", unblock, -3, ADMIN, "5.0.0")
+        .cost("O(log N), N connections")
+        .doc("Ends the wait of a client that is blocked.", "client-id [TIMEOUT | ERROR]"),
+    sub("UNPAUSE", unpause, 2, ADMIN, "6.2.0")
+        .locks(Locks::All)
+        .cost("O(N), N paused clients")
+        .doc("Ends a pause.", ""),
+];
+
+const KILL_SYNTAX: &str = "\
+    <old-format | <[ID client-id [client-id ...]] | [TYPE <NORMAL | MASTER | PRIMARY | SLAVE | REPLICA | \
+    PUBSUB>] | [USER username] | [ADDR addr] | [LADDR laddr] | [SKIPME <YES | NO>] | [MAXAGE maxage] | \
+    [NAME name] | [IDLE idle] | [FLAGS flags] | [LIB-NAME lib-name] | [LIB-VER lib-ver] | [DB db] | \
+    [CAPA capa] | [IP ip] | [NOT-TYPE <NORMAL | MASTER | PRIMARY | SLAVE | REPLICA | PUBSUB>] | [NOT-ID \
+    not-client-id [not-client-id ...]] | [NOT-USER not-username] | [NOT-ADDR not-addr] | [NOT-LADDR \
+    not-laddr] | [NOT-NAME not-name] | [NOT-FLAGS not-flags] | [NOT-LIB-NAME not-lib-name] | \
+    [NOT-LIB-VER not-lib-ver] | [NOT-DB not-db] | [NOT-CAPA not-capa] | [NOT-IP not-ip]>>";
+
+const LIST_SYNTAX: &str = "\
+    [TYPE <NORMAL | MASTER | REPLICA | PUBSUB>] [ID client-id [client-id ...]] [USER username] [ADDR \
+    addr] [LADDR laddr] [SKIPME <YES | NO>] [MAXAGE maxage] [NAME name] [IDLE idle] [FLAGS flags] \
+    [LIB-NAME lib-name] [LIB-VER lib-ver] [DB db] [CAPA capa] [IP ip] [NOT-TYPE <NORMAL | MASTER | \
+    REPLICA | PUBSUB>] [NOT-ID not-client-id [not-client-id ...]] [NOT-USER not-username] [NOT-ADDR \
+    not-addr] [NOT-LADDR not-laddr] [NOT-NAME not-name] [NOT-FLAGS not-flags] [NOT-LIB-NAME \
+    not-lib-name] [NOT-LIB-VER not-lib-ver] [NOT-DB not-db] [NOT-CAPA not-capa] [NOT-IP not-ip]";
+
+fn capa(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Outcome, Fault> {
+    if args.from(2).iter().any(|word| word.eq_ignore_ascii_case(b"redirect")) {
+        cx.session.client.capa.fetch_or(CAPA_REDIRECT, Ordering::Relaxed);
+    }
+    ok(cx)
+}
+
+fn getname(cx: &mut Cx<'_>, _: Args<'_>) -> Result<Outcome, Fault> {
+    match cx.session.client.labels.lock().name.as_slice() {
+        b"" => cx.out.null(),
+        name => cx.out.bulk(name),
+    }
+    Ok(Outcome::Done)
+}
+
+/// -1: the client does not track keys.
+fn getredir(cx: &mut Cx<'_>, _: Args<'_>) -> Result<Outcome, Fault> {
+    cx.out.int(-1);
+    Ok(Outcome::Done)
+}
+
+fn help(cx: &mut Cx<'_>, _: Args<'_>) -> Result<Outcome, Fault> {
+    write_help(cx.out, "CLIENT", HELP);
+    Ok(Outcome::Done)
+}
+
+fn id(cx: &mut Cx<'_>, _: Args<'_>) -> Result<Outcome, Fault> {
+    cx.out.int(cx.session.client.id as i64);
+    Ok(Outcome::Done)
+}
+
+fn import_source(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Outcome, Fault> {
+    let on = on_or_off(args.get(2));
+    if !cx.settings.bool(Directive::ImportMode) && on != Ok(false) {
+        return Err(Fault::NO_IMPORT_MODE);
+    }
+    cx.session.client.import_source.store(on?, Ordering::Relaxed);
+    ok(cx)
+}
+
+fn no_evict(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Outcome, Fault> {
+    cx.session.client.no_evict.store(on_or_off(args.get(2))?, Ordering::Relaxed);
+    ok(cx)
+}
+
+fn no_touch(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Outcome, Fault> {
+    cx.session.set_no_touch(on_or_off(args.get(2))?);
+    ok(cx)
+}
+
+fn pause(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Outcome, Fault> {
+    let what = match args.opt(3) {
+        Some(mode) if args.len() == 4 => match mode.to_ascii_lowercase().as_slice() {
+            b"write" => What::Writes,
+            b"all" => What::All,
+            _ => return Err(Fault::PAUSE_MODE),
+        },
+        _ => What::All,
+    };
+    let timeout_ms = parse_i64(args.get(2)).ok_or_else(|| Fault::not_an_integer("timeout"))?;
+    let timeout_ms = u64::try_from(timeout_ms).map_err(|_| Fault::NEGATIVE_TIMEOUT)?;
+    let now_ms = cx.db.now_ms();
+    let until_ms = now_ms.saturating_add(timeout_ms);
+    if until_ms > i64::MAX as u64 {
+        return Err(Fault::TIMEOUT_RANGE);
+    }
+    cx.host.pause.start(what, until_ms, now_ms);
+    ok(cx)
+}
+
+fn reply(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Outcome, Fault> {
+    match args.get(2).to_ascii_lowercase().as_slice() {
+        b"on" => {
+            cx.session.reply = ReplyMode::On;
+            cx.out.ok();
+        }
+        b"off" => cx.session.reply = ReplyMode::Off,
+        b"skip" if cx.session.reply == ReplyMode::Off => {}
+        b"skip" => cx.session.reply = ReplyMode::SkipNext,
+        _ => return Err(Fault::SYNTAX),
+    }
+    Ok(Outcome::Done)
+}
+
+fn setinfo(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Outcome, Fault> {
+    let (option, value) = (args.get(2), args.get(3));
+    let mut labels = cx.session.client.labels.lock();
+    let label = match option.to_ascii_lowercase().as_slice() {
+        b"lib-name" => &mut labels.lib_name,
+        b"lib-ver" => &mut labels.lib_ver,
+        _ => return Err(Fault::unrecognized_option(option)),
+    };
+    if !is_plain(value) {
+        return Err(Fault::client_attribute(option));
+    }
+    *label = value.to_vec();
+    drop(labels);
+    ok(cx)
+}
+
+fn setname(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Outcome, Fault> {
+    let name = args.get(2);
+    if !is_plain(name) {
+        return Err(Fault::CLIENT_NAME);
+    }
+    cx.session.client.labels.lock().name = name.to_vec();
+    ok(cx)
+}
+
+/// 0: no command blocks, so nobody can be blocked.
+fn unblock(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Outcome, Fault> {
+    if args.len() == 4 && ![&b"timeout"[..], b"error"].contains(&args[3].to_ascii_lowercase().as_slice()) {
+        return Err(Fault::UNBLOCK_REASON);
+    }
+    int(args.get(2))?;
+    cx.out.int(0);
+    Ok(Outcome::Done)
+}
+
+fn unpause(cx: &mut Cx<'_>, _: Args<'_>) -> Result<Outcome, Fault> {
+    cx.host.pause.end();
+    cx.db.space().poke_all();
+    ok(cx)
+}
+
+fn ok(cx: &mut Cx<'_>) -> Result<Outcome, Fault> {
+    cx.out.ok();
+    Ok(Outcome::Done)
+}
+
+fn on_or_off(word: &[u8]) -> Result<bool, Fault> {
+    match word.to_ascii_lowercase().as_slice() {
+        b"on" => Ok(true),
+        b"off" => Ok(false),
+        _ => Err(Fault::SYNTAX),
+    }
+}
+
+const HELP: &[&str] = &[
+    "CAPA <option> [<option> ...]",
+    "    Says what the client can do. REDIRECT: it follows to another primary after a failover.",
+    "GETNAME",
+    "    Shows the name of this connection.",
+    "GETREDIR",
+    "    Shows the id of the client that gets this connection's invalidation messages.",
+    "ID",
+    "    Shows the id of this connection.",
+    "IMPORT-SOURCE (ON|OFF)",
+    "    While the server is in import mode: this connection brings data in, and sees expired keys.",
+    "INFO",
+    "    Shows this connection's line of CLIENT LIST.",
+    "KILL <ip:port>",
+    "    Closes the connection from that address.",
+    "KILL <filter> <value> [<filter> <value> ...]",
+    "    Closes the connections that pass all filters; see LIST. Unless SKIPME is NO, this one stays.",
+    "LIST [<filter> <value> ...]",
+    "    Shows a line about each connection that passes all filters:",
+    "    * ID <id> [<id> ...], TYPE (NORMAL|PRIMARY|REPLICA|PUBSUB), USER <name>,",
+    "    * ADDR <ip:port>, LADDR <ip:port>, IP <ip>, NAME <name>, LIB-NAME <name>, LIB-VER <version>,",
+    "    * DB <index>, FLAGS <letters>, CAPA <letters>: those which match;",
+    "    * NOT- and any of these: those which do not;",
+    "    * MAXAGE <seconds>, IDLE <seconds>: connected, or silent, for at least that long;",
+    "    * SKIPME (YES|NO): whether this connection is left out.",
+    "NO-EVICT (ON|OFF)",
+    "    Keeps this connection when the memory of clients is reclaimed.",
+    "NO-TOUCH (ON|OFF)",
+    "    Lets this connection's commands leave the access times of keys alone.",
+    "PAUSE <milliseconds> [WRITE|ALL]",
+    "    Lets commands, or those that write, wait for that long.",
+    "REPLY (ON|OFF|SKIP)",
+    "    Sends replies, sends none, or leaves out the next one.",
+    "SETINFO (LIB-NAME|LIB-VER) <value>",
+    "    Names the client's library, or its version.",
+    "SETNAME <name>",
+    "    Names this connection.",
+    "UNBLOCK <id> [TIMEOUT|ERROR]",
+    "    Ends the wait of a blocked client as if its time were up, or with an error.",
+    "UNPAUSE",
+    "    Ends a pause.",
+];
