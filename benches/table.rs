@@ -66,10 +66,15 @@ impl Tables {
         // SAFETY: one thread, so nothing is freed while the hints read.
         unsafe {
             if stages >= 1 {
-                keys.iter().for_each(|(hash, _)| self.hints[shard(*hash, SHARDS)].prefetch_bucket(*hash));
-            }
-            if stages >= 2 {
-                keys.iter().for_each(|(hash, _)| self.hints[shard(*hash, SHARDS)].prefetch_entries(*hash));
+                let spots =
+                    keys.map(|(hash, _)| (hash, self.hints[shard(hash, SHARDS)].prefetch_bucket(hash)));
+                if stages >= 2 {
+                    spots.iter().filter_map(|(hash, spot)| Some((hash, (*spot)?))).for_each(
+                        |(hash, spot)| {
+                            spot.prefetch_entries(*hash);
+                        },
+                    );
+                }
             }
         }
         keys

@@ -101,6 +101,24 @@ faults! {
     BUSY = "BUSY Valkey is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.";
     /// Source and destination of COPY or MOVE are one.
     SAME_OBJECT = "ERR source and destination objects are the same";
+    /// SWAPDB's first index is no number.
+    FIRST_DB_INDEX = "ERR invalid first DB index";
+    /// SWAPDB's second index is no number.
+    SECOND_DB_INDEX = "ERR invalid second DB index";
+    /// An integer that must be in the range of i32.
+    NOT_AN_I32 = "ERR value is out of range, value must between -2147483648 and 2147483647";
+    /// EXPIRE's NX with any other condition.
+    NX_WITH_OTHERS = "ERR NX and XX, GT or LT options at the same time are not compatible";
+    /// EXPIRE's GT with LT.
+    GT_WITH_LT = "ERR GT and LT options at the same time are not compatible";
+    /// HSCAN's NOVALUES in another command.
+    NO_VALUES_ELSEWHERE = "ERR NOVALUES option can only be used in HSCAN";
+    /// ZSCAN's NOSCORES in another command.
+    NO_SCORES_ELSEWHERE = "ERR NOSCORES option can only be used in ZSCAN";
+    /// OBJECT FREQ without an LFU policy.
+    NO_FREQUENCY = "ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please note that when switching between policies at runtime LRU and LFU data will take some time to adjust.";
+    /// OBJECT IDLETIME with an LFU policy.
+    NO_IDLE_TIME = "ERR An LFU maxmemory policy is selected, idle time not tracked. Please note that when switching between policies at runtime LRU and LFU data will take some time to adjust.";
     /// An SCAN cursor that is no number.
     BAD_CURSOR = "ERR invalid cursor";
     /// DEBUG without `enable-debug-command`.
@@ -270,6 +288,16 @@ impl Fault {
     /// A filter of clients by a database that does not exist.
     pub fn filter_database(name: &str, databases: usize) -> Fault {
         Fault::of(format!("ERR {name} number should be between 0 and {}", databases - 1))
+    }
+
+    /// EXPIRE and its relatives got an option they do not know.
+    pub fn unsupported_option(option: &[u8]) -> Fault {
+        Fault::of([b"ERR Unsupported option ", option].concat())
+    }
+
+    /// SCAN's TYPE is no type.
+    pub fn unknown_type(name: &[u8]) -> Fault {
+        Fault::of([b"ERR unknown type name '", name, b"'"].concat())
     }
 
     /// EXPIRE and its relatives got a time whose milliseconds do not fit.

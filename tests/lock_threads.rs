@@ -46,7 +46,8 @@ fn move_and_count(mut part: Part<i64>, turns: usize) -> u64 {
         }
         let (from, by) = (chance.below(SHARDS), 1 + chance.below(SHARDS - 1));
         let to = (from + by) % SHARDS;
-        let mut held = turn.set(&[from.min(to) as u16, from.max(to) as u16]);
+        let both = [from.min(to) as u16, from.max(to) as u16];
+        let mut held = turn.set(&both);
         let (from, to) = held.get_two_mut(from, to);
         *from -= 1;
         *to += 1;

@@ -14,15 +14,22 @@ pub mod command;
 mod command_docs;
 mod command_keys;
 pub mod connection;
+pub mod expire;
+pub mod flush;
+pub mod generic;
 mod help;
 pub mod latency;
 mod latency_report;
 pub mod lolwut;
+pub mod object;
+pub mod scan;
 pub mod slowlog;
 pub mod string;
 pub mod string_lcs;
 pub mod string_number;
 pub mod string_set;
+#[cfg(test)]
+mod trial;
 
 use crate::command::Command;
 
@@ -34,8 +41,13 @@ pub const FAMILIES: &[&[Command]] = &[
     clock::ROWS,
     command::ROWS,
     connection::ROWS,
+    expire::ROWS,
+    flush::ROWS,
+    generic::ROWS,
     latency::ROWS,
     lolwut::ROWS,
+    object::ROWS,
+    scan::ROWS,
     slowlog::ROWS,
     string::ROWS,
     string_lcs::ROWS,

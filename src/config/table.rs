@@ -510,7 +510,7 @@ directives! {
             "Due keys are found by their deadline, not by sampling.";
         LazyfreeLazyEviction "lazyfree-lazy-eviction": Bool, "yes", [NO_EFFECT],
             "Big values are always freed in the background.";
-        LazyfreeLazyExpire "lazyfree-lazy-expire": Bool, "yes", [NO_EFFECT],
+        LazyfreeLazyExpire "lazyfree-lazy-expire": Bool, "yes", [],
             "Big values are always freed in the background.";
         LazyfreeLazyServerDel "lazyfree-lazy-server-del": Bool, "yes", [NO_EFFECT],
             "Big values are always freed in the background.";

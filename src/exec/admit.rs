@@ -27,9 +27,6 @@ pub fn admit(host: &Host, settings: &Settings, session: &Session, entry: &Entry,
     {
         return Admission::Refuse(fault);
     }
-    if !session.authenticated && !flags.contains(Flags::NO_AUTH) {
-        return Admission::Refuse(Fault::NO_AUTH);
-    }
     if is_paused(host, entry, now_ms) {
         return Admission::Wait;
     }

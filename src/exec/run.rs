@@ -11,7 +11,7 @@ use crate::client::registry::bump;
 use crate::client::{ReplyMode, Session};
 use crate::clock::Chance;
 use crate::command::table::{Entry, Places};
-use crate::command::{Cx, Host, Locks, Outcome};
+use crate::command::{Cx, Flags, Host, Locks, Outcome};
 use crate::config::{Directive, Settings};
 use crate::fault::Fault;
 use crate::keyspace::ahead::Graveyard;
@@ -114,6 +114,8 @@ impl Executor {
             self.version = version;
             self.settings = host.settings.load_full();
             self.knobs = Knobs::of(&self.settings);
+            let lazy = self.settings.bool(Directive::LazyfreeLazyExpire);
+            self.record.expire_verb = if lazy { b"UNLINK" } else { b"DEL" };
         }
         self.record.listens = host.space.listens.load(Ordering::Relaxed);
         self.record.logs = host.log.is_read();
@@ -148,6 +150,10 @@ impl Executor {
     ) -> Ran {
         let start = out.mark();
         let ran = match entry.map(|index| host.table.at(index)) {
+            // Who has not authenticated is not told what exists.
+            _ if !session.authenticated && !entry.is_some_and(|at| is_open(host.table.at(at))) => {
+                self.refuse(host, out, entry.map(|at| host.table.at(at)), Fault::NO_AUTH)
+            }
             None => self.refuse(host, out, None, Fault::unknown_command(args.get(0), args.from(1).iter())),
             Some(entry) => match check(entry, &args) {
                 Err(fault) => self.refuse(host, out, Some(entry), fault),
@@ -313,6 +319,11 @@ impl Executor {
         self.graveyard.clear(&host.space.shards);
         host.observe.lane(self.lane).flush(&mut self.record.counts);
     }
+}
+
+/// Whether a command may run before authentication.
+fn is_open(entry: &Entry) -> bool {
+    entry.row.flags.contains(Flags::NO_AUTH)
 }
 
 /// The checks that need only the row: a container was called without one of its subcommands, or the arity is wrong.

@@ -18,6 +18,10 @@ use crate::fault::Fault;
 /// Values at least this large are freed after the locks are gone.
 const LARGE_BYTES: usize = 64 * 1024;
 
+/// A value that replaces another one beside a deadline counts as `embstr` only if it leaves this many bytes, even when
+/// the deadline goes.
+const EMBEDDED_DEADLINE: usize = 8;
+
 /// What becomes of a key's deadline when its value is replaced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Deadline {
@@ -220,7 +224,7 @@ impl Record {
     pub fn expired(&mut self, db: usize, entry: Entry) {
         self.counts.expired += 1;
         self.happened(db, Event::EXPIRED, entry.key());
-        self.effect(db, &[b"DEL", entry.key()]);
+        self.effect(db, &[self.expire_verb, entry.key()]);
         self.discard(entry);
     }
 
@@ -246,7 +250,7 @@ impl Record {
     }
 
     /// The access field of a new entry.
-    fn first_touch(&self, now_ms: u64) -> u32 {
+    pub fn first_touch(&self, now_ms: u64) -> u32 {
         match self.touch {
             Touch::Lfu { .. } => super::lfu::fresh(now_ms),
             _ => (now_ms / 1000) as u32 & 0xff_ffff,
@@ -305,6 +309,13 @@ impl<'w> Write<'w> {
         }
     }
 
+    /// Notes an access as a read does, for commands that change something else than the value.
+    pub fn touch(&mut self) {
+        if let Some(Slot::Occupied(entry)) = &mut self.slot {
+            self.record.touch(entry, self.now_ms);
+        }
+    }
+
     fn occupied(&mut self) -> &mut EntryMut<'w> {
         match &mut self.slot {
             Some(Slot::Occupied(entry)) => entry,
@@ -322,8 +333,9 @@ impl<'w> Write<'w> {
                 {
                     self.record.garbage.push(Garbage::Bytes(Arc::clone(bytes)));
                 }
+                let taken = if entry.deadline_ms().is_some() { EMBEDDED_DEADLINE } else { 0 };
                 entry.set_value(value);
-                entry.set_raw(false);
+                entry.set_raw(taken > 0 && !entry.is_embeddable(taken));
                 self.record.touch(&mut entry, self.now_ms);
                 self.slot = Some(Slot::Occupied(entry));
                 match deadline {

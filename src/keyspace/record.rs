@@ -124,6 +124,8 @@ pub struct Record {
     pub effects: Vec<Effect>,
     /// Since the last flush.
     pub counts: Counts,
+    /// The verb by which keys that expired are propagated: as `lazyfree-lazy-expire` says.
+    pub expire_verb: &'static [u8],
     /// How reads touch entries.
     pub touch: Touch,
     /// Values whose freeing takes long: dropped after the locks.
@@ -155,6 +157,7 @@ impl Record {
             happenings: Vec::new(),
             effects: Vec::new(),
             counts: Counts::default(),
+            expire_verb: b"UNLINK",
             touch: Touch::Lru,
             garbage: Vec::new(),
             retired: Vec::new(),

@@ -250,6 +250,7 @@ impl Worker {
     fn finish(&mut self, key: usize) {
         let Some(conn) = self.conns.get_mut(key) else { return };
         conn.limits.authenticated = conn.session.authenticated;
+        conn.limits.max_bulk = self.exec.settings.bytes(Directive::ProtoMaxBulkLen);
         if !conn.out.is_empty() {
             conn.send();
             let limit = self.exec.settings.output_limit(Class::Normal).hard_bytes;

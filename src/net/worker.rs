@@ -186,7 +186,9 @@ impl Worker {
         let now_ns = self.host.ticks.since_start_ns();
         let client = Arc::new(Client::new(id, self.index, fd, addr, laddr, now_ns));
         let free = self.host.settings.load().text(Directive::RequirePass).is_empty();
-        let conn = Conn::new(stream, Session::new(Arc::clone(&client), free, local));
+        let mut conn = Conn::new(stream, Session::new(Arc::clone(&client), free, local));
+        conn.limits.authenticated = free;
+        conn.limits.max_bulk = self.exec.settings.bytes(Directive::ProtoMaxBulkLen);
         let slot = self.conns.vacant_entry();
         if let Err(error) = self.poll.add(conn.stream.fd(), slot.key() as u64, EventFlags::IN) {
             tracing::warn!("Error registering fd event for the new client: {error}");
