@@ -127,6 +127,20 @@ faults! {
     MODULE_REFUSED = "ERR MODULE command not allowed. If the enable-module-command option is set to \"local\", you can run it from a local connection, otherwise you need to set this option in the configuration file, and then restart the server.";
     /// A command that changes time or chance without `dev-commands`.
     DEV_REFUSED = "ERR this command changes time or chance: it needs the directive dev-commands (no, local, yes)";
+    /// COMMAND GETKEYS got a command that does not exist.
+    BAD_COMMAND = "ERR Invalid command specified";
+    /// COMMAND GETKEYS got a command without keys.
+    NO_KEY_ARGUMENTS = "ERR The command has no key arguments";
+    /// COMMAND GETKEYS got too few or too many arguments for the command.
+    BAD_ARGUMENT_COUNT = "ERR Invalid number of arguments specified for command";
+    /// COMMAND GETKEYS got arguments that contradict the command's row.
+    BAD_COMMAND_ARGUMENTS = "ERR Invalid arguments specified for command";
+    /// SLOWLOG GET's count is no number, or below -1.
+    LOG_COUNT = "ERR count should be greater than or equal to -1";
+    /// COMMANDLOG with a log that does not exist.
+    LOG_TYPE = "ERR type should be one of the following: slow, large-request, large-reply";
+    /// LOLWUT with other arguments than it takes.
+    LOLWUT_USAGE = "ERR Syntax error. Use: LOLWUT [columns rows] [real imaginary]";
     /// An argument that must fit in 32 bits.
     NOT_AN_INT32 = "ERR value is out of range, value must between -2147483648 and 2147483647";
     /// AUTH with a password alone where none is set up.
@@ -210,6 +224,19 @@ impl Fault {
         text.extend(container.bytes().map(|b| b.to_ascii_uppercase()));
         text.extend_from_slice(b" HELP.");
         Fault(Cow::Owned(text))
+    }
+
+    /// A container's subcommand that exists, with a number of arguments that its arity does not tell.
+    pub fn subcommand_arguments(container: &str, sub: &[u8]) -> Fault {
+        let mut text = b"ERR unknown subcommand or wrong number of arguments for '".to_vec();
+        text.extend(sub.iter().take(128));
+        text.extend_from_slice(format!("'. Try {container} HELP.").as_bytes());
+        Fault(Cow::Owned(text))
+    }
+
+    /// LATENCY GRAPH of an event that never happened.
+    pub fn no_samples(event: &[u8]) -> Fault {
+        Fault::of([b"ERR No samples available for event '", event, b"'"].concat())
     }
 
     /// No command of that name; echoes the first arguments within Redis's limits.

@@ -167,8 +167,8 @@ fn watch_signals(server: &Server) {
     }
 }
 
-/// `daemonize yes`: starts the same program again in a session of its own, and ends this one. Forking in place would need
-/// a process without threads.
+/// `daemonize yes`: starts the same program again in a session of its own, and ends this one. Forking in
+/// place would need a process without threads.
 fn detach() -> ExitCode {
     use std::os::unix::process::CommandExt;
     use std::process::{Command, Stdio};

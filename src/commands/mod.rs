@@ -10,6 +10,9 @@ mod client_filter;
 mod client_kill;
 mod client_list;
 pub mod clock;
+pub mod command;
+mod command_docs;
+mod command_keys;
 pub mod config;
 pub mod connection;
 pub mod debug;
@@ -23,10 +26,14 @@ mod info_data;
 mod info_memory;
 mod info_server;
 mod info_stats;
+pub mod latency;
+mod latency_report;
+pub mod lolwut;
 pub mod memory;
 pub mod object;
 pub mod scan;
 pub mod server;
+pub mod slowlog;
 pub mod string;
 pub mod string_lcs;
 pub mod string_number;
@@ -43,6 +50,7 @@ pub const FAMILIES: &[&[Command]] = &[
     client::ROWS,
     clock::ROWS,
     config::ROWS,
+    command::ROWS,
     connection::ROWS,
     debug::ROWS,
     expire::ROWS,
@@ -53,6 +61,9 @@ pub const FAMILIES: &[&[Command]] = &[
     object::ROWS,
     scan::ROWS,
     server::ROWS,
+    latency::ROWS,
+    lolwut::ROWS,
+    slowlog::ROWS,
     string::ROWS,
     string_lcs::ROWS,
     string_number::ROWS,
