@@ -75,8 +75,11 @@ impl PollSet {
     pub fn look(&self, events: &mut Events) {
         events.0.clear();
         let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
-        // Interrupted by a signal it finds nothing, and is asked again at the next turn.
-        let _ = epoll::wait(&self.0, rustix::buffer::spare_capacity(&mut events.0), Some(&at_once));
+        // A look that does not wait is not interrupted by signals; should it be, it is repeated, because the runtime
+        // tells of what is ready only once.
+        while let Err(rustix::io::Errno::INTR) =
+            epoll::wait(&self.0, rustix::buffer::spare_capacity(&mut events.0), Some(&at_once))
+        {}
     }
 
     /// The set as the runtime sees it: readable when something is ready.

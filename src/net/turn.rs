@@ -17,7 +17,7 @@ use crate::command::{Flags, Host};
 use crate::config::{Class, Directive};
 use crate::exec::{Executor, Ran, plan};
 use crate::keyspace::ahead::Seen;
-use crate::keyspace::expiry::expire_due;
+use crate::keyspace::expiry::{expire_due, refile};
 use crate::keyspace::lock::Turn;
 use crate::keyspace::{Shard, Space};
 use crate::resp::{Command, Parsed, Scratch};
@@ -214,7 +214,7 @@ impl Worker {
     /// Runs the batch, expires what is due, sends the replies.
     pub(super) fn run_batch(&mut self) {
         let host = Arc::clone(&self.host);
-        let Worker { part, conns, exec, batch, spare, paused, again, index, is_busy, .. } = self;
+        let Worker { part, conns, exec, batch, spare, paused, again, index, is_busy, setbacks, .. } = self;
         let began = host.ticks.now();
         let Ok(mut turn) = part.enter(Duration::MAX) else {
             unreachable!("patience without end does not run out")
@@ -240,6 +240,7 @@ impl Worker {
         turn.go_shared();
         let spent_ns =
             if batch.runs.is_empty() { EXPIRE_NS } else { host.ticks.nanos_between(began, host.ticks.now()) };
+        follow_setbacks(&host, exec, &mut turn, *index, setbacks);
         *is_busy |= expire(&host, exec, &mut turn, *index, spent_ns);
         exec.end_turn(&host, turn);
         let keys: Vec<usize> = batch.runs.iter().map(|run| run.key).collect();
@@ -422,6 +423,20 @@ fn run_jobs(
         conn.session.closing = true;
     }
     false
+}
+
+/// Files the deadlines of the worker's shards anew when the wall clock was set back: wheels never turn back.
+fn follow_setbacks(host: &Host, exec: &Executor, turn: &mut Turn<'_, Shard>, worker: usize, seen: &mut u64) {
+    let space: &Space = &host.space;
+    let present = space.clock.setbacks();
+    if *seen == present {
+        return;
+    }
+    *seen = present;
+    for shard in space.homes(worker) {
+        refile(space, shard, turn.one(shard).get_mut(shard), exec.now_ms());
+    }
+    host.pause.forget_if_over(exec.now_ms());
 }
 
 /// Expires what is due in the worker's shards, for about as long as the commands of the turn took. True: some

@@ -44,6 +44,8 @@ pub struct Worker {
     pub(super) spare: Vec<Out>,
     /// Something is left to do that no socket will tell of.
     pub(super) is_busy: bool,
+    /// Steps back of the clock that its shards have followed.
+    pub(super) setbacks: u64,
     poll: PollSet,
     mail: Vec<Mail>,
     desks: Desks,
@@ -67,6 +69,7 @@ impl Worker {
             paused: Vec::new(),
             spare: Vec::new(),
             is_busy: false,
+            setbacks: host.space.clock.setbacks(),
             poll,
             mail: Vec::new(),
             desks,
