@@ -53,6 +53,15 @@ pub struct Executor {
     last: u64,
     exclusive_since: u64,
     graveyard: Graveyard,
+    sums: Sums,
+}
+
+/// Counts that become visible at the end of a turn.
+#[derive(Default)]
+struct Sums {
+    ran: u64,
+    nanos: u64,
+    dirty: u64,
 }
 
 /// The settings that every command needs, taken out of `Settings` once.
@@ -96,6 +105,7 @@ impl Executor {
             last: 0,
             exclusive_since: 0,
             graveyard: Graveyard::default(),
+            sums: Sums::default(),
         };
         executor.version = u64::MAX;
         executor.refresh(host);
@@ -281,10 +291,12 @@ impl Executor {
         }
         let lane = host.observe.lane(self.lane);
         lane.ran(entry.index, nanos, failed, self.knobs.tracks_latency);
-        add(&lane.ran, 1);
-        add(&lane.command_nanos, nanos);
-        if self.record.dirty > 0 {
-            add(&lane.dirty, self.record.dirty);
+        self.sums.ran += 1;
+        self.sums.nanos += nanos;
+        self.sums.dirty += self.record.dirty;
+        if entry.row.locks != Locks::Keys {
+            // It may be one that shows them.
+            self.flush(host);
         }
         bump(&session.client.commands, 1);
         session.client.last_command.store(entry.index as u32, Ordering::Relaxed);
@@ -318,7 +330,16 @@ impl Executor {
         self.graveyard.bury(&turn, &mut self.record.retired);
         drop(turn);
         self.graveyard.clear(&host.space.shards);
-        host.observe.lane(self.lane).flush(&mut self.record.counts);
+        self.flush(host);
+    }
+
+    fn flush(&mut self, host: &Host) {
+        let lane = host.observe.lane(self.lane);
+        lane.flush(&mut self.record.counts);
+        let sums = std::mem::take(&mut self.sums);
+        add(&lane.ran, sums.ran);
+        add(&lane.command_nanos, sums.nanos);
+        add(&lane.dirty, sums.dirty);
     }
 }
 

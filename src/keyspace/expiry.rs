@@ -42,7 +42,7 @@ pub fn expire_due(
             None => break u64::MAX,
         }
     };
-    space.due[index].publish(next);
+    space.publish_due(index, next);
     looked
 }
 
@@ -82,7 +82,7 @@ pub fn refile(space: &Space, index: usize, shard: &mut Shard, now_ms: u64) {
         keys.refile(now_ms, &space.hasher);
         next_ms = next_ms.min(keys.wheel.as_ref().and_then(|wheel| wheel.next_due_ms()).unwrap_or(u64::MAX));
     }
-    space.due[index].publish(next_ms);
+    space.publish_due(index, next_ms);
 }
 
 /// [`refile`]s all shards. The caller pokes the workers afterwards.

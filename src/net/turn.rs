@@ -450,11 +450,13 @@ fn expire(
 ) -> bool {
     let space: &Space = &host.space;
     let now_ms = exec.now_ms();
-    if !space.active_expiry.load(Ordering::Relaxed) {
+    if !space.is_overdue(worker, now_ms) || !space.active_expiry.load(Ordering::Relaxed) {
         return false;
     }
     let began = host.ticks.now();
-    for shard in space.homes(worker) {
+    let is_over = || host.ticks.nanos_between(began, host.ticks.now()) > spent_ns;
+    space.begin_look(worker);
+    let is_left = space.homes(worker).any(|shard| {
         while space.due[shard].at_ms() <= now_ms {
             exec.record.begin();
             let mut held = turn.one(shard);
@@ -462,10 +464,12 @@ fn expire(
             exec.log_expired(host);
             drop(held);
             exec.free_garbage(host);
-            if host.ticks.nanos_between(began, host.ticks.now()) > spent_ns {
+            if is_over() {
                 return true;
             }
         }
-    }
-    false
+        false
+    });
+    space.end_look(worker);
+    is_left
 }
