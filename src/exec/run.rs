@@ -26,6 +26,8 @@ use crate::resp::{Args, Out};
 const CLOCK_HOLDS_NS: u64 = 1_000_000;
 /// Consecutive commands that lock everything share one acquisition for at most this long.
 const EXCLUSIVE_NS: u64 = 1_000_000;
+/// Connections that speak HTTP are told of in the log at most this often.
+const INTRUSION_NS: u64 = 60_000_000_000;
 
 /// What became of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,6 +121,15 @@ impl Executor {
 
     /// Reads time and configuration anew: at the start of a turn, and whenever the gate was left in between.
     pub fn refresh(&mut self, host: &Host) {
+        self.refresh_settings(host);
+        self.record.listens = host.space.listens.load(Ordering::Relaxed);
+        self.record.logs = host.log.is_read();
+        self.last = host.ticks.now();
+        self.read_clock(host);
+    }
+
+    /// Reads the configuration anew if it was replaced.
+    pub fn refresh_settings(&mut self, host: &Host) {
         let version = host.settings_version.load(Ordering::Acquire);
         if version != self.version {
             self.version = version;
@@ -127,10 +138,6 @@ impl Executor {
             let lazy = self.settings.bool(Directive::LazyfreeLazyExpire);
             self.record.expire_verb = if lazy { b"UNLINK" } else { b"DEL" };
         }
-        self.record.listens = host.space.listens.load(Ordering::Relaxed);
-        self.record.logs = host.log.is_read();
-        self.last = host.ticks.now();
-        self.read_clock(host);
     }
 
     fn read_clock(&mut self, host: &Host) {
@@ -160,11 +167,11 @@ impl Executor {
     ) -> Ran {
         let start = out.mark();
         let ran = match entry.map(|index| host.table.at(index)) {
+            None => self.refuse_unknown(host, session, out, &args),
             // Who has not authenticated is not told what exists.
-            _ if !session.authenticated && !entry.is_some_and(|at| is_open(host.table.at(at))) => {
-                self.refuse(host, out, entry.map(|at| host.table.at(at)), Fault::NO_AUTH)
+            Some(entry) if !session.authenticated && !is_open(entry) => {
+                self.refuse(host, out, Some(entry), Fault::NO_AUTH)
             }
-            None => self.refuse(host, out, None, Fault::unknown_command(args.get(0), args.from(1).iter())),
             Some(entry) => match check(entry, &args) {
                 Err(fault) => self.refuse(host, out, Some(entry), fault),
                 Ok(()) => match admit(host, &self.settings, session, entry, self.now_ms) {
@@ -178,6 +185,30 @@ impl Executor {
             mute(session, out, start);
         }
         ran
+    }
+
+    /// A name without a row. What a browser would send ends the connection, so that no page makes it talk to
+    /// the server.
+    #[cold]
+    fn refuse_unknown(&mut self, host: &Host, session: &Session, out: &mut Out, args: &Args<'_>) -> Ran {
+        let name = args.get(0);
+        if name.eq_ignore_ascii_case(b"post") || name.eq_ignore_ascii_case(b"host:") {
+            let now_ns = host.ticks.since_start_ns().max(1);
+            let told_ns = host.intrusion_told_ns.load(Ordering::Relaxed);
+            if told_ns == 0 || now_ns.saturating_sub(told_ns) > INTRUSION_NS {
+                host.intrusion_told_ns.store(now_ns, Ordering::Relaxed);
+                tracing::warn!(
+                    "Possible SECURITY ATTACK detected. A client speaks HTTP (POST or Host:), as a web page \
+                     does that was made to reach this server. Connection from {} closed.",
+                    session.client.addr
+                );
+            }
+            return Ran::Close;
+        }
+        if !session.authenticated {
+            return self.refuse(host, out, None, Fault::NO_AUTH);
+        }
+        self.refuse(host, out, None, Fault::unknown_command(name, args.from(1).iter()))
     }
 
     fn refuse(&mut self, host: &Host, out: &mut Out, entry: Option<&Entry>, fault: Fault) -> Ran {

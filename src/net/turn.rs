@@ -20,7 +20,7 @@ use crate::keyspace::ahead::Seen;
 use crate::keyspace::expiry::{expire_due, refile};
 use crate::keyspace::lock::Turn;
 use crate::keyspace::{Shard, Space};
-use crate::resp::{Command, Parsed, Scratch};
+use crate::resp::{Command, Limits, Parsed, Scratch};
 
 /// Requests of one connection that run in one turn.
 const MOST_COMMANDS: usize = 1024;
@@ -75,6 +75,8 @@ pub struct Batch {
     scratch: Scratch,
     jobs: Vec<Job>,
     runs: Vec<Run>,
+    /// `proto-max-bulk-len`.
+    pub(super) max_bulk: u64,
 }
 
 impl Batch {
@@ -87,6 +89,7 @@ impl Batch {
             scratch: Scratch::new(),
             jobs: Vec::new(),
             runs: Vec::new(),
+            max_bulk: Limits::default().max_bulk,
         }
     }
 
@@ -129,7 +132,9 @@ impl Worker {
         }
         let fill = self.batch.fill;
         if conn.parser.target().is_some() {
-            if conn.receive_big(&mut self.batch.buf[fill..fill + READ]) {
+            let (complete, more) = conn.receive_big(&mut self.batch.buf[fill..fill + READ]);
+            self.is_busy |= more;
+            if complete {
                 self.resume(key);
             } else {
                 self.check_input(key);
@@ -157,16 +162,13 @@ impl Worker {
     /// Receives behind a long half-received request, in the connection's own buffer.
     fn take_behind(&mut self, key: usize) {
         let conn = &mut self.conns[key];
-        let kept = conn.input.len();
-        conn.input.resize(kept + READ.max(kept / 2), 0);
-        let mut input = std::mem::take(&mut conn.input);
-        let n = conn.receive(&mut input[kept..]);
-        input.truncate(kept + n);
-        conn.input = input;
+        let n = conn.receive_behind(READ);
+        self.is_busy |= conn.input.len() == conn.input.capacity();
         if n > 0 {
             self.resume(key);
+        } else {
+            self.check_input(key);
         }
-        self.check_input(key);
     }
 
     /// Goes on with what a connection has received already.
@@ -187,14 +189,18 @@ impl Worker {
     /// more.
     fn check_input(&mut self, key: usize) {
         let Some(conn) = self.conns.get_mut(key) else { return };
-        if conn.end.is_some() {
-            // What it sent before is still run; its replies have nowhere to go.
+        if conn.end.is_some() || conn.is_done() {
+            // What it sent before is still run, and answered as long as it reads.
             if self.batch.runs.iter().all(|run| run.key != key) {
-                self.close(key, End::Peer);
+                self.after_send(key);
             }
             return;
         }
         let held = conn.query_bytes();
+        if held > 0 {
+            // Its request is on the way: it is not idle.
+            conn.session.client.active_ns.store(self.host.ticks.since_start_ns(), Ordering::Relaxed);
+        }
         if held > 0 || conn.session.client.query_bytes.load(Ordering::Relaxed) > 0 {
             conn.session.client.query_bytes.store(held, Ordering::Relaxed);
             let limit = self.exec.settings.bytes(Directive::ClientQueryBufferLimit) as usize;
@@ -254,15 +260,9 @@ impl Worker {
     fn finish(&mut self, key: usize) {
         let Some(conn) = self.conns.get_mut(key) else { return };
         conn.limits.authenticated = conn.session.authenticated;
-        conn.limits.max_bulk = self.exec.settings.bytes(Directive::ProtoMaxBulkLen);
         if !conn.out.is_empty() {
             conn.send();
-            let limit = self.exec.settings.output_limit(Class::Normal).hard_bytes;
-            if limit > 0 && conn.out.len_bytes() as u64 > limit {
-                let id = conn.session.client.id;
-                tracing::warn!("Client id={id} closed for overcoming of output buffer limits.");
-                return self.close(key, End::OutputLimit);
-            }
+            conn.limit_output(self.exec.settings.output_limit(Class::Normal).hard_bytes);
         }
         self.after_send(key);
     }
@@ -277,7 +277,9 @@ impl Worker {
             let Some(conn) = self.conns.get_mut(key) else { continue };
             let Ok(mut turn) = self.part.enter(Duration::MAX) else { unreachable!("patience without end") };
             self.exec.refresh(&host);
-            while let Some(args) = conn.waiting.pop_front() {
+            while !conn.session.closing
+                && let Some(args) = conn.waiting.pop_front()
+            {
                 let view = args.as_args();
                 let entry = Executor::find(&host, &view).map(|e| e.index);
                 match self.exec.run(&host, &mut turn, &mut conn.session, &mut conn.out, view, entry) {
@@ -290,6 +292,9 @@ impl Worker {
                 }
             }
             drop(turn);
+            if conn.session.closing {
+                conn.waiting.clear();
+            }
             let waits = !conn.waiting.is_empty();
             conn.session.client.paused.store(waits, Ordering::Relaxed);
             if waits {
@@ -306,6 +311,7 @@ impl Worker {
 /// connection.
 fn parse(host: &Host, batch: &mut Batch, conn: &mut Conn, key: usize, source: Source, mut at: usize) {
     let first = batch.jobs.len();
+    conn.limits.max_bulk = batch.max_bulk;
     let Batch { buf, own, scratch, jobs, fill, .. } = batch;
     let bytes: &[u8] = match source {
         Source::Shared => &buf[..*fill],
@@ -326,7 +332,14 @@ fn parse(host: &Host, batch: &mut Batch, conn: &mut Conn, key: usize, source: So
                     conn.has_more = entry.is_some_and(|e| e.row.flags.contains(Flags::ENDS_BATCH));
                 }
                 Ok(Parsed::Incomplete { keep, .. }) => {
-                    conn.input.extend_from_slice(&bytes[at..keep]);
+                    match source {
+                        // All of it is still needed: it stays where it is, however long it grows.
+                        Source::Own(index) if at == 0 && jobs.len() == first => {
+                            conn.input = std::mem::take(&mut own[index]);
+                            conn.input.truncate(keep);
+                        }
+                        _ => conn.input.extend_from_slice(&bytes[at..keep]),
+                    }
                     break;
                 }
                 Err(error) => {
@@ -396,6 +409,11 @@ fn run_jobs(
     let bytes = batch.bytes(run.source);
     let args = |job: &Job| batch.scratch.args(bytes, &job.command);
     conn.session.client.active_ns.store(host.ticks.since_start_ns(), Ordering::Relaxed);
+    if !conn.waiting.is_empty() {
+        // An earlier run of this batch has met a pause.
+        conn.waiting.extend(batch.jobs[run.jobs.clone()].iter().map(|job| args(job).to_owned()));
+        return false;
+    }
     for at in run.jobs.clone() {
         let job = &batch.jobs[at];
         fetcher.step(host, turn, &batch.jobs, at);
@@ -415,6 +433,10 @@ fn run_jobs(
         if conn.out.len_bytes() > SEND_EARLY {
             conn.out.seal();
             conn.send();
+            conn.limit_output(exec.settings.output_limit(Class::Normal).hard_bytes);
+            if conn.end.is_some() {
+                return false;
+            }
         }
     }
     if let Some(error) = conn.broken.take() {
