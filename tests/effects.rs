@@ -363,8 +363,11 @@ impl Pick {
     }
 }
 
+/// Draws a command's arguments.
+type Draw = fn(&mut Pick) -> String;
+
 /// For every write command, how its arguments are drawn.
-const DRAWN: &[(&str, fn(&mut Pick) -> String)] = &[
+const DRAWN: &[(&str, Draw)] = &[
     ("SET", |p| {
         let when = match p.below(8) {
             0 => " NX".to_owned(),
