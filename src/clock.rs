@@ -305,12 +305,12 @@ fn system_instant() -> Instant {
     Instant::now()
 }
 
-/// How long a start measures the time stamp counter against the machine's clock: long enough for an error of some tens
-/// in a million, short enough not to be noticed.
+/// How long a start measures the time stamp counter against the machine's clock: long enough for an error of
+/// some tens in a million, short enough not to be noticed.
 const MEASURE: Duration = Duration::from_millis(1);
 
-/// A cheap monotonic counter for durations: the processor's time stamp counter where it runs evenly, otherwise the
-/// machine's monotonic clock.
+/// A cheap monotonic counter for durations: the processor's time stamp counter where it runs evenly,
+/// otherwise the machine's monotonic clock.
 #[derive(Clone, Debug)]
 pub struct Ticks {
     /// Nanoseconds in 2^32 ticks; 0: a tick is a nanosecond of the machine's clock.
@@ -363,8 +363,8 @@ impl Ticks {
     }
 }
 
-/// Whether the time stamp counter runs at one rate whatever the processor does ("invariant TSC": CPUID leaf 8000_0007,
-/// EDX bit 8; Intel SDM volume 3, section 18.17.1).
+/// Whether the time stamp counter runs at one rate whatever the processor does ("invariant TSC": CPUID leaf
+/// 8000_0007, EDX bit 8; Intel SDM volume 3, section 18.17.1).
 #[cfg(target_arch = "x86_64")]
 fn has_even_counter() -> bool {
     use std::arch::x86_64::__cpuid;

@@ -127,6 +127,20 @@ faults! {
     MODULE_REFUSED = "ERR MODULE command not allowed. If the enable-module-command option is set to \"local\", you can run it from a local connection, otherwise you need to set this option in the configuration file, and then restart the server.";
     /// A command that changes time or chance without `dev-commands`.
     DEV_REFUSED = "ERR this command changes time or chance: it needs the directive dev-commands (no, local, yes)";
+    /// COMMAND GETKEYS got a command that does not exist.
+    BAD_COMMAND = "ERR Invalid command specified";
+    /// COMMAND GETKEYS got a command without keys.
+    NO_KEY_ARGUMENTS = "ERR The command has no key arguments";
+    /// COMMAND GETKEYS got too few or too many arguments for the command.
+    BAD_ARGUMENT_COUNT = "ERR Invalid number of arguments specified for command";
+    /// COMMAND GETKEYS got arguments that contradict the command's row.
+    BAD_COMMAND_ARGUMENTS = "ERR Invalid arguments specified for command";
+    /// SLOWLOG GET's count is no number, or below -1.
+    LOG_COUNT = "ERR count should be greater than or equal to -1";
+    /// COMMANDLOG with a log that does not exist.
+    LOG_TYPE = "ERR type should be one of the following: slow, large-request, large-reply";
+    /// LOLWUT with other arguments than it takes.
+    LOLWUT_USAGE = "ERR Syntax error. Use: LOLWUT [columns rows] [real imaginary]";
     /// An argument that must fit in 32 bits.
     NOT_AN_INT32 = "ERR value is out of range, value must between -2147483648 and 2147483647";
     /// AUTH with a password alone where none is set up.
@@ -155,6 +169,26 @@ faults! {
     CLOCK_TIME = "ERR milliseconds must be an integer, zero or above";
     /// The server has no space for more connections.
     MAX_CLIENTS = "ERR max number of clients reached";
+    /// A dataset is being loaded.
+    LOADING = "LOADING Valkey is loading the dataset in memory";
+    /// CONFIG REWRITE of a server that was started without a file.
+    NO_CONFIG_FILE = "ERR The server is running without a config file";
+    /// SHUTDOWN ABORT while none is under way.
+    NO_SHUTDOWN = "ERR No shutdown in progress.";
+    /// SHUTDOWN could not do what has to be done before.
+    SHUTDOWN_FAILED = "ERR Errors trying to SHUTDOWN. Check logs.";
+    /// SHUTDOWN FAILOVER of a server that is in no cluster.
+    SHUTDOWN_FAILOVER = "ERR SHUTDOWN FAILOVER is only supported in cluster mode.";
+    /// DEBUG HTSTATS of a database that does not exist.
+    DEBUG_DB = "ERR Out of range database";
+    /// DEBUG HTSTATS-KEY of a value that has no table.
+    NO_HASH_TABLE = "ERR The value stored at the specified key is not represented using an hash table";
+    /// DEBUG SDSLEN of a value that is kept in another form.
+    NOT_A_STRING = "ERR Not an sds encoded string.";
+    /// DEBUG PROTOCOL with an unknown type.
+    PROTOCOL_TYPE = "ERR Wrong protocol type name. Please use one of the following: string|integer|double|bignum|null|array|set|map|attrib|push|verbatim|true|false";
+    /// A reply that only RESP3 has.
+    NEEDS_RESP3 = "ERR RESP2 is not supported by this command";
 }
 
 impl Fault {
@@ -192,6 +226,19 @@ impl Fault {
         Fault(Cow::Owned(text))
     }
 
+    /// A container's subcommand that exists, with a number of arguments that its arity does not tell.
+    pub fn subcommand_arguments(container: &str, sub: &[u8]) -> Fault {
+        let mut text = b"ERR unknown subcommand or wrong number of arguments for '".to_vec();
+        text.extend(sub.iter().take(128));
+        text.extend_from_slice(format!("'. Try {container} HELP.").as_bytes());
+        Fault(Cow::Owned(text))
+    }
+
+    /// LATENCY GRAPH of an event that never happened.
+    pub fn no_samples(event: &[u8]) -> Fault {
+        Fault::of([b"ERR No samples available for event '", event, b"'"].concat())
+    }
+
     /// No command of that name; echoes the first arguments within Redis's limits.
     pub fn unknown_command<'a>(name: &[u8], args: impl Iterator<Item = &'a [u8]>) -> Fault {
         const ECHO: usize = 128;
@@ -210,6 +257,25 @@ impl Fault {
         }
         text.extend_from_slice(&echoed);
         Fault(Cow::Owned(text))
+    }
+
+    /// DEBUG without a subcommand of that name, or one with that many arguments.
+    pub fn debug_subcommand(sub: &[u8]) -> Fault {
+        let sub = &sub[..sub.len().min(128)];
+        Fault::quoting("ERR unknown subcommand or wrong number of arguments for '", sub, "'. Try DEBUG HELP.")
+    }
+
+    /// CONFIG SET was refused, for the reason that the config room gives.
+    pub fn config_set(reason: &[u8]) -> Fault {
+        Fault::quoting("ERR ", reason, "")
+    }
+
+    /// CONFIG REWRITE could not read or write its file.
+    pub fn rewrite_failed(error: &std::io::Error) -> Fault {
+        let text = error.to_string();
+        // The system's text, without the number that is added to it.
+        let reason = text.split(" (os error").next().unwrap_or(&text);
+        Fault::of(format!("ERR Rewriting config file: {reason}"))
     }
 
     /// An argument of that name is no integer, or out of its range.

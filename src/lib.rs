@@ -9,6 +9,7 @@ pub mod exec;
 pub mod fault;
 pub mod keyspace;
 pub mod log;
+pub mod memory;
 pub mod net;
 pub mod observe;
 pub mod reclaim;

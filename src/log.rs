@@ -1,9 +1,9 @@
 //! The process's log.
 //!
-//! For: writing tracing's events as Redis's log lines, `pid:role day month year time level text`, to standard output or
-//! `logfile`. May touch: the clock of the machine, through `chrono`, to stamp lines.
-//! Always: a line is written and flushed at once; what cannot be written is lost, never waited for. Only the binary
-//! installs it: an embedding program has a subscriber of its own.
+//! For: writing tracing's events as Redis's log lines, `pid:role day month year time level text`, to standard
+//! output or `logfile`. May touch: the clock of the machine, through `chrono`, to stamp lines.
+//! Always: a line is written and flushed at once; what cannot be written is lost, never waited for. Only the
+//! binary installs it: an embedding program has a subscriber of its own.
 
 use std::fmt::Write as _;
 use std::fs::File;

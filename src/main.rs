@@ -9,7 +9,7 @@ use ochre::{Server, log};
 use tokio::signal::unix::{SignalKind, signal};
 
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: ochre::memory::Counting = ochre::memory::Counting;
 
 /// Tells a process that it is the one that stays behind under `daemonize yes`.
 const DETACHED: &str = "OCHRE_DETACHED";
@@ -167,8 +167,8 @@ fn watch_signals(server: &Server) {
     }
 }
 
-/// `daemonize yes`: starts the same program again in a session of its own, and ends this one. Forking in place would need
-/// a process without threads.
+/// `daemonize yes`: starts the same program again in a session of its own, and ends this one. Forking in
+/// place would need a process without threads.
 fn detach() -> ExitCode {
     use std::os::unix::process::CommandExt;
     use std::process::{Command, Stdio};

@@ -1,6 +1,7 @@
 //! Freeing large values away from everybody.
 //!
-//! For: a thread that drops what takes long to drop. May touch: nothing but what it is given, which is detached.
+//! For: a thread that drops what takes long to drop. May touch: nothing but what it is given, which is
+//! detached.
 //! Always: what is handed over is out of every table; the thread ends when the last handle is gone.
 
 use std::any::Any;

@@ -1,8 +1,8 @@
 //! The server: wiring, start and ordered shutdown.
 //!
 //! For: making a server out of its rooms, and ending it. May touch: every room.
-//! Always: nothing of a server is global; several live in one process. Shutdown goes backwards: listeners, connections,
-//! workers.
+//! Always: nothing of a server is global; several live in one process. Shutdown goes backwards: listeners,
+//! connections, workers.
 
 use std::io;
 use std::net::SocketAddr;
@@ -44,7 +44,8 @@ pub struct Builder {
 }
 
 impl Builder {
-    /// Sets a directive, as a line of redis.conf does: `.config("port", "0")`. Port 0 asks the system for a free one.
+    /// Sets a directive, as a line of redis.conf does: `.config("port", "0")`. Port 0 asks the system for a
+    /// free one.
     #[must_use]
     pub fn config(mut self, directive: &str, value: &str) -> Builder {
         self.directives.push((directive.to_string(), value.to_string()));
@@ -82,7 +83,8 @@ impl Builder {
     /// Binds, starts the workers and answers when clients can connect.
     ///
     /// # Errors
-    /// A directive that does not exist or has a bad value, or an address that cannot be bound: the text is one clear line.
+    /// A directive that does not exist or has a bad value, or an address that cannot be bound: the text is
+    /// one clear line.
     pub fn start(self) -> io::Result<Server> {
         let embedded = self.loaded.is_none();
         let (mut settings, config_file, renames) = match self.loaded {
@@ -218,7 +220,8 @@ fn assign(settings: &mut Settings, name: &str, value: &str) -> io::Result<()> {
     assigned.map(|_| ()).map_err(|reason| io::Error::other(format!("{name} \"{value}\": {reason}")))
 }
 
-/// 40 hex digits for INFO, from the seed and the process, so that they differ between servers of one process, too.
+/// 40 hex digits for INFO, from the seed and the process, so that they differ between servers of one process,
+/// too.
 fn run_id(seed: u64) -> String {
     let mut chance = Chance::new(seed ^ entropy_seed());
     (0..5).map(|_| format!("{:08x}", chance.next_u64() as u32)).collect()

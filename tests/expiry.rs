@@ -80,6 +80,11 @@ fn keys_leave_by_themselves_on_a_real_clock_and_none_before_its_time() {
         left.len() as u64 == COUNT
     });
     assert_eq!(ask_int(&mut client, "DBSIZE"), 0);
+    // Counters are added up at the end of a turn, after the log was written.
+    wait_for("INFO counts 2,000 keys", || {
+        let stats = ask(&mut client, "INFO stats").text().expect("INFO answers a text");
+        stats.lines().any(|line| line == format!("expired_keys:{COUNT}"))
+    });
     let (items, live) = local.wheel_items();
     assert_eq!((items, live), (0, 0));
 }

@@ -89,8 +89,8 @@ impl Bench {
         }
     }
 
-    /// Runs commands in turn; each is `(command, changes, events, effects)`, where the effect `=` is the command
-    /// itself.
+    /// Runs commands in turn; each is `(command, changes, events, effects)`, where the effect `=` is the
+    /// command itself.
     fn check(&mut self, steps: &[(&str, u64, &str, &str)]) {
         for (at, (line, dirty, events, effects)) in steps.iter().enumerate() {
             let trace = self.run(line);

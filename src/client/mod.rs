@@ -1,9 +1,10 @@
 //! Clients.
 //!
-//! For: what a connection knows about itself (`Session`), what others may see of it (`Client`), who is connected
-//! (`Clients`), and how threads talk to workers (`mailbox`). May touch: replies' protocol; never keys or sockets.
-//! Always: a `Session` belongs to one worker; others see a client only through its `Client` and reach it only through
-//! its worker's mailbox.
+//! For: what a connection knows about itself (`Session`), what others may see of it (`Client`), who is
+//! connected (`Clients`), and how threads talk to workers (`mailbox`). May touch: replies' protocol; never
+//! keys or sockets.
+//! Always: a `Session` belongs to one worker; others see a client only through its `Client` and reach it only
+//! through its worker's mailbox.
 
 pub mod claim;
 pub mod mailbox;

@@ -24,7 +24,8 @@ pub struct Pause {
 }
 
 impl Pause {
-    /// Pauses until that unix time in milliseconds. As in Redis a pause never makes an existing one shorter or weaker.
+    /// Pauses until that unix time in milliseconds. As in Redis a pause never makes an existing one shorter
+    /// or weaker.
     pub fn start(&self, what: What, until_ms: u64, now_ms: u64) {
         let (present, end) = (self.what(now_ms), self.until_ms.load(Ordering::Relaxed));
         self.what.store(present.max(what) as u8, Ordering::Relaxed);

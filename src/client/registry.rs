@@ -1,8 +1,8 @@
 //! Who is connected.
 //!
 //! For: CLIENT LIST and its relatives, and finding a client by id. May touch: nothing else.
-//! Always: a client is in the registry from its first command to its close; ids are never used twice; the owning worker
-//! alone stores into the counters, so plain relaxed stores suffice.
+//! Always: a client is in the registry from its first command to its close; ids are never used twice; the
+//! owning worker alone stores into the counters, so plain relaxed stores suffice.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -265,8 +265,8 @@ impl Clients {
         all
     }
 
-    /// Marks a client for closing; its worker does so before it runs another command of it. False when it was marked
-    /// already.
+    /// Marks a client for closing; its worker does so before it runs another command of it. False when it was
+    /// marked already.
     pub fn kill(&self, client: &Client) -> bool {
         let first = !client.killed.swap(true, Ordering::AcqRel);
         (self.wake)(client.worker);

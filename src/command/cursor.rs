@@ -1,7 +1,9 @@
 //! Reading a command's arguments.
 //!
-//! For: walking through options, and turning arguments into numbers and values. May touch: arguments and replies.
-//! Always: nothing here touches the keyspace, so a handler can parse everything before its first look at a key.
+//! For: walking through options, and turning arguments into numbers and values. May touch: arguments and
+//! replies.
+//! Always: nothing here touches the keyspace, so a handler can parse everything before its first look at a
+//! key.
 
 use crate::fault::Fault;
 use crate::keyspace::{NewValue, ValueRef};
@@ -91,8 +93,8 @@ pub fn int(arg: &[u8]) -> Result<i64, Fault> {
     parse_i64(arg).ok_or(Fault::NOT_AN_INTEGER)
 }
 
-/// Argument `at` as a string value: an integer if its text is one, shared if it was received into an allocation of its
-/// own.
+/// Argument `at` as a string value: an integer if its text is one, shared if it was received into an
+/// allocation of its own.
 #[inline]
 pub fn string_value<'a>(args: &Args<'a>, at: usize) -> NewValue<'a> {
     let bytes = args.get(at);

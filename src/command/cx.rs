@@ -1,6 +1,7 @@
 //! What a handler may touch.
 //!
-//! For: the context of one command: its database, its reply, its session, and handles to the rooms of the server.
+//! For: the context of one command: its database, its reply, its session, and handles to the rooms of the
+//! server.
 //! May touch: nothing; it carries.
 //! Always: lives for one command; its instant is the same from beginning to end.
 

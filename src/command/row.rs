@@ -67,7 +67,8 @@ bitflags! {
 }
 
 impl Flags {
-    /// The flags clients see, with the names COMMAND INFO gives them, in its order.
+    /// The flags clients see, with the names COMMAND INFO gives them, in its order. The real server keeps the
+    /// others to itself as well.
     pub const SHOWN: &'static [(Flags, &'static str)] = &[
         (Flags::WRITE, "write"),
         (Flags::READONLY, "readonly"),
@@ -83,14 +84,11 @@ impl Flags {
         (Flags::ASKING, "asking"),
         (Flags::FAST, "fast"),
         (Flags::NO_AUTH, "no_auth"),
-        (Flags::MAY_REPLICATE, "may_replicate"),
         (Flags::NO_MANDATORY_KEYS, "no_mandatory_keys"),
-        (Flags::PROTECTED, "protected"),
         (Flags::NO_ASYNC_LOADING, "no_async_loading"),
         (Flags::NO_MULTI, "no_multi"),
         (Flags::MOVABLE_KEYS, "movablekeys"),
         (Flags::ALLOW_BUSY, "allow_busy"),
-        (Flags::TOUCHES_ANY_KEY, "touches_arbitrary_keys"),
     ];
 }
 
@@ -218,7 +216,7 @@ pub enum Locks {
 pub struct Command {
     /// Upper case, as documented.
     pub name: &'static str,
-    /// What runs it. A container's own handler is never called.
+    /// What runs it. A container's own handler is called without a subcommand, where its arity allows that.
     pub handler: Handler,
     /// Number of arguments with the name; negative: at least that many.
     pub arity: i16,

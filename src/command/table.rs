@@ -37,13 +37,14 @@ pub struct Table {
     entries: Vec<Entry>,
     /// Number of top-level commands: they come first in `entries`.
     top: usize,
-    /// Open addressing by a hash of the upper-case name; `u16::MAX` is empty. A power of two in size, at most half full.
+    /// Open addressing by a hash of the upper-case name; `u16::MAX` is empty. A power of two in size, at most
+    /// half full.
     buckets: Box<[u16]>,
 }
 
 impl Table {
-    /// The table of these families, less the commands `hidden` names (`rename-command` to nothing, lower case) and with
-    /// others renamed.
+    /// The table of these families, less the commands `hidden` names (`rename-command` to nothing, lower
+    /// case) and with others renamed.
     pub fn new(families: &[&'static [Command]], renamed: &[(String, String)]) -> Table {
         let rows: Vec<&'static Command> = families.iter().flat_map(|f| f.iter()).collect();
         let top = rows.len();
@@ -152,9 +153,9 @@ fn places(row: &Command) -> Places {
     }
 }
 
-/// A name of up to 16 bytes as two words that are the same for every case of its letters; longer names as the words of
-/// their first and last eight bytes. Different names can give the same words (`@` and a backquote, or the middle of a
-/// long name), so a find still compares.
+/// A name of up to 16 bytes as two words that are the same for every case of its letters; longer names as the
+/// words of their first and last eight bytes. Different names can give the same words (`@` and a backquote,
+/// or the middle of a long name), so a find still compares.
 #[inline]
 fn words(name: &[u8]) -> (u64, u64) {
     const LOWER: u64 = 0x2020_2020_2020_2020;

@@ -10,13 +10,30 @@ mod client_filter;
 mod client_kill;
 mod client_list;
 pub mod clock;
+pub mod command;
+mod command_docs;
+mod command_keys;
+pub mod config;
 pub mod connection;
+pub mod debug;
+mod debug_value;
 pub mod expire;
 pub mod flush;
 pub mod generic;
 mod help;
+pub mod info;
+mod info_data;
+mod info_memory;
+mod info_server;
+mod info_stats;
+pub mod latency;
+mod latency_report;
+pub mod lolwut;
+pub mod memory;
 pub mod object;
 pub mod scan;
+pub mod server;
+pub mod slowlog;
 pub mod string;
 pub mod string_lcs;
 pub mod string_number;
@@ -32,12 +49,21 @@ pub const FAMILIES: &[&[Command]] = &[
     bitmap::ROWS,
     client::ROWS,
     clock::ROWS,
+    config::ROWS,
+    command::ROWS,
     connection::ROWS,
+    debug::ROWS,
     expire::ROWS,
     flush::ROWS,
     generic::ROWS,
+    info::ROWS,
+    memory::ROWS,
     object::ROWS,
     scan::ROWS,
+    server::ROWS,
+    latency::ROWS,
+    lolwut::ROWS,
+    slowlog::ROWS,
     string::ROWS,
     string_lcs::ROWS,
     string_number::ROWS,

@@ -1,8 +1,9 @@
 //! What follows from a command, under its locks and right after them.
 //!
-//! For: handing the record of a command to those who wait for it. May touch: the commit log, counters, the reclaim
-//! thread.
-//! Always: the unit of a command enters the log while its shards are held; nothing large is freed while they are.
+//! For: handing the record of a command to those who wait for it. May touch: the commit log, counters, the
+//! reclaim thread.
+//! Always: the unit of a command enters the log while its shards are held; nothing large is freed while they
+//! are.
 
 use crate::command::Host;
 use crate::keyspace::record::{Effect, Garbage, Record};

@@ -1,12 +1,13 @@
 //! Running commands.
 //!
-//! For: taking a parsed request from its row to its reply: admission, locks, handler, what follows from it. May touch:
-//! the keyspace, clients and counters; never sockets.
-//! Always: a command runs to its end on the thread that took it; nothing is awaited between its first lock and the last
-//! byte of its reply.
+//! For: taking a parsed request from its row to its reply: admission, locks, handler, what follows from it.
+//! May touch: the keyspace, clients and counters; never sockets.
+//! Always: a command runs to its end on the thread that took it; nothing is awaited between its first lock
+//! and the last byte of its reply.
 
 pub mod admit;
 pub mod apply;
+mod notes;
 pub mod plan;
 pub mod run;
 

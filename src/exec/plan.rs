@@ -14,7 +14,8 @@ pub type Shards = SmallVec<[u16; 16]>;
 /// The shards of a command's keys.
 pub fn shards_of(space: &Space, entry: &Entry, args: &Args<'_>) -> Shards {
     let mut shards = Shards::new();
-    // Arguments that contradict the specification are the handler's to refuse; it does so before it touches a key.
+    // Arguments that contradict the specification are the handler's to refuse; it does so before it touches a
+    // key.
     entry.visit_keys(args, |at, _| shards.push(space.shard_of(space.hasher.hash(args.get(at))) as u16));
     shards.sort_unstable();
     shards.dedup();

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::admit::{Admission, admit};
+use super::notes::{Thresholds, Took};
 use super::{apply, plan};
 use crate::client::registry::bump;
 use crate::client::{ReplyMode, Session};
@@ -57,17 +58,13 @@ pub struct Executor {
 /// The settings that every command needs, taken out of `Settings` once.
 #[derive(Clone, Copy)]
 struct Knobs {
-    slow_ns: u64,
-    slow_max: usize,
+    notable: Thresholds,
     tracks_latency: bool,
-    spike_ns: u64,
     touch: Touch,
 }
 
 impl Knobs {
     fn of(settings: &Settings) -> Knobs {
-        let slow_us = settings.int(Directive::SlowlogLogSlowerThan);
-        let spike_ms = settings.int(Directive::LatencyMonitorThreshold) as u64;
         let touch = match settings.choice(Directive::MaxMemoryPolicy) {
             "allkeys-lfu" | "volatile-lfu" => Touch::Lfu {
                 log_factor: settings.int(Directive::LfuLogFactor) as u32,
@@ -76,10 +73,8 @@ impl Knobs {
             _ => Touch::Lru,
         };
         Knobs {
-            slow_ns: if slow_us < 0 { u64::MAX } else { slow_us as u64 * 1000 },
-            slow_max: settings.int(Directive::SlowlogMaxLen) as usize,
+            notable: Thresholds::of(settings),
             tracks_latency: settings.bool(Directive::LatencyTracking),
-            spike_ns: if spike_ms == 0 { u64::MAX } else { spike_ms * 1_000_000 },
             touch,
         }
     }
@@ -220,7 +215,7 @@ impl Executor {
             }
             Locks::All => Reach::Held(turn.all()),
         };
-        let (mark, db) = (out.mark(), session.db);
+        let (mark, waiting_bytes, db) = (out.mark(), out.len_bytes(), session.db);
         let result = {
             let mut cx = Cx {
                 db: Db::new(reach, &host.space, db, self.now_ms, &mut self.record),
@@ -248,7 +243,8 @@ impl Executor {
                 Ran::Done
             }
         };
-        self.account(host, session, &args, entry, failed);
+        let reply_bytes = (out.len_bytes() - waiting_bytes) as u64;
+        self.account(host, session, &args, entry, failed, reply_bytes);
         ran
     }
 
@@ -272,7 +268,15 @@ impl Executor {
 
     /// One sample of time feeds command statistics, slow log and latency.
     #[inline]
-    fn account(&mut self, host: &Host, session: &Session, args: &Args<'_>, entry: &Entry, failed: bool) {
+    fn account(
+        &mut self,
+        host: &Host,
+        session: &Session,
+        args: &Args<'_>,
+        entry: &Entry,
+        failed: bool,
+        reply_bytes: u64,
+    ) {
         let now = host.ticks.now();
         let nanos = host.ticks.nanos_between(self.last, now);
         self.last = now;
@@ -288,25 +292,13 @@ impl Executor {
         }
         bump(&session.client.commands, 1);
         session.client.last_command.store(entry.index as u32, Ordering::Relaxed);
-        if nanos >= self.knobs.slow_ns || nanos >= self.knobs.spike_ns {
-            self.slow(host, session, args, entry, nanos);
-        }
         if entry.row.locks == Locks::All {
             // It may have replaced the configuration or moved the clock.
             self.refresh(host);
         }
-    }
-
-    #[cold]
-    fn slow(&mut self, host: &Host, session: &Session, args: &Args<'_>, entry: &Entry, nanos: u64) {
-        let at_s = self.now_ms / 1000;
-        if nanos >= self.knobs.slow_ns && !entry.row.flags.contains(Flags::SKIP_SLOWLOG) {
-            let client = (session.client.addr.to_string(), session.client.labels.lock().name.clone());
-            host.observe.slowlog.note(at_s, nanos / 1000, args.iter(), client, self.knobs.slow_max);
-        }
-        if nanos >= self.knobs.spike_ns {
-            let event = if entry.row.flags.contains(Flags::FAST) { "fast-command" } else { "command" };
-            host.observe.latency.note(event, at_s, nanos / 1_000_000);
+        let took = Took { nanos, request_bytes: args.size_bytes() as u64, reply_bytes };
+        if self.knobs.notable.passed(&took) {
+            self.knobs.notable.note(host, session, args, entry, &took, self.now_ms / 1000);
         }
     }
 
@@ -320,7 +312,8 @@ impl Executor {
         apply::after_locks(host, &mut self.record);
     }
 
-    /// Ends a turn: what was counted becomes visible, what was retired is freed when nobody can see it any more.
+    /// Ends a turn: what was counted becomes visible, what was retired is freed when nobody can see it any
+    /// more.
     pub fn end_turn(&mut self, host: &Host, turn: Turn<'_, Shard>) {
         self.graveyard.bury(&turn, &mut self.record.retired);
         drop(turn);
@@ -358,19 +351,20 @@ fn log_each(host: &Host, lane: usize, record: &mut Record) {
     }
 }
 
-/// The checks that need only the row: a container was called without one of its subcommands, or the arity is wrong.
+/// The checks that need only the row: a container was called without one of its subcommands, or the arity is
+/// wrong.
 #[inline]
 fn check(entry: &Entry, args: &Args<'_>) -> Result<(), Fault> {
-    if !entry.subs.is_empty() {
-        return Err(match args.opt(1) {
-            Some(sub) => Fault::subcommand(entry.row.name, sub),
-            None => Fault::arity(&entry.full_name),
-        });
+    if !entry.subs.is_empty()
+        && let Some(sub) = args.opt(1)
+    {
+        return Err(Fault::subcommand(entry.row.name, sub));
     }
     if entry.row.takes(args.len()) { Ok(()) } else { Err(Fault::arity(&entry.full_name)) }
 }
 
-/// Runs the handler; a panic in it is an error for the client, unless a write was open: then the data may be broken.
+/// Runs the handler; a panic in it is an error for the client, unless a write was open: then the data may be
+/// broken.
 #[inline]
 fn guarded(cx: &mut Cx<'_>, args: Args<'_>, entry: &Entry) -> Result<Outcome, Fault> {
     let caught = catch_unwind(AssertUnwindSafe(|| (entry.row.handler)(cx, args)));

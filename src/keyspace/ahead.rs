@@ -1,9 +1,10 @@
 //! Fetching memory ahead of the lock.
 //!
-//! For: asking for the cache lines of the next commands' keys while the present one runs, and freeing the table memory
-//! that such a look may still be reading. May touch: tables' hints; never entries or locks.
-//! Always: a hint is looked at only within a turn; a table's hint is withdrawn while everybody is out of every turn,
-//! before the table can be freed; what a table retired is freed when every turn that could see it has ended.
+//! For: asking for the cache lines of the next commands' keys while the present one runs, and freeing the
+//! table memory that such a look may still be reading. May touch: tables' hints; never entries or locks.
+//! Always: a hint is looked at only within a turn; a table's hint is withdrawn while everybody is out of
+//! every turn, before the table can be freed; what a table retired is freed when every turn that could see it
+//! has ended.
 
 use std::collections::VecDeque;
 use std::ptr;
@@ -45,7 +46,8 @@ impl Ahead {
     pub(super) unsafe fn withdraw(&self, shard: usize, db: usize) {
         let old = self.slot(shard, db).swap(ptr::null_mut(), Ordering::AcqRel);
         if !old.is_null() {
-            // SAFETY: it came from `Box::into_raw` in `publish`, and nobody is in a turn, where alone it is looked at.
+            // SAFETY: it came from `Box::into_raw` in `publish`, and nobody is in a turn, where alone it is
+            // looked at.
             drop(unsafe { Box::from_raw(old) });
         }
     }
@@ -76,8 +78,8 @@ pub struct Seen {
 }
 
 impl Seen {
-    /// Second stage, when the bucket has had time to come: asks for the entries that may be meant. Does nothing when
-    /// the gate was left since.
+    /// Second stage, when the bucket has had time to come: asks for the entries that may be meant. Does
+    /// nothing when the gate was left since.
     #[inline]
     pub fn entries(self, turn: &Turn<'_, Shard>) {
         if self.era == turn.era() {

@@ -1,8 +1,9 @@
 //! One database as a command sees it: through guards.
 //!
 //! For: every read and write of a key. May touch: the shards that are held, the record of the command.
-//! Always: a lookup decides for itself whether the key's deadline has passed, so no handler ever sees an expired key;
-//! a change is made through [`Write`] and ends with [`Write::commit`], which leaves word of it in the record.
+//! Always: a lookup decides for itself whether the key's deadline has passed, so no handler ever sees an
+//! expired key; a change is made through [`Write`] and ends with [`Write::commit`], which leaves word of it
+//! in the record.
 
 use std::sync::Arc;
 
@@ -18,8 +19,8 @@ use crate::fault::Fault;
 /// Values at least this large are freed after the locks are gone.
 const LARGE_BYTES: usize = 64 * 1024;
 
-/// A value that replaces another one beside a deadline counts as `embstr` only if it leaves this many bytes, even when
-/// the deadline goes.
+/// A value that replaces another one beside a deadline counts as `embstr` only if it leaves this many bytes,
+/// even when the deadline goes.
 const EMBEDDED_DEADLINE: usize = 8;
 
 /// What becomes of a key's deadline when its value is replaced.
@@ -266,8 +267,8 @@ impl Record {
     }
 }
 
-/// A key opened for writing. Ends with [`commit`](Write::commit) when something was changed; dropping one that changed
-/// something without it panics in debug builds.
+/// A key opened for writing. Ends with [`commit`](Write::commit) when something was changed; dropping one
+/// that changed something without it panics in debug builds.
 pub struct Write<'w> {
     /// `None` while a method turns it from one form into the other, and when the entry was taken.
     slot: Option<Slot<'w>>,
@@ -363,7 +364,8 @@ impl<'w> Write<'w> {
         }
     }
 
-    /// Puts an entry made elsewhere (RENAME, COPY, MOVE) in place of what was there. Its key is this guard's key.
+    /// Puts an entry made elsewhere (RENAME, COPY, MOVE) in place of what was there. Its key is this guard's
+    /// key.
     pub fn put(&mut self, entry: Entry) {
         debug_assert_eq!(entry.key(), self.key);
         self.changed = true;
@@ -392,8 +394,8 @@ impl<'w> Write<'w> {
         self.record.happened(self.db, Event::NEW, self.key);
     }
 
-    /// Edits the string in place as a byte vector; the key exists and holds a string. An integer becomes its digits
-    /// first, and the string counts as edited (OBJECT ENCODING `raw`).
+    /// Edits the string in place as a byte vector; the key exists and holds a string. An integer becomes its
+    /// digits first, and the string counts as edited (OBJECT ENCODING `raw`).
     pub fn edit<R>(&mut self, f: impl FnOnce(&mut Vec<u8>) -> R) -> R {
         self.changed = true;
         let now_ms = self.now_ms;
@@ -416,8 +418,8 @@ impl<'w> Write<'w> {
         self.occupied().set_raw(true);
     }
 
-    /// Replaces the value alone, with an integer: deadline and marks stay (INCR). One that was an integer before is
-    /// changed where it lies.
+    /// Replaces the value alone, with an integer: deadline and marks stay (INCR). One that was an integer
+    /// before is changed where it lies.
     #[inline]
     pub fn set_int(&mut self, value: i64) {
         if let Some(Slot::Occupied(entry)) = &mut self.slot
@@ -459,7 +461,8 @@ impl<'w> Write<'w> {
         self.occupied().set_filed(true);
     }
 
-    /// Takes the entry out of the table, which is the last thing this guard does but for its commit; the key exists.
+    /// Takes the entry out of the table, which is the last thing this guard does but for its commit; the key
+    /// exists.
     pub fn take(&mut self) -> Entry {
         self.changed = true;
         let Some(Slot::Occupied(entry)) = self.slot.take() else { unreachable!("the caller saw it") };
@@ -483,7 +486,8 @@ impl<'w> Write<'w> {
         self.record.happened(self.db, event, self.key);
     }
 
-    /// Ends a write that made the whole change of a command that counts as several, or whose event another guard tells.
+    /// Ends a write that made the whole change of a command that counts as several, or whose event another
+    /// guard tells.
     pub fn commit_silently(mut self) {
         self.changed = false;
     }

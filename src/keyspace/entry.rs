@@ -31,8 +31,8 @@ pub const INLINE_MAX: usize = 1024;
 /// The largest LRU/LFU field.
 pub const LRU_MAX: u32 = (1 << 24) - 1;
 
-/// Under a key of up to `SHORT_KEY` bytes, OBJECT ENCODING says `embstr` while key and value together are at most
-/// `EMBEDDED` bytes; a longer key takes `LONG_KEY_COST` of them.
+/// Under a key of up to `SHORT_KEY` bytes, OBJECT ENCODING says `embstr` while key and value together are at
+/// most `EMBEDDED` bytes; a longer key takes `LONG_KEY_COST` of them.
 const EMBEDDED: usize = 113;
 const SHORT_KEY: usize = 31;
 const LONG_KEY_COST: usize = 2;
@@ -216,7 +216,8 @@ impl Entry {
         self.has(RAW)
     }
 
-    /// Whether the value is short enough for OBJECT ENCODING to call it `embstr`, `taken` bytes being used otherwise.
+    /// Whether the value is short enough for OBJECT ENCODING to call it `embstr`, `taken` bytes being used
+    /// otherwise.
     pub fn is_embeddable(&self, taken: usize) -> bool {
         let key = self.key().len();
         let cost = taken + if key <= SHORT_KEY { 0 } else { LONG_KEY_COST };

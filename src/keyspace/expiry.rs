@@ -17,7 +17,8 @@ use super::wheel::Verdict;
 /// After that many keys a moved clock lets what waits for their events take it in.
 const FIRINGS_PER_SLICE: usize = 10_000;
 
-/// Expires up to `budget` keys of a shard that are due at `now_ms`; publishes when the shard has to be looked at next.
+/// Expires up to `budget` keys of a shard that are due at `now_ms`; publishes when the shard has to be looked
+/// at next.
 /// Returns how many items were looked at: fewer than `budget` means that nothing due is left.
 pub fn expire_due(
     space: &Space,

@@ -1,7 +1,7 @@
 //! The 24-bit access field as least-frequently-used policies keep it.
 //!
-//! For: 16 bits of minutes since the last decay and an 8-bit logarithmic counter, as Redis documents them under
-//! `maxmemory-policy`, `lfu-log-factor` and `lfu-decay-time`. May touch: nothing.
+//! For: 16 bits of minutes since the last decay and an 8-bit logarithmic counter, as Redis documents them
+//! under `maxmemory-policy`, `lfu-log-factor` and `lfu-decay-time`. May touch: nothing.
 
 /// Counter of a key that was just made: it must not be the first to go.
 const FIRST: u32 = 5;
@@ -15,7 +15,8 @@ pub fn fresh(now_ms: u64) -> u32 {
     minutes(now_ms) << 8 | FIRST
 }
 
-/// The field with its counter lowered by one for every `decay_minutes` that have passed since it was last written.
+/// The field with its counter lowered by one for every `decay_minutes` that have passed since it was last
+/// written.
 pub fn decayed(field: u32, now_ms: u64, decay_minutes: u32) -> u32 {
     let (then, counter) = (field >> 8, field & 0xff);
     let passed = minutes(now_ms).wrapping_sub(then) & 0xffff;
@@ -23,7 +24,8 @@ pub fn decayed(field: u32, now_ms: u64, decay_minutes: u32) -> u32 {
     then << 8 | counter.saturating_sub(steps)
 }
 
-/// The field after an access; `chance` in 0..1 decides whether the counter grows, less likely the higher it is.
+/// The field after an access; `chance` in 0..1 decides whether the counter grows, less likely the higher it
+/// is.
 pub fn accessed(field: u32, now_ms: u64, log_factor: u32, chance: f64) -> u32 {
     let counter = field & 0xff;
     let above = f64::from(counter.saturating_sub(FIRST));

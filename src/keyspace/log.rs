@@ -1,8 +1,9 @@
 //! The commit log: what writes did, in order, in the form in which it is propagated.
 //!
 //! For: handing effects from the workers to whoever keeps or forwards them. May touch: records.
-//! Always: a unit's sequence number is taken while the locks of its keys are held, so units that touch a common key are
-//! numbered in the order in which they happened; a reader gets units in number order without gaps.
+//! Always: a unit's sequence number is taken while the locks of its keys are held, so units that touch a
+//! common key are numbered in the order in which they happened; a reader gets units in number order without
+//! gaps.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -53,8 +54,8 @@ impl CommitLog {
         self.reading.load(Ordering::Relaxed)
     }
 
-    /// Starts or ends recording. Starting while everything is exclusively held gives a log that begins at exactly
-    /// that state.
+    /// Starts or ends recording. Starting while everything is exclusively held gives a log that begins at
+    /// exactly that state.
     pub fn set_read(&self, on: bool) {
         self.reading.store(on, Ordering::SeqCst);
     }

@@ -1,9 +1,9 @@
 //! Keys.
 //!
-//! For: which keys exist, their values and deadlines, and who may look at them at the same time. May touch: values,
-//! the clock; never clients, replies or sockets.
-//! Always: a shard is reached only through [`lock::Held`]; a value changes only through [`db::Write`]; no caller
-//! ever sees a key whose deadline has passed.
+//! For: which keys exist, their values and deadlines, and who may look at them at the same time. May touch:
+//! values, the clock; never clients, replies or sockets.
+//! Always: a shard is reached only through [`lock::Held`]; a value changes only through [`db::Write`]; no
+//! caller ever sees a key whose deadline has passed.
 
 pub mod ahead;
 pub mod alarm;

@@ -1,8 +1,10 @@
 //! What a command did to the keyspace, gathered while its locks are held.
 //!
-//! For: the one place where a write (or a read that misses or expires a key) leaves word of it: how much changed, which
-//! events it was, and its effects in the form in which they are propagated. May touch: nothing but itself.
-//! Always: cleared before each command; while nobody listens to events or reads the log, recording costs one branch.
+//! For: the one place where a write (or a read that misses or expires a key) leaves word of it: how much
+//! changed, which events it was, and its effects in the form in which they are propagated. May touch: nothing
+//! but itself.
+//! Always: cleared before each command; while nobody listens to events or reads the log, recording costs one
+//! branch.
 
 use std::sync::Arc;
 

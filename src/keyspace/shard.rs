@@ -1,8 +1,8 @@
 //! One shard: for every database, the keys whose hash says they live here.
 //!
 //! For: what a shard's mutex protects. May touch: table, wheel.
-//! Always: `Tally` agrees with the entries of the table; every entry with a deadline has an item in the wheel that
-//! fires no later than that deadline (its `filed` bit says so).
+//! Always: `Tally` agrees with the entries of the table; every entry with a deadline has an item in the wheel
+//! that fires no later than that deadline (its `filed` bit says so).
 
 use std::sync::Arc;
 
@@ -69,7 +69,8 @@ impl Shard {
     /// Takes all keys of a database away. Only while the shard is held with every other (`Locks::All`).
     pub fn detach(&mut self, db: usize) -> Option<Box<Keys>> {
         let keys = self.dbs[db].take()?;
-        // SAFETY: a database is emptied or swapped by commands that lock everything, so nobody else is in a turn.
+        // SAFETY: a database is emptied or swapped by commands that lock everything, so nobody else is in a
+        // turn.
         unsafe { self.ahead.withdraw(self.index, db) };
         Some(keys)
     }
@@ -101,8 +102,8 @@ impl Keys {
         Keys { table: Table::new(hasher.clone()), wheel: None, tally: Tally::default() }
     }
 
-    /// Makes the wheel anew when items of keys that are gone outnumber the others, so that rewriting a few keys with
-    /// ever new deadlines does not grow it without bound.
+    /// Makes the wheel anew when items of keys that are gone outnumber the others, so that rewriting a few
+    /// keys with ever new deadlines does not grow it without bound.
     #[inline]
     pub fn tidy(&mut self, now_ms: u64, hasher: &KeyHasher) {
         let live = self.tally.deadlines as usize;

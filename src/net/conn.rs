@@ -5,11 +5,14 @@
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, IoSlice};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::transport::Transport;
 use crate::client::Session;
 use crate::client::registry::bump;
+use crate::command::Host;
+use crate::observe::stats::add;
 use crate::resp::{Limits, Out, OwnedArgs, Parser, ProtocolError};
 
 /// Bytes of one connection sent before others have their turn.
@@ -54,6 +57,8 @@ pub struct Conn {
     pub watched: Watched,
     /// Why it is over.
     pub end: Option<End>,
+    /// Where its traffic is counted.
+    host: Arc<Host>,
 }
 
 /// What the poll set watches a connection for.
@@ -67,7 +72,7 @@ pub struct Watched {
 
 impl Conn {
     /// A connection that has just arrived.
-    pub fn new(stream: Box<dyn Transport>, session: Session) -> Conn {
+    pub fn new(stream: Box<dyn Transport>, session: Session, host: Arc<Host>) -> Conn {
         Conn {
             stream,
             session,
@@ -80,7 +85,24 @@ impl Conn {
             broken: None,
             watched: Watched { read: true, write: false },
             end: None,
+            host,
         }
+    }
+
+    /// Counts a read from the socket.
+    fn count_read(&self, n: usize) {
+        let lane = self.host.observe.lane(self.session.client.worker);
+        add(&lane.reads, 1);
+        add(&lane.received, n as u64);
+        bump(&self.session.client.received, n as u64);
+    }
+
+    /// Counts a write to the socket.
+    fn count_write(&self, n: usize) {
+        let lane = self.host.observe.lane(self.session.client.worker);
+        add(&lane.writes, 1);
+        add(&lane.sent, n as u64);
+        bump(&self.session.client.sent, n as u64);
     }
 
     /// Notes what a read or write said: `Ok(None)` when the socket has or takes nothing now.
@@ -102,7 +124,7 @@ impl Conn {
         if n == 0 {
             self.end = Some(End::Peer);
         }
-        bump(&self.session.client.received, n as u64);
+        self.count_read(n);
         n
     }
 
@@ -125,7 +147,7 @@ impl Conn {
                 (room, result)
             };
             let Some(n) = self.settle(result) else { return false };
-            bump(&self.session.client.received, n as u64);
+            self.count_read(n);
             if n == 0 {
                 self.end = Some(End::Peer);
                 return false;
@@ -150,10 +172,10 @@ impl Conn {
             };
             let Some(n) = self.settle(result) else { break };
             self.out.consume(n);
+            self.count_write(n);
             sent += n;
         }
         let client = &self.session.client;
-        bump(&client.sent, sent as u64);
         let left = self.out.len_bytes();
         if left > 0 || client.output_bytes.load(Ordering::Relaxed) > 0 {
             client.output_bytes.store(left, Ordering::Relaxed);

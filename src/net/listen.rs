@@ -1,8 +1,10 @@
 //! Listening.
 //!
-//! For: the sockets on which clients arrive, and handing each arrival to the worker with the fewest connections.
+//! For: the sockets on which clients arrive, and handing each arrival to the worker with the fewest
+//! connections.
 //! May touch: the configuration, the desks of the workers.
-//! Always: out of descriptors, it refuses and goes on; an arrival beyond `maxclients` or under protected mode is told so.
+//! Always: out of descriptors, it refuses and goes on; an arrival beyond `maxclients` or under protected mode
+//! is told so.
 
 use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
@@ -38,11 +40,12 @@ pub enum Listener {
     Unix(UnixListener, String),
 }
 
-/// Binds everything the configuration asks for. With `any_port` a port of 0 lets the system choose one; otherwise it
-/// means no TCP.
+/// Binds everything the configuration asks for. With `any_port` a port of 0 lets the system choose one;
+/// otherwise it means no TCP.
 ///
 /// # Errors
-/// One line that says what could not be bound; an optional address (`-` prefix) that does not exist is passed over.
+/// One line that says what could not be bound; an optional address (`-` prefix) that does not exist is passed
+/// over.
 pub fn bind(settings: &Settings, any_port: bool) -> Result<Vec<Listener>, String> {
     let mut listeners = Vec::new();
     let backlog = settings.int(Directive::TcpBacklog) as i32;

@@ -85,8 +85,8 @@ impl PollSet {
     /// When the runtime's own poll set has no memory for it.
     pub fn sleeper(&self) -> io::Result<AsyncFd<OwnedFd>> {
         let fd = self.0.try_clone()?;
-        // SAFETY: the descriptor belongs to the value that is returned, stays open for as long as that lives, and is
-        // never replaced by another.
+        // SAFETY: the descriptor belongs to the value that is returned, stays open for as long as that lives,
+        // and is never replaced by another.
         Ok(unsafe { AsyncFd::register_with_interest(fd, Interest::READABLE)? })
     }
 }

@@ -1,9 +1,10 @@
 //! A turn's work: receive and parse, execute, send.
 //!
-//! For: taking what every ready socket has as one batch, so that the gate is entered once, memory is fetched ahead, and
-//! each connection's replies leave in one send. May touch: the worker's connections and the executor.
-//! Always: a connection's requests run in the order in which they came; at most [`MOST_COMMANDS`] of one connection run
-//! in a turn.
+//! For: taking what every ready socket has as one batch, so that the gate is entered once, memory is fetched
+//! ahead, and each connection's replies leave in one send. May touch: the worker's connections and the
+//! executor.
+//! Always: a connection's requests run in the order in which they came; at most [`MOST_COMMANDS`] of one
+//! connection run in a turn.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -27,7 +28,8 @@ const MOST_COMMANDS: usize = 1024;
 const BUFFER: usize = 512 * 1024;
 /// Most bytes of one read.
 const READ: usize = 64 * 1024;
-/// Half-received requests up to this long are moved to the front of the next read; longer ones are read behind.
+/// Half-received requests up to this long are moved to the front of the next read; longer ones are read
+/// behind.
 const MOVABLE: usize = 16 * 1024;
 /// Replies of one connection beyond this are sent before its further requests run.
 const SEND_EARLY: usize = 256 * 1024;
@@ -181,7 +183,8 @@ impl Worker {
         self.check_input(key);
     }
 
-    /// Ends a connection whose peer is gone or whose input has grown too large; puts it in line when it has more.
+    /// Ends a connection whose peer is gone or whose input has grown too large; puts it in line when it has
+    /// more.
     fn check_input(&mut self, key: usize) {
         let Some(conn) = self.conns.get_mut(key) else { return };
         if conn.end.is_some() {
@@ -298,7 +301,8 @@ impl Worker {
     }
 }
 
-/// Parses the bytes of a connection from `at` on into jobs of the batch, and keeps the rest with the connection.
+/// Parses the bytes of a connection from `at` on into jobs of the batch, and keeps the rest with the
+/// connection.
 fn parse(host: &Host, batch: &mut Batch, conn: &mut Conn, key: usize, source: Source, mut at: usize) {
     let first = batch.jobs.len();
     let Batch { buf, own, scratch, jobs, fill, .. } = batch;
@@ -420,7 +424,8 @@ fn run_jobs(
     false
 }
 
-/// Expires what is due in the worker's shards, for about as long as the commands of the turn took. True: some is left.
+/// Expires what is due in the worker's shards, for about as long as the commands of the turn took. True: some
+/// is left.
 fn expire(
     host: &Host,
     exec: &mut Executor,

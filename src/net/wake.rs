@@ -1,7 +1,9 @@
 //! Waking workers.
 //!
-//! For: an event descriptor that a worker's poll set holds, and the mail other threads leave for it. May touch: nothing.
-//! Always: ringing never blocks; a bell that is rung while its worker is awake costs the worker one empty look.
+//! For: an event descriptor that a worker's poll set holds, and the mail other threads leave for it. May
+//! touch: nothing.
+//! Always: ringing never blocks; a bell that is rung while its worker is awake costs the worker one empty
+//! look.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;

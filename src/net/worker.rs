@@ -186,7 +186,8 @@ impl Worker {
         let now_ns = self.host.ticks.since_start_ns();
         let client = Arc::new(Client::new(id, self.index, fd, addr, laddr, now_ns));
         let free = self.host.settings.load().text(Directive::RequirePass).is_empty();
-        let mut conn = Conn::new(stream, Session::new(Arc::clone(&client), free, local));
+        let session = Session::new(Arc::clone(&client), free, local);
+        let mut conn = Conn::new(stream, session, Arc::clone(&self.host));
         conn.limits.authenticated = free;
         conn.limits.max_bulk = self.exec.settings.bytes(Directive::ProtoMaxBulkLen);
         let slot = self.conns.vacant_entry();

@@ -1,7 +1,8 @@
 //! Latency histograms.
 //!
 //! For: percentiles and power-of-two buckets of command durations. May touch: nothing.
-//! Always: a duration is known to one part in eight; the layout is log-linear: eight buckets per power of two.
+//! Always: a duration is known to one part in eight; the layout is log-linear: eight buckets per power of
+//! two.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -86,27 +87,32 @@ impl Summary {
         0
     }
 
-    /// Cumulative counts by powers of two of microseconds, as LATENCY HISTOGRAM shows them: `(microseconds, calls not
-    /// longer)`, only where the count grows.
+    /// Cumulative counts as LATENCY HISTOGRAM shows them: `(microseconds, calls not longer)`, only where the
+    /// count grows. The limits are powers of two of 1,024 ns; what is shown is the end of a limit's bucket of
+    /// one part in 128, so that they read 1, 2, 4, 8, 16, 33, 66 and so on, as clients of Redis know them.
     pub fn by_powers_of_two_us(&self) -> Vec<(u64, u64)> {
-        let (mut out, total, mut limit_us) = (Vec::new(), self.total(), 1u64);
-        let mut last = 0;
-        while last < total {
-            let sum = self
-                .counts
-                .iter()
-                .enumerate()
-                .filter(|(b, _)| upper_ns(*b) / 1000 < limit_us)
-                .map(|(_, c)| c)
-                .sum();
-            if sum > last {
-                out.push((limit_us, sum));
-                last = sum;
+        let (mut steps, mut seen) = (Vec::new(), 0);
+        let mut limit_ns = 1024u64;
+        let mut sum = 0;
+        for (bucket, count) in self.counts.iter().enumerate() {
+            while upper_ns(bucket) > limit_ns {
+                if sum > seen {
+                    steps.push((shown_us(limit_ns), sum));
+                    seen = sum;
+                }
+                limit_ns *= 2;
             }
-            limit_us *= 2;
+            sum += count;
         }
-        out
+        if sum > seen {
+            steps.push((shown_us(limit_ns), sum));
+        }
+        steps
     }
+}
+
+fn shown_us(limit_ns: u64) -> u64 {
+    (limit_ns + limit_ns / 128 - 1) / 1000
 }
 
 #[cfg(test)]
@@ -130,5 +136,21 @@ mod tests {
         let p50 = s.percentile_ns(50.0) as f64;
         assert!((500_000.0..=500_000.0 * 1.125).contains(&p50), "{p50}");
         assert_eq!(s.by_powers_of_two_us().last().map(|l| l.1), Some(1000));
+    }
+
+    #[test]
+    fn powers_of_two_are_cumulative_and_named_as_clients_know_them() {
+        let (h, mut s) = (Histogram::default(), Summary::default());
+        s.add(&h);
+        assert!(s.by_powers_of_two_us().is_empty());
+        for nanos in [0, 1000, 1500, 30_000, 30_000, 50_000, 1 << 19, u64::MAX] {
+            h.count(nanos);
+        }
+        let mut s = Summary::default();
+        s.add(&h);
+        let steps = s.by_powers_of_two_us();
+        assert_eq!(steps[..4], [(1, 2), (2, 3), (33, 5), (66, 6)]);
+        assert_eq!(steps.last().map(|s| s.1), Some(8));
+        assert!((0..12).map(|i| shown_us(1024 << i)).eq([1, 2, 4, 8, 16, 33, 66, 132, 264, 528, 1056, 2113]));
     }
 }

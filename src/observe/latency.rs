@@ -1,6 +1,7 @@
 //! Latency events.
 //!
-//! For: LATENCY LATEST, HISTORY, RESET, GRAPH, DOCTOR: spikes of named events over `latency-monitor-threshold`.
+//! For: LATENCY LATEST, HISTORY, RESET, GRAPH, DOCTOR: spikes of named events over
+//! `latency-monitor-threshold`.
 //! May touch: nothing.
 //! Always: at most one sample per event and second (the worst), at most 160 per event.
 
@@ -33,6 +34,29 @@ pub struct History {
     pub count: u64,
 }
 
+impl History {
+    /// Notes that the event took that long.
+    pub fn note(&mut self, at_s: u64, ms: u64) {
+        self.max_ms = self.max_ms.max(ms);
+        self.sum_ms = self.sum_ms.saturating_add(ms);
+        self.count += 1;
+        match self.samples.last_mut() {
+            Some(last) if last.at_s == at_s => last.ms = last.ms.max(ms),
+            _ => {
+                if self.samples.len() == SAMPLES {
+                    self.samples.remove(0);
+                }
+                self.samples.push(Sample { at_s, ms });
+            }
+        }
+    }
+
+    /// The latest sample; all zero before the first.
+    pub fn latest(&self) -> Sample {
+        self.samples.last().copied().unwrap_or(Sample { at_s: 0, ms: 0 })
+    }
+}
+
 /// The events.
 #[derive(Default)]
 pub struct Latency {
@@ -42,20 +66,7 @@ pub struct Latency {
 impl Latency {
     /// Notes that an event took that long.
     pub fn note(&self, event: &'static str, at_s: u64, ms: u64) {
-        let mut events = self.events.lock();
-        let history = events.entry(event).or_default();
-        history.max_ms = history.max_ms.max(ms);
-        history.sum_ms += ms;
-        history.count += 1;
-        match history.samples.last_mut() {
-            Some(last) if last.at_s == at_s => last.ms = last.ms.max(ms),
-            _ => {
-                if history.samples.len() == SAMPLES {
-                    history.samples.remove(0);
-                }
-                history.samples.push(Sample { at_s, ms });
-            }
-        }
+        self.events.lock().entry(event).or_default().note(at_s, ms);
     }
 
     /// One event's history.
@@ -68,7 +79,8 @@ impl Latency {
         self.events.lock().iter().map(|(k, v)| (*k, v.clone())).collect()
     }
 
-    /// Forgets these events, all when there are none named; returns how many were forgotten.
+    /// Forgets these events, whatever their case, all when there are none named; returns how many were
+    /// forgotten.
     pub fn reset(&self, names: &[&[u8]]) -> usize {
         let mut events = self.events.lock();
         let before = events.len();
@@ -76,5 +88,32 @@ impl Latency {
             !(names.is_empty() || names.iter().any(|n| n.eq_ignore_ascii_case(name.as_bytes())))
         });
         before - events.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_has_one_sample_the_worst_and_a_history_has_a_limit() {
+        let latency = Latency::default();
+        [(1, 5), (1, 9), (1, 7), (2, 3)].into_iter().for_each(|(at_s, ms)| latency.note("fork", at_s, ms));
+        let history = latency.history(b"fork").expect("it was noted");
+        assert_eq!(history.samples, [Sample { at_s: 1, ms: 9 }, Sample { at_s: 2, ms: 3 }]);
+        assert_eq!((history.max_ms, history.sum_ms, history.count), (9, 24, 4));
+        (0..500).for_each(|at_s| latency.note("fork", 10 + at_s, 1));
+        let history = latency.history(b"fork").expect("it was noted");
+        assert_eq!((history.samples.len(), history.latest().at_s), (SAMPLES, 509));
+    }
+
+    #[test]
+    fn names_matter_in_case_but_for_reset() {
+        let latency = Latency::default();
+        latency.note("fork", 1, 5);
+        latency.note("command", 1, 5);
+        assert!(latency.history(b"FORK").is_none());
+        assert_eq!(latency.reset(&[b"FORK", b"nothing"]), 1);
+        assert_eq!((latency.reset(&[]), latency.all().len()), (1, 0));
     }
 }

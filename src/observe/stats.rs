@@ -40,8 +40,7 @@ macro_rules! counters {
             fn new(commands: usize) -> Lane {
                 Lane { commands: (0..commands).map(|_| CommandCounts::default()).collect(), $($name: AtomicU64::new(0),)* }
             }
-            fn reset(&self) {
-                $(self.$name.store(0, Relaxed);)*
+            fn reset_commands(&self) {
                 for c in &self.commands {
                     [&c.calls, &c.nanos, &c.rejected, &c.failed].into_iter().for_each(|n| n.store(0, Relaxed));
                     if let Some(h) = c.histogram.get() { h.reset(); }
@@ -51,11 +50,17 @@ macro_rules! counters {
         /// The lanes' counters added up.
         #[derive(Default, Clone, Copy, Debug)]
         pub struct Totals { $($(#[$doc])* pub $name: u64,)* }
+        impl Totals {
+            /// What was counted after `base`.
+            fn since(self, base: Totals) -> Totals {
+                Totals { $($name: self.$name.wrapping_sub(base.$name),)* }
+            }
+        }
         impl Observe {
-            /// Adds the lanes up.
-            pub fn totals(&self) -> Totals {
+            /// Adds the lanes up: everything since the start, whatever was reset.
+            fn sums(&self) -> Totals {
                 let mut sum = Totals::default();
-                for lane in &self.lanes { $(sum.$name += lane.$name.load(Relaxed);)* }
+                for lane in &self.lanes { $(sum.$name = sum.$name.wrapping_add(lane.$name.load(Relaxed));)* }
                 sum
             }
         }
@@ -113,6 +118,12 @@ pub struct Observe {
     pub refused: AtomicU64,
     /// Highest number of connections at once.
     pub most_clients: AtomicU64,
+    /// What the lanes' sums were when the statistics were reset: readers see what came after. Workers go on
+    /// counting, so a reset loses nothing that is being counted.
+    base: Mutex<Totals>,
+    /// Bytes the process had allocated when the counters were looked at first, which is right after the
+    /// start.
+    startup_bytes: OnceLock<usize>,
     /// Rates of the last moments.
     rates: Mutex<Rates>,
     /// The slow log.
@@ -135,6 +146,8 @@ pub struct Rate {
     pub sent: f64,
     /// Turns.
     pub turns: f64,
+    /// Nanoseconds in turns.
+    pub turn_nanos: f64,
 }
 
 #[derive(Default)]
@@ -146,7 +159,8 @@ struct Rates {
 impl Observe {
     /// Looks at the counters at that monotonic nanosecond; called ten times a second.
     pub fn sample(&self, now_ns: u64) {
-        let now = self.totals();
+        self.startup_bytes.get_or_init(crate::memory::used);
+        let now = self.sums();
         let mut rates = self.rates.lock();
         if let Some((then_ns, then)) = rates.last.replace((now_ns, now)) {
             let seconds = now_ns.saturating_sub(then_ns).max(1) as f64 / 1e9;
@@ -156,11 +170,17 @@ impl Observe {
                 received: per_second(now.received, then.received),
                 sent: per_second(now.sent, then.sent),
                 turns: per_second(now.turns, then.turns),
+                turn_nanos: per_second(now.turn_nanos, then.turn_nanos),
             });
             if rates.samples.len() > SAMPLES {
                 rates.samples.pop_front();
             }
         }
+    }
+
+    /// Bytes the process had allocated when the server started; 0 where they are not counted.
+    pub fn startup_bytes(&self) -> usize {
+        self.startup_bytes.get().copied().unwrap_or(0)
     }
 
     /// The mean of the latest samples.
@@ -172,6 +192,7 @@ impl Observe {
             received: sum.received + r.received / count,
             sent: sum.sent + r.sent / count,
             turns: sum.turns + r.turns / count,
+            turn_nanos: sum.turn_nanos + r.turn_nanos / count,
         })
     }
 
@@ -182,6 +203,8 @@ impl Observe {
             errors: Mutex::new(BTreeMap::new()),
             refused: AtomicU64::new(0),
             most_clients: AtomicU64::new(0),
+            base: Mutex::new(Totals::default()),
+            startup_bytes: OnceLock::new(),
             rates: Mutex::new(Rates::default()),
             slowlog: SlowLog::default(),
             latency: Latency::default(),
@@ -230,11 +253,20 @@ impl Observe {
         sum
     }
 
-    /// Forgets the durations of one command (LATENCY has no such reset; CONFIG RESETSTAT does all).
+    /// The lanes' counters added up, since the last reset.
+    pub fn totals(&self) -> Totals {
+        self.sums().since(*self.base.lock())
+    }
+
+    /// Begins anew (CONFIG RESETSTAT): all counters but the changes of the dataset, which are not statistics.
+    /// The caller holds everything exclusively, so that no worker is counting a command.
     pub fn reset(&self) {
-        self.lanes.iter().for_each(|l| l.reset());
+        let mut base = self.base.lock();
+        *base = Totals { dirty: base.dirty, ..self.sums() };
+        self.lanes.iter().for_each(|l| l.reset_commands());
         self.errors.lock().clear();
         self.refused.store(0, Relaxed);
+        *self.rates.lock() = Rates::default();
     }
 }
 
@@ -264,5 +296,43 @@ impl Lane {
         add(&self.misses, counts.misses);
         add(&self.expired, counts.expired);
         *counts = Counts::default();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reset_forgets_all_but_the_changes() {
+        let observe = Observe::new(2, 1);
+        for lane in [0, 1] {
+            add(&observe.lane(lane).ran, 5);
+            add(&observe.lane(lane).dirty, 3);
+            observe.lane(lane).ran(0, 1000, true, true);
+        }
+        observe.error(b"ERR");
+        observe.reset();
+        let totals = observe.totals();
+        assert_eq!((totals.ran, totals.dirty), (0, 6));
+        assert_eq!(observe.command(0), (0, 0, 0, 0));
+        assert_eq!(observe.durations(0).total(), 0);
+        assert!(observe.errors().is_empty());
+        add(&observe.lane(0).ran, 1);
+        add(&observe.lane(0).dirty, 1);
+        assert_eq!((observe.totals().ran, observe.totals().dirty), (1, 7));
+    }
+
+    #[test]
+    fn a_rate_is_per_second_and_a_reset_is_no_negative_one() {
+        let observe = Observe::new(1, 1);
+        observe.sample(0);
+        add(&observe.lane(0).ran, 50);
+        observe.sample(100_000_000);
+        assert!((observe.rate().commands - 500.0).abs() < 1e-6);
+        observe.reset();
+        observe.sample(200_000_000);
+        observe.sample(300_000_000);
+        assert!(observe.rate().commands.abs() < 1e-6);
     }
 }

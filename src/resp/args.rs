@@ -104,6 +104,13 @@ impl<'a> Args<'a> {
         self.spans.is_empty()
     }
 
+    /// Bytes that were received for it, those of the protocol included.
+    #[inline]
+    pub fn size_bytes(&self) -> usize {
+        // What was received into its own allocation left neither its bytes nor its line end in the buffer.
+        self.buf.len() + self.big.iter().map(|data| data.len() + 2).sum::<usize>()
+    }
+
     /// Argument `i`. Panics when there are not that many: arity is checked before a handler runs.
     #[inline]
     pub fn get(&self, i: usize) -> &'a [u8] {

@@ -16,7 +16,8 @@
 //! - without case, a range is put in order before its ends are folded, so `[a-Z]` holds nothing, and an
 //!   escaped byte in a class still has its case.
 //!
-//! A pattern may hold any byte. Where a real server ends it at the first NUL (CONFIG GET), so must the caller.
+//! A pattern may hold any byte. Where a real server ends it at the first NUL (CONFIG GET), so must the
+//! caller.
 
 /// A pattern may let this many stars, trailing ones not counted, take part in a match; with more it
 /// matches nothing.

@@ -7,4 +7,5 @@ pub mod bits;
 pub mod glob;
 pub mod lcs;
 pub mod long_double;
+pub mod lzf;
 pub mod number;

@@ -240,7 +240,8 @@ impl Hint {
         Some((NonNull::new(address::<Bucket>(packed))?, home(hash, depth(packed), count), count))
     }
 
-    /// First stage: asks for the bucket where the key belongs, and says which it is. Reads the directory only.
+    /// First stage: asks for the bucket where the key belongs, and says which it is. Reads the directory
+    /// only.
     ///
     /// # Safety
     /// The caller must be in a turn as described for the type.

@@ -1,0 +1,70 @@
+//! COMMAND GETKEYS and GETKEYSANDFLAGS.
+//!
+//! For: the keys of a request that is given as arguments. May touch: the command table; never the keyspace.
+//! Always: keys are found by the rows' specifications, as the executor finds what to lock.
+
+use super::command::{flag_words, words};
+use crate::command::keys::KeyFlags;
+use crate::command::{Cx, Entry, Flags, Outcome, Table};
+use crate::fault::Fault;
+use crate::resp::Args;
+
+pub(super) fn getkeys(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Outcome, Fault> {
+    let keys = keys_of(&cx.host.table, args.from(2))?;
+    cx.out.array(keys.len());
+    keys.iter().for_each(|(key, _)| cx.out.bulk(key));
+    Ok(Outcome::Done)
+}
+
+pub(super) fn getkeysandflags(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Outcome, Fault> {
+    let keys = keys_of(&cx.host.table, args.from(2))?;
+    cx.out.array(keys.len());
+    for (key, flags) in keys {
+        cx.out.array(2);
+        cx.out.bulk(key);
+        words(cx.out, flag_words(flags));
+    }
+    Ok(Outcome::Done)
+}
+
+/// The keys of `request`, each with what is done to it.
+fn keys_of<'a>(table: &Table, request: Args<'a>) -> Result<Vec<(&'a [u8], KeyFlags)>, Fault> {
+    let entry = target(table, &request).ok_or(Fault::BAD_COMMAND)?;
+    if entry.row.keys.is_empty() {
+        return Err(Fault::NO_KEY_ARGUMENTS);
+    }
+    if !entry.row.takes(request.len()) {
+        return Err(Fault::BAD_ARGUMENT_COUNT);
+    }
+    let mut keys = Vec::new();
+    let found = entry.visit_keys(&request, |at, spec| {
+        let flags = if spec.flags.contains(KeyFlags::VARIABLE) {
+            settled(entry, &request, spec.flags)
+        } else {
+            spec.flags
+        };
+        keys.push((request.get(at), flags));
+    });
+    let may_lack_keys = entry.row.flags.contains(Flags::NO_MANDATORY_KEYS);
+    if found && (may_lack_keys || !keys.is_empty()) { Ok(keys) } else { Err(Fault::BAD_COMMAND_ARGUMENTS) }
+}
+
+/// The row that would run: a container's subcommand if there is a second argument.
+fn target<'t>(table: &'t Table, request: &Args<'_>) -> Option<&'t Entry> {
+    let entry = table.find(request.opt(0)?)?;
+    match request.opt(1) {
+        Some(sub) if !entry.subs.is_empty() => table.find_sub(entry, sub),
+        _ => Some(entry),
+    }
+}
+
+/// Flags that depend on the arguments: those of this request.
+fn settled(entry: &Entry, request: &Args<'_>, flags: KeyFlags) -> KeyFlags {
+    let has = |from: usize, word: &[u8]| request.from(from).iter().any(|arg| arg.eq_ignore_ascii_case(word));
+    match entry.row.name {
+        // The value is the third argument, whatever it says.
+        "SET" if !has(3, b"GET") => KeyFlags::OW | KeyFlags::UPDATE,
+        "BITFIELD" if !has(2, b"SET") && !has(2, b"INCRBY") => KeyFlags::RO | KeyFlags::ACCESS,
+        _ => flags - KeyFlags::VARIABLE,
+    }
+}
