@@ -14,6 +14,16 @@ use support::{Client, Reply};
 /// Clients that act at the same time.
 const CLIENTS: u64 = 8;
 
+/// Lockings between two short rests, which let clients meet where they otherwise hardly do.
+const LOCKINGS_PER_REST: u32 = 40;
+
+/// A server that takes rests before some of its locks.
+fn start() -> Local {
+    let local = Local::start();
+    local.host().space.shards.rest(LOCKINGS_PER_REST);
+    local
+}
+
 /// Runs `act` for every client at once.
 fn at_once<R: Send>(local: &Local, act: impl Fn(u64, &mut Client) -> R + Sync) -> Vec<R> {
     std::thread::scope(|scope| {
@@ -35,7 +45,7 @@ fn is_whole(reply: &Reply) -> bool {
 
 #[test]
 fn values_set_together_are_never_seen_apart() {
-    let local = Local::start();
+    let local = start();
     let keys: Vec<String> = (0..12).map(|n| format!("key:{n}")).collect();
     let all = keys.join(" ");
     at_once(&local, |id, client| {
@@ -67,7 +77,7 @@ fn values_set_together_are_never_seen_apart() {
 #[test]
 fn no_increment_is_lost() {
     const TIMES: u64 = 2_000;
-    let local = Local::start();
+    let local = start();
     at_once(&local, |id, client| {
         let mut chance = Chance::new(id);
         let mut left = TIMES;
@@ -96,7 +106,7 @@ fn no_increment_is_lost() {
 
 #[test]
 fn only_one_client_at_a_time_holds_a_lock_of_set_nx() {
-    let local = Local::start();
+    let local = start();
     let (inside, entered) = (AtomicBool::new(false), AtomicU64::new(0));
     at_once(&local, |id, client| {
         for n in 0..800 {
@@ -117,7 +127,7 @@ fn only_one_client_at_a_time_holds_a_lock_of_set_nx() {
 
 #[test]
 fn a_key_that_is_renamed_is_always_under_exactly_one_name() {
-    let local = Local::start();
+    let local = start();
     let names: Vec<String> = (0..6).map(|n| format!("name:{n}")).collect();
     ask(&mut local.client(), "SET name:0 it");
     at_once(&local, |id, client| {
@@ -144,7 +154,7 @@ fn a_key_that_is_renamed_is_always_under_exactly_one_name() {
 
 #[test]
 fn a_key_that_is_moved_is_always_in_exactly_one_database() {
-    let local = Local::start();
+    let local = start();
     ask(&mut local.client(), "SET key it");
     let moved: u64 = at_once(&local, |id, client| {
         ask(client, &format!("SELECT {}", id % 4));

@@ -27,6 +27,9 @@ const COMMANDS: usize = 400;
 /// Connections that act at the same time.
 const CLIENTS: usize = 4;
 
+/// Lockings between two short rests, which let clients meet where they otherwise hardly do.
+const LOCKINGS_PER_REST: u32 = 10;
+
 /// A server that is told effects, and the client that tells them.
 struct Follower {
     local: Local,
@@ -519,6 +522,9 @@ fn follow(clients: usize, removes_by_itself: bool) {
     let leader = Local::frozen(&[]);
     leader.read_log();
     let space = &leader.host().space;
+    if clients > 1 {
+        space.shards.rest(LOCKINGS_PER_REST);
+    }
     let mut follower = Follower::of(&leader);
     let mut control = leader.client();
     let mut connections: Vec<Client> = (0..clients).map(|_| leader.client()).collect();

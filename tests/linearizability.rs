@@ -405,7 +405,7 @@ fn seed() -> u64 {
 
 #[test]
 fn concurrent_clients_see_one_order() {
-    let Some(server) = support::server() else { return };
+    let Some(server) = support::restless_server() else { return };
     let rounds = variable("OCHRE_LINEARIZABILITY_ROUNDS").unwrap_or(ROUNDS);
     let clients = (0..CLIENTS).map(|_| server.client()).collect();
     match run_rounds(clients, rounds, seed()) {

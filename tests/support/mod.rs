@@ -17,4 +17,4 @@ pub mod transcript;
 pub mod words;
 
 pub use client::{Client, Reply};
-pub use server::{TestServer, server};
+pub use server::{TestServer, restless_server, server};
