@@ -34,7 +34,7 @@ const OPERATIONS: usize = 6;
 /// Operations of a client in a round where they are sent at once: all overlap, so there are fewer.
 const OPERATIONS_AT_ONCE: usize = 3;
 /// Rounds unless told otherwise.
-const ROUNDS: u64 = 200;
+const ROUNDS: u64 = 400;
 /// States a search visits before it gives up.
 const SEARCH_LIMIT: usize = 200_000;
 /// Of so many rounds one may be given up; with more, the test fails for want of proof.
