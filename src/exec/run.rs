@@ -15,7 +15,7 @@ use crate::command::{Cx, Flags, Host, Locks, Outcome};
 use crate::config::{Directive, Settings};
 use crate::fault::Fault;
 use crate::keyspace::ahead::Graveyard;
-use crate::keyspace::db::Reach;
+use crate::keyspace::db::{EachShard, Reach};
 use crate::keyspace::lock::Turn;
 use crate::keyspace::record::{Record, Touch};
 use crate::keyspace::{Db, Shard};
@@ -239,6 +239,7 @@ impl Executor {
         self.record.touch = if session.no_touch { Touch::No } else { self.knobs.touch };
         self.settle_gate(host, turn, entry.row.locks == Locks::All);
         let shards;
+        let mut steps;
         let reach = match entry.row.locks {
             Locks::None => Reach::Nothing,
             Locks::Keys if entry.places == Places::First => {
@@ -249,7 +250,10 @@ impl Executor {
                 shards = plan::shards_of(&host.space, entry, &args);
                 Reach::Held(turn.set(&shards))
             }
-            Locks::OneShardAtATime => Reach::Each(turn),
+            Locks::OneShardAtATime => {
+                steps = Steps { host, turn, lane: self.lane };
+                Reach::Each(&mut steps)
+            }
             Locks::All => Reach::Held(turn.all()),
         };
         let (mark, waiting_bytes, db) = (out.mark(), out.len_bytes(), session.db);
@@ -343,11 +347,7 @@ impl Executor {
 
     /// Hands on what the expiry has recorded; its shard is still held.
     pub fn log_expired(&mut self, host: &Host) {
-        if self.record.logs {
-            for effect in std::mem::take(&mut self.record.effects) {
-                host.log.append(self.lane, vec![effect]);
-            }
-        }
+        log_each(host, self.lane, &mut self.record);
     }
 
     /// Frees what the expiry has detached; no shard is held.
@@ -377,6 +377,30 @@ impl Executor {
 /// Whether a command may run before authentication.
 fn is_open(entry: &Entry) -> bool {
     entry.row.flags.contains(Flags::NO_AUTH)
+}
+
+/// One shard after another, for commands that hold only one at a time.
+struct Steps<'s, 't> {
+    host: &'s Host,
+    turn: &'s mut Turn<'t, Shard>,
+    lane: usize,
+}
+
+impl EachShard for Steps<'_, '_> {
+    fn with(&mut self, shard: usize, record: &mut Record, f: &mut dyn FnMut(&mut Shard, &mut Record)) {
+        let mut held = self.turn.one(shard);
+        f(held.get_mut(shard), record);
+        log_each(self.host, self.lane, record);
+    }
+}
+
+/// Logs keys that have expired, each by itself, while their shard is held.
+fn log_each(host: &Host, lane: usize, record: &mut Record) {
+    if record.logs {
+        for effect in record.effects.drain(..) {
+            host.log.append(lane, vec![effect]);
+        }
+    }
 }
 
 /// The checks that need only the row: a container was called without one of its subcommands, or the arity is
