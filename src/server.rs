@@ -33,6 +33,9 @@ pub const OUTSIDERS: usize = 2;
 /// The house keeps its timers at this pace.
 const HOUSE_MS: u64 = 100;
 
+/// Looks at settings that have come into force.
+type Follower = Box<dyn Fn(&Settings) + Send>;
+
 /// Makes a server.
 #[derive(Default)]
 pub struct Builder {
@@ -40,7 +43,7 @@ pub struct Builder {
     loaded: Option<Loaded>,
     seed: Option<u64>,
     executable: String,
-    on_reconfigure: Option<Box<dyn Fn(&Settings) + Send>>,
+    on_reconfigure: Option<Follower>,
 }
 
 impl Builder {
@@ -284,7 +287,7 @@ struct House {
     desks: Desks,
     requests: UnboundedReceiver<Request>,
     threads: Vec<JoinHandle<()>>,
-    on_reconfigure: Option<Box<dyn Fn(&Settings) + Send>>,
+    on_reconfigure: Option<Follower>,
 }
 
 impl House {

@@ -27,10 +27,11 @@ use crate::fault::Fault;
 const OUT_OF_FDS: Duration = Duration::from_millis(50);
 
 /// What a stranger is told under protected mode.
-const PROTECTED: &[u8] = b"-DENIED Running in protected mode because protected mode is enabled and no password is set \
-for the default user. In this mode connections are only accepted from the loopback interface. To connect from other \
-hosts, set a password for the default user, list the wanted addresses under 'bind' and disable protected mode with \
-'CONFIG SET protected-mode no' from this host or in the configuration file.\r\n";
+const PROTECTED: &[u8] = b"-DENIED Running in protected mode because protected mode is enabled and no \
+password is set for the default user. In this mode connections are only accepted from the loopback \
+interface. To connect from other hosts, set a password for the default user, list the wanted addresses under \
+'bind' and disable protected mode with 'CONFIG SET protected-mode no' from this host or in the configuration \
+file.\r\n";
 
 /// A bound socket.
 pub enum Listener {

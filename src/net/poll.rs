@@ -75,8 +75,8 @@ impl PollSet {
     pub fn look(&self, events: &mut Events) {
         events.0.clear();
         let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
-        // A look that does not wait is not interrupted by signals; should it be, it is repeated, because the runtime
-        // tells of what is ready only once.
+        // A look that does not wait is not interrupted by signals; should it be, it is repeated, because the
+        // runtime tells of what is ready only once.
         while let Err(rustix::io::Errno::INTR) =
             epoll::wait(&self.0, rustix::buffer::spare_capacity(&mut events.0), Some(&at_once))
         {}
