@@ -38,7 +38,12 @@ pub struct Event {
 
 macro_rules! events {
     ($($name:ident = $class:ident $wire:literal;)*) => {
-        impl Event { $(#[allow(missing_docs)] pub const $name: Event = Event { class: Class::$class, name: $wire };)* }
+        impl Event {
+            $(
+                #[allow(missing_docs)]
+                pub const $name: Event = Event { class: Class::$class, name: $wire };
+            )*
+        }
     };
 }
 
