@@ -49,6 +49,7 @@ pub fn expire_due(
 /// Expires every key that is due at `now_ms`, in order of deadlines over all shards and databases. For a
 /// command that holds everything and has moved the clock.
 pub fn expire_all_due(db: &mut Db<'_>, now_ms: u64) {
+    db.record.are_apart = true;
     let due = db.space().due.iter().enumerate();
     let mut queue = due.map(|(index, due)| Reverse((due.at_ms(), index))).collect();
     while expire_slice(db, &mut queue, now_ms) {}

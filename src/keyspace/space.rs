@@ -107,6 +107,13 @@ impl Space {
         self.soonest[self.home_of(shard)].lower(at_ms);
     }
 
+    /// A worker has looked at the shards of another: that one wakes when the next of them is due.
+    pub fn rearm(&self, home: usize) {
+        if self.alarms[home].arm(self.soonest[home].at_ms()) {
+            (self.poke)(home);
+        }
+    }
+
     /// Whether one of a worker's shards may have to be looked at by `now_ms`: one load.
     #[inline]
     pub fn is_overdue(&self, worker: usize, now_ms: u64) -> bool {

@@ -39,6 +39,8 @@ const BUCKETS_AHEAD: usize = 16;
 const ENTRIES_AHEAD: usize = 7;
 /// Keys looked at by the expiry between two looks at the time.
 const EXPIRE_SLICE: usize = 64;
+/// Another worker's shards are helped when they are this late.
+const OVERDUE_MS: u64 = 5;
 /// The expiry's time in a turn in which clients had none; otherwise it gets as much as they did.
 const EXPIRE_NS: u64 = 1_000_000;
 
@@ -248,6 +250,7 @@ impl Worker {
             if batch.runs.is_empty() { EXPIRE_NS } else { host.ticks.nanos_between(began, host.ticks.now()) };
         follow_setbacks(&host, exec, &mut turn, *index, setbacks);
         *is_busy |= expire(&host, exec, &mut turn, *index, spent_ns);
+        help_overdue(&host, exec, &mut turn, *index);
         exec.end_turn(&host, turn);
         let keys: Vec<usize> = batch.runs.iter().map(|run| run.key).collect();
         batch.clear();
@@ -459,6 +462,18 @@ fn follow_setbacks(host: &Host, exec: &Executor, turn: &mut Turn<'_, Shard>, wor
         refile(space, shard, turn.one(shard).get_mut(shard), exec.now_ms());
     }
     host.pause.forget_if_over(exec.now_ms());
+}
+
+/// Expires in the shards of workers that are late, because a long command holds them up or their core is taken.
+fn help_overdue(host: &Host, exec: &mut Executor, turn: &mut Turn<'_, Shard>, worker: usize) {
+    let space: &Space = &host.space;
+    let late_ms = exec.now_ms().saturating_sub(OVERDUE_MS);
+    for other in (0..space.alarms.len()).filter(|&other| other != worker) {
+        if space.is_overdue(other, late_ms) {
+            expire(host, exec, turn, other, EXPIRE_NS);
+            space.rearm(other);
+        }
+    }
 }
 
 /// Expires what is due in the worker's shards, for about as long as the commands of the turn took. True: some
