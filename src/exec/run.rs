@@ -149,6 +149,12 @@ impl Executor {
         entry: Option<usize>,
     ) -> Ran {
         let start = out.mark();
+        if entry.is_none() && is_http(args.get(0)) {
+            // A web page has made a browser send this: it must not learn anything.
+            tracing::warn!("A client sent POST or Host: as if this were HTTP, and was disconnected.");
+            out.clear();
+            return Ran::Close;
+        }
         let ran = match entry.map(|index| host.table.at(index)) {
             // Who has not authenticated is not told what exists.
             _ if !session.authenticated && !entry.is_some_and(|at| is_open(host.table.at(at))) => {
@@ -320,6 +326,12 @@ impl Executor {
         self.graveyard.clear(&host.space.shards);
         host.observe.lane(self.lane).flush(&mut self.record.counts);
     }
+}
+
+/// Whether an unknown command is a line of a request over HTTP.
+#[cold]
+fn is_http(name: &[u8]) -> bool {
+    name.eq_ignore_ascii_case(b"post") || name.eq_ignore_ascii_case(b"host:")
 }
 
 /// Whether a command may run before authentication.
