@@ -307,8 +307,7 @@ fn a_stock_file_of_redis_loads_and_what_has_no_effect_is_noted_once() {
     assert!(!loaded.settings.bool(D::ActiveDefrag));
     assert_eq!(loaded.users[0].words[0], b"worker");
     assert_eq!(loaded.renames[0].words, [b"CONFIG".to_vec(), Vec::new()]);
-    for name in ["'activedefrag'", "'server-cpulist'", "'lazyfree-lazy-expire'", "'list-max-ziplist-entries'"]
-    {
+    for name in ["'activedefrag'", "'server-cpulist'", "'replica-lazy-flush'", "'list-max-ziplist-entries'"] {
         let about = loaded.notes.iter().filter(|note| note.contains(name)).count();
         assert_eq!(about, 1, "{name} in {:?}", loaded.notes);
     }
