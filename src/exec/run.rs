@@ -162,7 +162,11 @@ impl Executor {
             }
             None => self.refuse(host, out, None, Fault::unknown_command(args.get(0), args.from(1).iter())),
             Some(entry) => match check(entry, &args) {
-                Err(fault) => self.refuse(host, out, Some(entry), fault),
+                // A subcommand that does not exist is not the container's failure.
+                Err(fault) => {
+                    let row = Some(entry).filter(|entry| entry.subs.is_empty() || args.len() < 2);
+                    self.refuse(host, out, row, fault)
+                }
                 Ok(()) => match admit(host, &self.settings, session, entry, self.now_ms) {
                     Admission::Wait => return Ran::Wait,
                     Admission::Refuse(fault) => self.refuse(host, out, Some(entry), fault),
