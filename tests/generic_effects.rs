@@ -52,7 +52,7 @@ impl Bench {
         let words: Vec<String> = line.split(' ').map(spelled).collect();
         let args: OwnedArgs = words.iter().map(String::as_bytes).collect();
         let entry = Executor::find(host, &args.as_args()).map(|entry| entry.index);
-        let before = self.executor.record.counts;
+        let before = self.lookups();
         self.executor.run(host, &mut turn, &mut self.session, &mut self.out, args.as_args(), entry);
         self.out.clear();
         let record = &self.executor.record;
@@ -63,9 +63,16 @@ impl Bench {
         let events = record.happenings.iter().map(|it| format!("{} {}", it.event.name, show(&it.key)));
         let effects = host.log.drain().into_iter().flat_map(|unit| unit.effects);
         let effects = effects.map(|it| it.argv.iter().map(|word| show(word)).collect::<Vec<_>>().join(" "));
-        let lookups = (record.counts.hits - before.hits, record.counts.misses - before.misses);
+        let after = self.lookups();
+        let lookups = (after.0 - before.0, after.1 - before.1);
         let events = events.collect::<Vec<_>>().join(", ");
         (record.dirty, events, effects.collect::<Vec<_>>().join("; "), lookups)
+    }
+
+    /// Hits and misses so far, whether the executor has handed them on or not.
+    fn lookups(&self) -> (u64, u64) {
+        let (handed_on, held) = (self.server.host().observe.totals(), self.executor.record.counts);
+        (handed_on.hits + held.hits, handed_on.misses + held.misses)
     }
 
     /// Each step is `(command, changes, events, effects)`; the effect `=` is the command itself.

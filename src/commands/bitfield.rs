@@ -31,9 +31,9 @@ pub const ROWS: &[Command] = &[
         .cost("O(1) for each operation.")
         .doc(
             "Reads, sets and adds to integers of any width within a string.",
-            "key [GET encoding offset | [OVERFLOW <WRAP | SAT | FAIL>] <SET encoding offset value:integer | \
-             INCRBY encoding offset increment> [GET encoding offset | [OVERFLOW <WRAP | SAT | FAIL>] \
-             <SET encoding offset value:integer | INCRBY encoding offset increment> ...]]",
+            "key operation=[get-block=<GET encoding offset> | write=<[OVERFLOW overflow-block=<WRAP | SAT | \
+             FAIL>] write-operation=<set-block=<SET encoding offset value:integer> | incrby-block=<INCRBY \
+             encoding offset increment>>> ...]",
         ),
     cmd("BITFIELD_RO", bitfield_ro)
         .arity(-2)
@@ -45,7 +45,7 @@ pub const ROWS: &[Command] = &[
         .cost("O(1) for each operation.")
         .doc(
             "Reads integers of any width within a string.",
-            "key [GET encoding offset [GET encoding offset ...]]",
+            "key get-block=[GET encoding offset [GET encoding offset ...]]",
         ),
 ];
 

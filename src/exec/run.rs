@@ -166,6 +166,12 @@ impl Executor {
         entry: Option<usize>,
     ) -> Ran {
         let start = out.mark();
+        if entry.is_none() && is_http(args.get(0)) {
+            // A web page has made a browser send this: it must not learn anything.
+            tracing::warn!("A client sent POST or Host: as if this were HTTP, and was disconnected.");
+            out.clear();
+            return Ran::Close;
+        }
         let ran = match entry.map(|index| host.table.at(index)) {
             None => self.refuse_unknown(host, session, out, &args),
             // Who has not authenticated is not told what exists.
@@ -173,7 +179,11 @@ impl Executor {
                 self.refuse(host, out, Some(entry), Fault::NO_AUTH)
             }
             Some(entry) => match check(entry, &args) {
-                Err(fault) => self.refuse(host, out, Some(entry), fault),
+                // A subcommand that does not exist is not the container's failure.
+                Err(fault) => {
+                    let row = Some(entry).filter(|entry| entry.subs.is_empty() || args.len() < 2);
+                    self.refuse(host, out, row, fault)
+                }
                 Ok(()) => match admit(host, &self.settings, session, entry, self.now_ms) {
                     Admission::Wait => return Ran::Wait,
                     Admission::Refuse(fault) => self.refuse(host, out, Some(entry), fault),
@@ -372,6 +382,12 @@ impl Executor {
         add(&lane.command_nanos, sums.nanos);
         add(&lane.dirty, sums.dirty);
     }
+}
+
+/// Whether an unknown command is a line of a request over HTTP.
+#[cold]
+fn is_http(name: &[u8]) -> bool {
+    name.eq_ignore_ascii_case(b"post") || name.eq_ignore_ascii_case(b"host:")
 }
 
 /// Whether a command may run before authentication.
