@@ -1,7 +1,8 @@
 //! A worker: the thread that owns connections.
 //!
 //! For: its loop of turns and sleeps, arrivals, closing. May touch: its own connections, the gate, its desk.
-//! Always: everything it owns is touched by its thread alone; others reach it through its [`Desk`].
+//! Always: everything it owns is touched by its thread alone; others reach it through its
+//! [`Desk`](super::wake::Desk).
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
