@@ -1,7 +1,7 @@
 //! Whether a follower that hears only of effects ends up with the same data.
 //!
-//! For: the commit log: the form in which each write command is propagated, that nothing else is, and that its order
-//! is the order in which things happened. May touch: sockets, the commit log.
+//! For: the commit log: the form in which each write command is propagated, that nothing else is, and that
+//! its order is the order in which things happened. May touch: sockets, the commit log.
 //! Always: the follower removes nothing by itself, and is asked to change nothing but by effects.
 //!
 //! `OCHRE_TEST_SEED` repeats a run's choices (not its timing), `OCHRE_EFFECTS_SEQUENCES` makes it longer.
@@ -48,7 +48,8 @@ impl Follower {
         Follower { local, client, db: 0 }
     }
 
-    /// Does what the units say. Each must be propagated again as it came, or a follower of this one would differ.
+    /// Does what the units say. Each must be propagated again as it came, or a follower of this one would
+    /// differ.
     fn apply(&mut self, units: &[Unit]) {
         let effects: Vec<&Effect> = units.iter().flat_map(|unit| &unit.effects).collect();
         let mut sent = Vec::new();
@@ -79,7 +80,8 @@ impl Follower {
     }
 }
 
-/// An effect as a line, with its database unless that is 0. Unix milliseconds are shown as their distance from now.
+/// An effect as a line, with its database unless that is 0. Unix milliseconds are shown as their distance
+/// from now.
 fn shown(effect: &Effect, now_ms: u64) -> String {
     let word = |word: &[u8]| {
         let text = String::from_utf8_lossy(word).into_owned();
@@ -515,8 +517,8 @@ fn seed() -> u64 {
     seed
 }
 
-/// Runs sequences of random commands by so many clients at once, the clock moving in between; after each, a follower
-/// that was told the effects has to hold the same.
+/// Runs sequences of random commands by so many clients at once, the clock moving in between; after each, a
+/// follower that was told the effects has to hold the same.
 fn follow(clients: usize, removes_by_itself: bool) {
     let chance = Chance::new(seed());
     let leader = Local::frozen(&[]);
@@ -582,7 +584,8 @@ fn a_follower_of_several_clients_holds_the_same() {
     follow(CLIENTS, false);
 }
 
-/// SCAN holds one shard after another. Keys that it finds expired are set again by others as soon as it lets go.
+/// SCAN holds one shard after another. Keys that it finds expired are set again by others as soon as it lets
+/// go.
 #[test]
 fn a_key_that_a_scan_removes_and_another_client_sets_again_is_there_for_a_follower() {
     let leader = Local::frozen(&[]);

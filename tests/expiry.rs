@@ -1,6 +1,7 @@
 //! Whether keys leave when they should: not before, not much later, and in order.
 //!
-//! For: deadlines on a real clock and on one that is moved. May touch: sockets, the commit log, lengths of wheels.
+//! For: deadlines on a real clock and on one that is moved. May touch: sockets, the commit log, lengths of
+//! wheels.
 //! Always: nothing is asserted about how long anything takes, except that it ends.
 //!
 //! `OCHRE_TEST_SEED` repeats a run's choices.
@@ -250,12 +251,13 @@ struct Model {
 fn step(model: &mut Model, chance: &mut Chance, db: usize) -> String {
     let mut name = || format!("k{}", chance.below(40));
     let (one, other) = (name(), name());
-    let (here, there) = ((db, one.clone().into_bytes()), (db, other.clone().into_bytes()));
+    let here = (db, one.clone().into_bytes());
     let ms = 1 + chance.below(3_000);
     let at = model.now_ms + ms;
     let target = chance.below(DATABASES as u64) as usize;
     let old = model.keys.get(&here).copied();
-    match chance.below(18) {
+    let choice = chance.below(17);
+    match choice {
         0 | 1 => {
             model.keys.insert(here, Some(at));
             format!("SET {one} v PX {ms}")
@@ -288,6 +290,33 @@ fn step(model: &mut Model, chance: &mut Chance, db: usize) -> String {
             model.keys.entry(here).and_modify(|it| *it = None);
             format!("PERSIST {one}")
         }
+        13 => {
+            model.keys.entry(here).and_modify(|it| *it = Some(at));
+            format!("GETEX {one} PX {ms}")
+        }
+        14 => {
+            model.keys.insert(here, old.flatten());
+            format!("APPEND {one} x")
+        }
+        _ => {
+            let swap = choice == 16 && chance.below(10) == 0;
+            travel(model, (one, other), (db, target), if swap { 17 } else { choice }, ms)
+        }
+    }
+}
+
+/// Steps that move keys, or concern two of them.
+fn travel(
+    model: &mut Model,
+    (one, other): (String, String),
+    (db, target): (usize, usize),
+    choice: u64,
+    ms: u64,
+) -> String {
+    let (here, there) = ((db, one.clone().into_bytes()), (db, other.clone().into_bytes()));
+    let old = model.keys.get(&here).copied();
+    let at = model.now_ms + ms;
+    match choice {
         10 => {
             if let Some(deadline) = model.keys.remove(&here) {
                 model.keys.insert(there, deadline);
@@ -312,20 +341,12 @@ fn step(model: &mut Model, chance: &mut Chance, db: usize) -> String {
             }
             format!("MOVE {one} {target}")
         }
-        13 => {
-            model.keys.entry(here).and_modify(|it| *it = Some(at));
-            format!("GETEX {one} PX {ms}")
-        }
-        14 => {
-            model.keys.insert(here, old.flatten());
-            format!("APPEND {one} x")
-        }
         15 => {
             model.keys.remove(&here);
             model.keys.remove(&there);
             format!("DEL {one} {other}")
         }
-        16 if chance.below(10) == 0 => {
+        17 => {
             let swapped = |at: usize| {
                 if at == db {
                     target

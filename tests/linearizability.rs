@@ -419,8 +419,9 @@ fn prove(server: &TestServer) {
     }
 }
 
-/// First as it is, which finds what goes wrong between whole turns, then resting before some locks, which finds what
-/// goes wrong between two locks of one command. One after the other: a server given from outside is the same.
+/// First as it is, which finds what goes wrong between whole turns, then resting before some locks, which
+/// finds what goes wrong between two locks of one command. One after the other: a server given from outside
+/// is the same.
 #[test]
 fn concurrent_clients_see_one_order() {
     for server in [support::server, support::restless_server] {

@@ -608,8 +608,9 @@ fn a_claim_needs_whole_words() {
     three_claim_one_record(Fault::Torn);
 }
 
-/// The home worker wakes from a sleep until 100 ms, looks at its shards, has nothing more due in the first and sleeps
-/// again, while one writer per other shard gives it a deadline of `armed_ms`. `soonest` sums the shards up.
+/// The home worker wakes from a sleep until 100 ms, looks at its shards, has nothing more due in the first
+/// and sleeps again, while one writer per other shard gives it a deadline of `armed_ms`. `soonest` sums the
+/// shards up.
 fn deadlines_while_a_worker_goes_to_sleep(armed_ms: &'static [u64], fault: Fault) {
     explore(3, fault, move || {
         let dues: [Due; 3] = std::array::from_fn(|_| Due::new());

@@ -1,8 +1,8 @@
 //! Whether SCAN keeps its promise while others change what it walks over.
 //!
 //! For: iterations by several clients beside others that insert and delete. May touch: sockets.
-//! Always: a key that is there from the beginning of an iteration to its end is returned; one that never was is not;
-//! an iteration ends.
+//! Always: a key that is there from the beginning of an iteration to its end is returned; one that never was
+//! is not; an iteration ends.
 
 mod support;
 

@@ -164,8 +164,8 @@ fn places(row: &Command) -> Places {
     }
 }
 
-/// A name as two words that are the same for every case of its letters: up to 16 bytes go in completely, of a longer
-/// one the first and last eight. Other bytes than letters can give the same words (a CR and a `-`).
+/// A name as two words that are the same for every case of its letters: up to 16 bytes go in completely, of a
+/// longer one the first and last eight. Other bytes than letters can give the same words (a CR and a `-`).
 #[inline]
 fn words(name: &[u8]) -> (u64, u64) {
     const LOWER: u64 = 0x2020_2020_2020_2020;

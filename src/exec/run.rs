@@ -20,7 +20,7 @@ use crate::keyspace::lock::Turn;
 use crate::keyspace::record::{Record, Touch};
 use crate::keyspace::{Db, Shard};
 use crate::observe::stats::add;
-use crate::resp::{Args, Out};
+use crate::resp::{Args, Mark, Out};
 
 /// A turn reads the clock again after this long.
 const CLOCK_HOLDS_NS: u64 = 1_000_000;
@@ -166,12 +166,6 @@ impl Executor {
         entry: Option<usize>,
     ) -> Ran {
         let start = out.mark();
-        if entry.is_none() && is_http(args.get(0)) {
-            // A web page has made a browser send this: it must not learn anything.
-            tracing::warn!("A client sent POST or Host: as if this were HTTP, and was disconnected.");
-            out.clear();
-            return Ran::Close;
-        }
         let ran = match entry.map(|index| host.table.at(index)) {
             None => self.refuse_unknown(host, session, out, &args),
             // Who has not authenticated is not told what exists.
@@ -235,6 +229,13 @@ impl Executor {
         out.error(fault.text());
     }
 
+    /// Puts an error in the place of what a command has written.
+    fn cut_off(&mut self, host: &Host, out: &mut Out, start: Mark, fault: &Fault) -> Ran {
+        out.rollback(start);
+        self.fail(host, out, fault);
+        Ran::Done
+    }
+
     #[inline]
     fn execute(
         &mut self,
@@ -288,11 +289,7 @@ impl Executor {
         let ran = match result {
             Ok(Outcome::Done) => Ran::Done,
             Ok(Outcome::Close) => Ran::Close,
-            Err(fault) => {
-                out.rollback(mark);
-                self.fail(host, out, &fault);
-                Ran::Done
-            }
+            Err(fault) => self.cut_off(host, out, mark, &fault),
         };
         let reply_bytes = (out.len_bytes() - waiting_bytes) as u64;
         self.account(host, session, &args, entry, failed, reply_bytes);
@@ -384,12 +381,6 @@ impl Executor {
     }
 }
 
-/// Whether an unknown command is a line of a request over HTTP.
-#[cold]
-fn is_http(name: &[u8]) -> bool {
-    name.eq_ignore_ascii_case(b"post") || name.eq_ignore_ascii_case(b"host:")
-}
-
 /// Whether a command may run before authentication.
 fn is_open(entry: &Entry) -> bool {
     entry.row.flags.contains(Flags::NO_AUTH)
@@ -448,7 +439,7 @@ fn guarded(cx: &mut Cx<'_>, args: Args<'_>, entry: &Entry) -> Result<Outcome, Fa
 
 /// Takes back the reply of a client that wants none.
 #[cold]
-fn mute(session: &mut Session, out: &mut Out, start: crate::resp::Mark) {
+fn mute(session: &mut Session, out: &mut Out, start: Mark) {
     match session.reply {
         ReplyMode::On => {}
         ReplyMode::Off => out.rollback(start),

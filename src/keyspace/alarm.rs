@@ -25,8 +25,8 @@ impl Due {
         self.0.load(Ordering::Relaxed)
     }
 
-    /// Lowers it to `deadline_ms`, whatever others do to it at the same time; calls for [`Alarm::arm`] afterwards. What
-    /// the caller wrote before is seen by whoever takes it with [`Due::take`].
+    /// Lowers it to `deadline_ms`, whatever others do to it at the same time; calls for [`Alarm::arm`]
+    /// afterwards. What the caller wrote before is seen by whoever takes it with [`Due::take`].
     pub fn lower(&self, deadline_ms: u64) {
         self.0.fetch_min(deadline_ms, Ordering::AcqRel);
     }

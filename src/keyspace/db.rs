@@ -36,8 +36,8 @@ pub enum Deadline {
 
 /// Gives access to one shard after another, for commands that need no consistent view of several.
 pub trait EachShard {
-    /// Locks one shard, hands it to `f`, and unlocks it. What `f` records has to be handed on before that: the log
-    /// numbers the effects at a key in the order in which they happened.
+    /// Locks one shard, hands it to `f`, and unlocks it. What `f` records has to be handed on before that:
+    /// the log numbers the effects at a key in the order in which they happened.
     fn with(&mut self, shard: usize, record: &mut Record, f: &mut dyn FnMut(&mut Shard, &mut Record));
 }
 

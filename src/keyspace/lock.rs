@@ -32,8 +32,8 @@ pub struct Shards<T> {
     rests: Rests,
 }
 
-/// Short sleeps before lockings, in debug builds: on few cores threads hardly ever meet between two locks of one
-/// command, where there should be none.
+/// Short sleeps before lockings, in debug builds: on few cores threads hardly ever meet between two locks of
+/// one command, where there should be none.
 #[cfg(debug_assertions)]
 #[derive(Default)]
 struct Rests {
@@ -85,7 +85,8 @@ impl<T> Shards<T> {
         self.cells.len()
     }
 
-    /// Lets one in `every` lockings be preceded by a short sleep, in debug builds; for tests of what happens between.
+    /// Lets one in `every` lockings be preceded by a short sleep, in debug builds; for tests of what happens
+    /// between.
     #[doc(hidden)]
     pub fn rest(&self, every: u32) {
         #[cfg(debug_assertions)]

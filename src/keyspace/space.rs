@@ -30,7 +30,8 @@ pub struct Space {
     pub databases: usize,
     /// Earliest deadline of each shard. May be too early, never too late.
     pub due: Box<[CachePadded<Due>]>,
-    /// By worker: the earliest deadline of its shards. May be too early, never too late but while it looks at them.
+    /// By worker: the earliest deadline of its shards. May be too early, never too late but while it looks at
+    /// them.
     soonest: Box<[CachePadded<Due>]>,
     /// By worker: when it has promised to wake.
     pub alarms: Box<[CachePadded<Alarm>]>,
@@ -120,8 +121,8 @@ impl Space {
         self.soonest[worker].at_ms() <= now_ms
     }
 
-    /// The home worker begins a look at its shards. A writer that lowers a shard's due before this is seen by the look;
-    /// one that does so after it lowers `soonest` again itself.
+    /// The home worker begins a look at its shards. A writer that lowers a shard's due before this is seen by
+    /// the look; one that does so after it lowers `soonest` again itself.
     pub fn begin_look(&self, worker: usize) {
         self.soonest[worker].take();
     }

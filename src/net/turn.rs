@@ -464,7 +464,8 @@ fn follow_setbacks(host: &Host, exec: &Executor, turn: &mut Turn<'_, Shard>, wor
     host.pause.forget_if_over(exec.now_ms());
 }
 
-/// Expires in the shards of workers that are late, because a long command holds them up or their core is taken.
+/// Expires in the shards of workers that are late, because a long command holds them up or their core is
+/// taken.
 fn help_overdue(host: &Host, exec: &mut Executor, turn: &mut Turn<'_, Shard>, worker: usize) {
     let space: &Space = &host.space;
     let late_ms = exec.now_ms().saturating_sub(OVERDUE_MS);
