@@ -33,6 +33,8 @@ use crate::reclaim::Reclaim;
 pub const OUTSIDERS: usize = 2;
 /// The house keeps its timers at this pace.
 const HOUSE_MS: u64 = 100;
+/// A worker that has read nothing for this many ticks of the house gives freed memory back.
+const TIDY_TICKS: u32 = 10;
 
 /// Looks at settings that have come into force.
 type Follower = Box<dyn Fn(&Settings) + Send>;
@@ -139,8 +141,14 @@ impl Builder {
             f();
         }
         let (done, ended) = mpsc::channel();
-        let main =
-            House { host: Arc::clone(&host), desks, inbox, threads, on_reconfigure: self.on_reconfigure };
+        let main = House {
+            host: Arc::clone(&host),
+            rests: vec![Rest::default(); desks.len()],
+            desks,
+            inbox,
+            threads,
+            on_reconfigure: self.on_reconfigure,
+        };
         let (ready, started) = mpsc::channel();
         let thread = std::thread::Builder::new().name("ochre-main".into()).spawn(move || {
             main.run(listeners, ready);
@@ -341,6 +349,16 @@ struct House {
     inbox: Inbox,
     threads: Vec<JoinHandle<()>>,
     on_reconfigure: Option<Follower>,
+    /// By worker.
+    rests: Vec<Rest>,
+}
+
+/// How long a worker has read nothing.
+#[derive(Clone, Default)]
+struct Rest {
+    reads: u64,
+    /// Ticks of the house since its last read; `None` when it has tidied up since.
+    ticks: Option<u32>,
 }
 
 impl House {
@@ -391,8 +409,24 @@ impl House {
         }
     }
 
+    /// Lets workers that have had nothing to do for a second give freed memory back, once.
+    fn tidy(&mut self) {
+        for (worker, rest) in self.rests.iter_mut().enumerate() {
+            let reads = self.host.observe.lane(worker).reads.load(Ordering::Relaxed);
+            if reads != rest.reads {
+                *rest = Rest { reads, ticks: Some(0) };
+            } else if let Some(ticks) = rest.ticks {
+                rest.ticks = Some(ticks + 1).filter(|&ticks| ticks < TIDY_TICKS);
+                if rest.ticks.is_none() {
+                    self.desks[worker].send(Mail::Tidy);
+                }
+            }
+        }
+    }
+
     /// What happens ten times a second: idle clients and slow readers.
-    fn keep_house(&self) {
+    fn keep_house(&mut self) {
+        self.tidy();
         let settings = self.host.settings.load();
         let now_ns = self.host.ticks.since_start_ns();
         self.host.observe.sample(now_ns);

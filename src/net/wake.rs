@@ -63,6 +63,8 @@ pub enum Mail {
     Arrival(Arrival),
     /// Sessions or the pause have changed: look at them.
     Look,
+    /// The worker has had nothing to do for a while: give freed memory back.
+    Tidy,
     /// End all connections, then the worker.
     Stop,
 }

@@ -189,6 +189,7 @@ impl Worker {
             match letter {
                 Mail::Arrival(arrival) => self.arrive(arrival),
                 Mail::Look => must_look = true,
+                Mail::Tidy => crate::memory::purge(),
                 Mail::Stop => {
                     self.stop();
                     return false;

@@ -1,7 +1,7 @@
 //! A server in this process that a test may look into.
 //!
-//! For: tests of what clients cannot see: the commit log, the lengths of inner structures. May touch: the crate's
-//! public API.
+//! For: tests of what clients cannot see: the commit log, the lengths of inner structures. May touch: the
+//! crate's public API.
 //! Always: four workers, a free loopback port, nothing on disk.
 
 use super::client::{Client, Reply};

@@ -1,7 +1,7 @@
 //! What the integration tests share: a blocking client, readable replies, a server to talk to.
 //!
-//! For: tests/*.rs. May touch: sockets, child processes, the public API of the crate (in `server.rs` and `local.rs`
-//! only).
+//! For: tests/*.rs. May touch: sockets, child processes, the public API of the crate (in `server.rs` and
+//! `local.rs` only).
 //! Always: knows the wire, never the inside of the server, so every test can be pointed at any Redis-like
 //! server.
 

@@ -76,8 +76,8 @@ pub fn server() -> Option<TestServer> {
     Some(in_process())
 }
 
-/// As [`server`], but one inside this process takes short rests before some of its locks, so that clients meet where
-/// they otherwise hardly do.
+/// As [`server`], but one inside this process takes short rests before some of its locks, so that clients
+/// meet where they otherwise hardly do.
 pub fn restless_server() -> Option<TestServer> {
     let server = server()?;
     if let Host::Here(inner) = &server.host {
