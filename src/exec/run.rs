@@ -258,7 +258,7 @@ impl Executor {
                 Reach::Held(turn.one(host.space.shard_of(hash)))
             }
             Locks::Keys => {
-                shards = plan::shards_of(&host.space, entry, &args);
+                shards = plan::shards_of(turn, &host.space, entry, &args, session.db);
                 Reach::Held(turn.set(&shards))
             }
             Locks::OneShardAtATime => {
