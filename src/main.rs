@@ -243,8 +243,8 @@ fn watch_signals() -> oneshot::Sender<Ask> {
     started
 }
 
-/// Huge pages for large data. They save a large keyspace a quarter of its time in address translation, and would cost
-/// an empty server three times its memory; so they are allowed when there is something to gain.
+/// Huge pages for large data. They save a large keyspace a quarter of its time in address translation, and
+/// would cost an empty server three times its memory; so they are allowed when there is something to gain.
 struct Pages {
     are_small: bool,
 }

@@ -16,8 +16,8 @@ pub type Shards = SmallVec<[u16; 16]>;
 /// Keys of one command whose memory is asked for before it runs.
 const FETCHED: usize = 32;
 
-/// The shards of a command's keys. Memory for the first of them is asked for on the way, all buckets first, so that the
-/// command does not wait for one after the other.
+/// The shards of a command's keys. Memory for the first of them is asked for on the way, all buckets first,
+/// so that the command does not wait for one after the other.
 pub fn shards_of(turn: &Turn<'_, Shard>, space: &Space, entry: &Entry, args: &Args<'_>, db: usize) -> Shards {
     let mut shards = Shards::new();
     let mut seen: SmallVec<[Seen; FETCHED]> = SmallVec::new();
