@@ -86,8 +86,12 @@ fn write_fields(cx: &mut Cx<'_>, args: &Args<'_>, ops: &[Op], len: usize) -> Res
     })?;
     let changes = if grew { done.written } else { done.different };
     if changes == 0 {
-        // The string may be longer than before, or a new one of zeros: that alone counts as no change.
+        // The string may be longer than before, or a new one of zeros: that alone counts as no change, but
+        // whoever follows needs to know.
         w.commit_silently();
+        if grew {
+            cx.db.propagate(&args.iter().collect::<SmallVec<[&[u8]; 8]>>());
+        }
     } else {
         w.commit(Event::SETBIT);
         cx.db.record.dirty += changes - 1;
