@@ -64,6 +64,19 @@ const NUMBERS: &[&str] = &[
     "[a",
     "-",
 ];
+/// What changes the conditions of the requests that follow; a number comes behind.
+const STEERS: &[&str] = &[
+    "OCHRE.CLOCK ADVANCE",
+    "OCHRE.CLOCK ADVANCE",
+    "OCHRE.CLOCK SET",
+    "DEBUG POPULATE",
+    "DEBUG SET-ACTIVE-EXPIRE",
+    "CONFIG SET maxmemory-policy allkeys-lfu slowlog-log-slower-than",
+    "CLIENT REPLY ON",
+    "HELLO",
+    "SELECT",
+    "SCAN 0 COUNT",
+];
 const WORDS: &[&str] = &[
     "hello",
     "x",
@@ -139,7 +152,10 @@ fn change(lines: &mut Vec<Vec<u8>>, chance: &mut Chance) {
     let place = chance.below(words.len() as u64 + 1) as usize;
     match chance.below(10) {
         0..3 => return lines.insert(at, request(chance)),
-        3 => return lines.insert(at, format!("OCHRE.CLOCK ADVANCE {}", pick(NUMBERS, chance)).into_bytes()),
+        3 => {
+            return lines
+                .insert(at, format!("{} {}", pick(STEERS, chance), pick(NUMBERS, chance)).into_bytes());
+        }
         4 => return drop(lines.remove(at)),
         5 => {
             let other = chance.below(lines.len() as u64) as usize;

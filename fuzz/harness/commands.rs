@@ -21,7 +21,7 @@ use ochre::keyspace::expiry::expire_due;
 use ochre::keyspace::lock::Part;
 use ochre::keyspace::log::Unit;
 use ochre::keyspace::{Shard, Space};
-use ochre::resp::{Args, Limits, Out, OwnedArgs, Parsed, Parser, Proto, Scratch};
+use ochre::resp::{Args, Limits, Out, OwnedArgs, Parsed, Parser, Proto, Scratch, parse_i64};
 
 use super::reply::{self, Forms};
 
@@ -33,6 +33,9 @@ const BATCH: usize = 8;
 const MOST_BULK: u64 = 1024 * 1024;
 /// Longer replies are not looked at.
 const MOST_REPLY: usize = 4 * 1024 * 1024;
+/// Keys of one DEBUG POPULATE, at most, and bytes of each value.
+const MOST_POPULATED: i64 = 3000;
+const MOST_POPULATED_BYTES: i64 = 256;
 /// The time when an input starts, unix milliseconds.
 const START_MS: u64 = 1_700_000_000_000;
 /// Keys looked at by the expiry between two turns.
@@ -204,6 +207,11 @@ impl Bench {
             let reads = entry.is_some_and(|at| host.table.at(at).row.flags.contains(Flags::READONLY));
             assert!(!(failed || reads) || executor.record.dirty == 0, "{:?} wrote", words(&args));
             second.follow(host.log.drain(), host.space.clock.now_ms());
+            if is_populate(&args) && !failed {
+                // It is propagated to nobody.
+                second.session.select(client.db);
+                second.run(&args.iter().collect::<Vec<_>>());
+            }
             if ran == Ran::Wait {
                 host.pause.end();
             }
@@ -298,16 +306,22 @@ fn requests(input: &[u8]) -> Vec<OwnedArgs> {
     found
 }
 
+fn is_populate(args: &Args<'_>) -> bool {
+    args.get(0).eq_ignore_ascii_case(b"DEBUG")
+        && args.opt(1).is_some_and(|sub| sub.eq_ignore_ascii_case(b"POPULATE"))
+}
+
 fn is_left_out(args: &Args<'_>) -> bool {
     let upper = |at| args.opt(at).map(<[u8]>::to_ascii_uppercase).unwrap_or_default();
     let sub = upper(1);
     match &*upper(0) {
         b"SHUTDOWN" => true,
-        // It makes keys that are propagated to nobody, as many as it is told to.
-        b"DEBUG" => matches!(
-            &*sub,
-            b"ASSERT" | b"CONFIG-REWRITE-FORCE-ALL" | b"PANIC" | b"POPULATE" | b"SEGFAULT" | b"SLEEP"
-        ),
+        b"DEBUG" if is_populate(args) => [(2, MOST_POPULATED), (4, MOST_POPULATED_BYTES)]
+            .iter()
+            .any(|&(at, most)| args.opt(at).and_then(parse_i64).is_some_and(|number| number > most)),
+        b"DEBUG" => {
+            matches!(&*sub, b"ASSERT" | b"CONFIG-REWRITE-FORCE-ALL" | b"PANIC" | b"SEGFAULT" | b"SLEEP")
+        }
         b"CONFIG" => {
             let elsewhere: [&[u8]; 4] = [b"DIR", b"DBFILENAME", b"LOGFILE", b"PROTO-MAX-BULK-LEN"];
             sub == b"REWRITE" || (sub == b"SET" && (2..args.len()).any(|at| elsewhere.contains(&&*upper(at))))
