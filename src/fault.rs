@@ -3,7 +3,7 @@
 //! For: one place that holds the exact wire text of each error, so that a text is written once and found by
 //! searching for what the client saw. May touch: nothing.
 //! Always: a text starts with its error code and holds neither CR nor LF (the writer replaces those that an
-//! echoed argument brought in).
+//! echoed argument brought in). What a client sent is echoed up to its first NUL, as Valkey does.
 
 use std::borrow::Cow;
 
@@ -191,6 +191,11 @@ faults! {
     NEEDS_RESP3 = "ERR RESP2 is not supported by this command";
 }
 
+/// The part of a client's words that an error echoes.
+fn echo(words: &[u8]) -> &[u8] {
+    words.split(|&byte| byte == 0).next().unwrap_or(words)
+}
+
 impl Fault {
     const fn fixed(text: &'static str) -> Fault {
         Fault(Cow::Borrowed(text.as_bytes()))
@@ -219,7 +224,7 @@ impl Fault {
     /// A container's subcommand that does not exist, or was given a wrong number of arguments.
     pub fn subcommand(container: &str, sub: &[u8]) -> Fault {
         let mut text = b"ERR unknown subcommand '".to_vec();
-        text.extend(sub.iter().take(128));
+        text.extend(echo(sub).iter().take(128));
         text.extend_from_slice(b"'. Try ");
         text.extend(container.bytes().map(|b| b.to_ascii_uppercase()));
         text.extend_from_slice(b" HELP.");
@@ -229,21 +234,21 @@ impl Fault {
     /// A container's subcommand that exists, with a number of arguments that its arity does not tell.
     pub fn subcommand_arguments(container: &str, sub: &[u8]) -> Fault {
         let mut text = b"ERR unknown subcommand or wrong number of arguments for '".to_vec();
-        text.extend(sub.iter().take(128));
+        text.extend(echo(sub).iter().take(128));
         text.extend_from_slice(format!("'. Try {container} HELP.").as_bytes());
         Fault(Cow::Owned(text))
     }
 
     /// LATENCY GRAPH of an event that never happened.
     pub fn no_samples(event: &[u8]) -> Fault {
-        Fault::of([b"ERR No samples available for event '", event, b"'"].concat())
+        Fault::quoting("ERR No samples available for event '", event, "'")
     }
 
     /// No command of that name; echoes the first arguments within Redis's limits.
     pub fn unknown_command<'a>(name: &[u8], args: impl Iterator<Item = &'a [u8]>) -> Fault {
         const ECHO: usize = 128;
         let mut text = b"ERR unknown command '".to_vec();
-        text.extend(name.iter().take(ECHO));
+        text.extend(echo(name).iter().take(ECHO));
         text.extend_from_slice(b"', with args beginning with: ");
         let mut echoed = Vec::new();
         for arg in args {
@@ -252,7 +257,7 @@ impl Fault {
             }
             let room = ECHO - echoed.len();
             echoed.push(b'\'');
-            echoed.extend(arg.iter().take(room));
+            echoed.extend(echo(arg).iter().take(room));
             echoed.extend_from_slice(b"' ");
         }
         text.extend_from_slice(&echoed);
@@ -267,7 +272,7 @@ impl Fault {
 
     /// CONFIG SET was refused, for the reason that the config room gives.
     pub fn config_set(reason: &[u8]) -> Fault {
-        Fault::quoting("ERR ", reason, "")
+        Fault::of([b"ERR ", reason].concat())
     }
 
     /// CONFIG REWRITE could not read or write its file.
@@ -288,9 +293,11 @@ impl Fault {
         Fault::of(format!("ERR {name} should be greater than 0"))
     }
 
-    /// A text with the client's words in it.
+    /// A text with the client's words in it, without line ends where it ends with them.
     fn quoting(before: &str, words: &[u8], after: &str) -> Fault {
-        Fault::of([before.as_bytes(), words, after.as_bytes()].concat())
+        let mut text = [before.as_bytes(), echo(words), after.as_bytes()].concat();
+        text.truncate(text.iter().rposition(|byte| !b"\r\n".contains(byte)).map_or(0, |last| last + 1));
+        Fault::of(text)
     }
 
     /// HELLO with an option that is unknown or lacks its values.
@@ -331,12 +338,12 @@ impl Fault {
 
     /// EXPIRE and its relatives got an option they do not know.
     pub fn unsupported_option(option: &[u8]) -> Fault {
-        Fault::of([b"ERR Unsupported option ", option].concat())
+        Fault::quoting("ERR Unsupported option ", option, "")
     }
 
     /// SCAN's TYPE is no type.
     pub fn unknown_type(name: &[u8]) -> Fault {
-        Fault::of([b"ERR unknown type name '", name, b"'"].concat())
+        Fault::quoting("ERR unknown type name '", name, "'")
     }
 
     /// EXPIRE and its relatives got a time whose milliseconds do not fit.
@@ -347,5 +354,24 @@ impl Fault {
     /// BITOP DIFF, DIFF1 or ANDOR with a single source.
     pub fn bitop_sources(operation: &str) -> Fault {
         Fault::of(format!("ERR BITOP {operation} must be called with at least two source keys."))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_echoed_up_to_a_nul_and_without_line_ends_at_the_end() {
+        let text = |fault: Fault| String::from_utf8_lossy(fault.text()).into_owned();
+        assert_eq!(text(Fault::unknown_type(b"a\0b")), "ERR unknown type name 'a'");
+        assert_eq!(text(Fault::unsupported_option(b"a\r\nb\r\n")), "ERR Unsupported option a\r\nb");
+        assert_eq!(text(Fault::unsupported_option(b"\r\n")), "ERR Unsupported option ");
+        let unknown = Fault::unknown_command(b"a\0b", [&b"\0"[..], b"c\0"].into_iter());
+        assert_eq!(text(unknown), "ERR unknown command 'a', with args beginning with: '' 'c' ");
+        assert_eq!(
+            text(Fault::subcommand("client", b"x\0y")),
+            "ERR unknown subcommand 'x'. Try CLIENT HELP."
+        );
     }
 }

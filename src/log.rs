@@ -6,8 +6,10 @@
 //! binary installs it: an embedding program has a subscriber of its own.
 
 use std::fmt::Write as _;
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::Write as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
@@ -23,7 +25,36 @@ pub struct Handle(Arc<Shared>);
 struct Shared {
     /// Lines below this importance are left out: 0 debug, 1 verbose, 2 notice, 3 warning, 4 nothing.
     least: AtomicU8,
-    file: Mutex<Option<File>>,
+    file: Mutex<Option<Named>>,
+}
+
+/// A log file.
+struct Named {
+    path: PathBuf,
+    file: File,
+    /// Device and number of the file, which tell whether the path still leads to it.
+    identity: (u64, u64),
+}
+
+impl Named {
+    fn open(path: PathBuf) -> std::io::Result<Named> {
+        let file = File::options().append(true).create(true).open(&path)?;
+        let identity = identity(&file.metadata()?);
+        Ok(Named { path, file, identity })
+    }
+
+    /// Writes a line; into a new file when the old one was moved or removed, as log rotation does.
+    fn line(&mut self, line: &[u8]) -> std::io::Result<()> {
+        let is_there = std::fs::metadata(&self.path).is_ok_and(|m| identity(&m) == self.identity);
+        if !is_there && let Ok(new) = Named::open(self.path.clone()) {
+            *self = new;
+        }
+        self.file.write_all(line)
+    }
+}
+
+fn identity(metadata: &Metadata) -> (u64, u64) {
+    (metadata.dev(), metadata.ino())
 }
 
 struct Lines(Arc<Shared>);
@@ -52,7 +83,7 @@ impl Handle {
     pub fn set_file(&self, path: &str) -> std::io::Result<()> {
         let file = match path {
             "" => None,
-            path => Some(File::options().append(true).create(true).open(path)?),
+            path => Some(Named::open(std::path::absolute(path)?)?),
         };
         *self.0.file.lock() = file;
         Ok(())
@@ -82,7 +113,7 @@ impl<S: Subscriber> Layer<S> for Lines {
         line.0.push('\n');
         // A log that cannot be written must not stop the server.
         let _ = match &mut *self.0.file.lock() {
-            Some(file) => file.write_all(line.0.as_bytes()),
+            Some(file) => file.line(line.0.as_bytes()),
             None => std::io::stdout().lock().write_all(line.0.as_bytes()),
         };
     }

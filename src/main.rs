@@ -1,18 +1,24 @@
 //! The process `ochre-server`: command line, log, signals.
 
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::os::unix::ffi::OsStringExt;
 use std::process::ExitCode;
+use std::sync::mpsc;
 
-use ochre::config::{self, Build, CommandLine, Directive, Disk, Invocation, Loaded, Settings};
+use ochre::config::{self, Build, CommandLine, Directive, Disk, Files, Invocation, Loaded, Settings};
 use ochre::{Server, log};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
 
 #[global_allocator]
 static ALLOCATOR: ochre::memory::Counting = ochre::memory::Counting;
 
 /// Tells a process that it is the one that stays behind under `daemonize yes`.
 const DETACHED: &str = "OCHRE_DETACHED";
+/// Descriptors of the process besides those of clients and workers.
+const OWN_DESCRIPTORS: u64 = 32;
+/// Descriptors of a worker besides those of its clients.
+const WORKER_DESCRIPTORS: u64 = 8;
 
 fn main() -> ExitCode {
     let build = Build { version: ochre::VERSION, commit: "00000000", id: "0", allocator: "mimalloc" };
@@ -31,15 +37,20 @@ fn main() -> ExitCode {
 }
 
 fn run(invocation: &Invocation) -> ExitCode {
-    let loaded = match config::load(invocation, &mut Disk) {
+    let mut files = Inputs::default();
+    let mut loaded = match config::load(invocation, &mut files) {
         Ok(loaded) => loaded,
         Err(error) => {
             eprint!("{}", error.report(ochre::REDIS_VERSION));
             return ExitCode::FAILURE;
         }
     };
-    if loaded.settings.bool(Directive::Daemonize) && std::env::var_os(DETACHED).is_none() {
-        return detach();
+    if loaded.settings.bool(Directive::Daemonize) {
+        if std::env::var_os(DETACHED).is_none() {
+            return detach(&files.stdin);
+        }
+        // Away from the terminal. It fails only where this process leads a session already.
+        let _ = rustix::process::setsid();
     }
     let dir = text(&loaded.settings, Directive::Dir);
     if let Err(error) = std::env::set_current_dir(&dir) {
@@ -54,6 +65,7 @@ fn run(invocation: &Invocation) -> ExitCode {
         return ExitCode::FAILURE;
     }
     greet(&loaded);
+    make_room_for_clients(&mut loaded.settings);
     start(loaded, log)
 }
 
@@ -87,10 +99,19 @@ fn start(loaded: Loaded, log: log::Handle) -> ExitCode {
     let pid_file = pid_file(&loaded.settings);
     let executable =
         std::env::current_exe().map_or_else(|_| "ochre-server".into(), |p| p.display().to_string());
-    let follow = log.clone();
-    let server = Server::builder().loaded(loaded).executable(&executable).on_reconfigure(move |settings| {
-        follow.set_level(settings.choice(Directive::LogLevel));
-        if let Err(error) = follow.set_file(&text(settings, Directive::LogFile)) {
+    let started = watch_signals();
+    let write_to = pid_file.clone();
+    let builder = Server::builder().loaded(loaded).executable(&executable).on_bound(move || {
+        if let Some(path) = &write_to
+            && let Err(error) = std::fs::write(path, format!("{}\n", std::process::id()))
+        {
+            tracing::warn!("Failed to write PID file: {error}");
+        }
+    });
+    let server = builder.on_reconfigure(move |settings| {
+        allow_descriptors(descriptors_wanted(settings));
+        log.set_level(settings.choice(Directive::LogLevel));
+        if let Err(error) = log.set_file(&text(settings, Directive::LogFile)) {
             tracing::warn!("Can't open the log file: {error}");
         }
     });
@@ -101,12 +122,8 @@ fn start(loaded: Loaded, log: log::Handle) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    if let Some(path) = &pid_file
-        && let Err(error) = std::fs::write(path, format!("{}\n", std::process::id()))
-    {
-        tracing::warn!("Failed to write PID file: {error}");
-    }
-    watch_signals(&server);
+    // Nobody takes it when signals are not watched.
+    let _ = started.send(Box::new(server.shutdown_request()));
     server.wait();
     if let Some(path) = pid_file {
         tracing::info!("Removing the pid file.");
@@ -115,6 +132,48 @@ fn start(loaded: Loaded, log: log::Handle) -> ExitCode {
     }
     tracing::warn!("Ochre is now ready to exit, bye bye...");
     ExitCode::SUCCESS
+}
+
+/// Descriptors that `maxclients` clients and the server itself may need.
+fn descriptors_wanted(settings: &Settings) -> u64 {
+    let workers = match settings.int(Directive::IoThreads) {
+        0 => std::thread::available_parallelism().map_or(1, |n| n.get() as u64),
+        n => n as u64,
+    };
+    settings.int(Directive::MaxClients) as u64 + OWN_DESCRIPTORS + workers * WORKER_DESCRIPTORS
+}
+
+/// Raises the limit of descriptors as far as the system lets us; what it is then.
+fn allow_descriptors(wanted: u64) -> u64 {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let (current, maximum) = (limit.current.unwrap_or(u64::MAX), limit.maximum.unwrap_or(u64::MAX));
+    let new = wanted.min(maximum);
+    if current >= new {
+        return current;
+    }
+    match setrlimit(Resource::Nofile, Rlimit { current: Some(new), maximum: limit.maximum }) {
+        Ok(()) => new,
+        Err(_) => current,
+    }
+}
+
+/// Raises the limit of descriptors for `maxclients`, or lowers `maxclients` to what the limit allows, so that
+/// a client too many is told so.
+fn make_room_for_clients(settings: &mut Settings) {
+    let wanted = descriptors_wanted(settings);
+    let limit = allow_descriptors(wanted);
+    if limit >= wanted {
+        return;
+    }
+    let asked = settings.int(Directive::MaxClients);
+    let possible = (asked as u64).saturating_sub(wanted - limit).max(1);
+    let assigned = settings.assign(Directive::MaxClients, &[possible.to_string().as_bytes()]);
+    debug_assert!(assigned.is_ok(), "one is the least that maxclients takes");
+    tracing::warn!(
+        "{limit} files may be open, too few for {asked} clients: maxclients has been reduced to {possible}. \
+         Increase 'ulimit -n' for more."
+    );
 }
 
 /// Where the process id is written: where the configuration says, or for a daemon Redis's usual place.
@@ -131,9 +190,14 @@ fn text(settings: &Settings, directive: Directive) -> String {
     String::from_utf8_lossy(settings.text(directive)).into_owned()
 }
 
-/// SIGTERM and SIGINT ask for a shutdown; a second SIGINT ends the process at once.
-fn watch_signals(server: &Server) {
-    let request = server.shutdown_request();
+/// Asks the server to shut down.
+type Ask = Box<dyn Fn() + Send>;
+
+/// SIGTERM and SIGINT ask for a shutdown, from now on and at the latest when the server has started, which is
+/// told through the channel; a second SIGINT ends the process at once.
+fn watch_signals() -> oneshot::Sender<Ask> {
+    let (started, server) = oneshot::channel::<Ask>();
+    let (ready, is_ready) = mpsc::channel();
     let watch = move || {
         let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };
         runtime.block_on(async {
@@ -143,6 +207,9 @@ fn watch_signals(server: &Server) {
                 signal(SignalKind::hangup()),
             );
             let (Ok(mut term), Ok(mut int), Ok(mut hup)) = kinds else { return };
+            // The main thread waits for this, or for its end.
+            let _ = ready.send(());
+            let Ok(ask) = server.await else { return };
             let mut asked = false;
             loop {
                 tokio::select! {
@@ -158,26 +225,66 @@ fn watch_signals(server: &Server) {
                     _ = hup.recv() => continue,
                 }
                 tracing::warn!("User requested shutdown...");
-                request();
+                ask();
             }
         });
     };
-    if let Err(error) = std::thread::Builder::new().name("ochre-signals".into()).spawn(watch) {
-        tracing::warn!("Signals are not watched: {error}");
+    let spawned = std::thread::Builder::new().name("ochre-signals".into()).spawn(watch);
+    if spawned.is_err() || is_ready.recv().is_err() {
+        tracing::warn!("Signals are not watched: the system has no thread or descriptor for that");
+    }
+    started
+}
+
+/// The file system, and what was read from standard input, which cannot be read twice.
+#[derive(Default)]
+struct Inputs {
+    stdin: Vec<u8>,
+}
+
+impl Files for Inputs {
+    fn read(&mut self, base: &[u8], path: &[u8]) -> io::Result<Vec<u8>> {
+        Disk.read(base, path)
+    }
+
+    fn read_stdin(&mut self) -> io::Result<Vec<u8>> {
+        self.stdin = Disk.read_stdin()?;
+        Ok(self.stdin.clone())
+    }
+
+    fn matching(&mut self, base: &[u8], pattern: &[u8]) -> Vec<Vec<u8>> {
+        Disk.matching(base, pattern)
+    }
+
+    fn directory(&mut self, base: &[u8], path: &[u8]) -> io::Result<Vec<u8>> {
+        Disk.directory(base, path)
+    }
+
+    fn try_append(&mut self, base: &[u8], path: &[u8]) -> io::Result<()> {
+        Disk.try_append(base, path)
     }
 }
 
 /// `daemonize yes`: starts the same program again in a session of its own, and ends this one. Forking in
 /// place would need a process without threads.
-fn detach() -> ExitCode {
+fn detach(stdin: &[u8]) -> ExitCode {
     use std::os::unix::process::CommandExt;
     use std::process::{Command, Stdio};
     let program = std::env::current_exe().unwrap_or_else(|_| "ochre-server".into());
     let mut command = Command::new(program);
-    command.args(std::env::args_os().skip(1)).env(DETACHED, "1").process_group(0);
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    match command.spawn() {
-        Ok(_) => ExitCode::SUCCESS,
+    if let Some(name) = std::env::args_os().next() {
+        command.arg0(name);
+    }
+    command.args(std::env::args_os().skip(1)).env(DETACHED, "1");
+    command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+    let started = command.spawn().and_then(|mut child| match child.stdin.take() {
+        // It asks for it only if we did.
+        Some(_) if stdin.is_empty() => Ok(()),
+        Some(mut pipe) => pipe.write_all(stdin),
+        None => Ok(()),
+    });
+    match started {
+        Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // Standard error may be closed; then nobody can be told.
             let _ = writeln!(std::io::stderr(), "Can't start in the background: {error}");

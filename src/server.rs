@@ -22,16 +22,20 @@ use crate::commands::FAMILIES;
 use crate::config::{Class, Directive, Loaded, Settings, Statement};
 use crate::keyspace::Space;
 use crate::keyspace::log::CommitLog;
-use crate::net::listen::{self, Listener};
+use crate::net::listen::{self, Doors, Listener};
 use crate::net::wake::{Desk, Desks, Mail};
 use crate::net::worker::Worker;
 use crate::observe::Observe;
+use crate::observe::stats::add;
 use crate::reclaim::Reclaim;
 
 /// Threads besides the workers that may enter the gate: the main thread and the embedding program.
 pub const OUTSIDERS: usize = 2;
 /// The house keeps its timers at this pace.
 const HOUSE_MS: u64 = 100;
+
+/// Looks at settings that have come into force.
+type Follower = Box<dyn Fn(&Settings) + Send>;
 
 /// Makes a server.
 #[derive(Default)]
@@ -40,7 +44,8 @@ pub struct Builder {
     loaded: Option<Loaded>,
     seed: Option<u64>,
     executable: String,
-    on_reconfigure: Option<Box<dyn Fn(&Settings) + Send>>,
+    on_bound: Option<Box<dyn FnOnce() + Send>>,
+    on_reconfigure: Option<Follower>,
 }
 
 impl Builder {
@@ -70,6 +75,13 @@ impl Builder {
     #[must_use]
     pub fn executable(mut self, path: &str) -> Builder {
         self.executable = path.to_string();
+        self
+    }
+
+    /// Called when all addresses are bound, before anybody can know that the server is ready.
+    #[must_use]
+    pub fn on_bound(mut self, f: impl FnOnce() + Send + 'static) -> Builder {
+        self.on_bound = Some(Box::new(f));
         self
     }
 
@@ -132,7 +144,7 @@ impl Builder {
         let seed = self.seed.or_else(|| settings.seed()).unwrap_or_else(entropy_seed);
         let listeners = listen::bind(&settings, embedded).map_err(io::Error::other)?;
         let addr = listeners.iter().find_map(|l| match l {
-            Listener::Tcp(l) => l.local_addr().ok(),
+            Listener::Tcp(l, _) => l.local_addr().ok(),
             Listener::Unix(..) => None,
         });
         if let Some(addr) = addr {
@@ -148,11 +160,14 @@ impl Builder {
             workers,
             seed,
         };
-        let (host, desks, requests) = wire(settings, &renames, identity)?;
+        let (host, desks, inbox) = wire(settings, &renames, identity)?;
         let threads = start_workers(&host, &desks)?;
+        if let Some(f) = self.on_bound {
+            f();
+        }
         let (done, ended) = mpsc::channel();
         let main =
-            House { host: Arc::clone(&host), desks, requests, threads, on_reconfigure: self.on_reconfigure };
+            House { host: Arc::clone(&host), desks, inbox, threads, on_reconfigure: self.on_reconfigure };
         let (ready, started) = mpsc::channel();
         let thread = std::thread::Builder::new().name("ochre-main".into()).spawn(move || {
             main.run(listeners, ready);
@@ -254,11 +269,18 @@ fn run_id(seed: u64) -> String {
     (0..5).map(|_| format!("{:08x}", chance.next_u64() as u32)).collect()
 }
 
+/// What commands ask of the main thread.
+struct Inbox {
+    requests: UnboundedReceiver<Request>,
+    /// Settings to listen by, each with the place for the answer.
+    listen: UnboundedReceiver<(Settings, mpsc::Sender<bool>)>,
+}
+
 fn wire(
     settings: Settings,
     renames: &[Statement],
     mut identity: Identity,
-) -> io::Result<(Arc<Host>, Desks, UnboundedReceiver<Request>)> {
+) -> io::Result<(Arc<Host>, Desks, Inbox)> {
     let workers = identity.workers;
     let desks: Desks = (0..workers).map(|_| Desk::new()).collect::<io::Result<Vec<_>>>()?.into();
     let word = |word: &Vec<u8>| String::from_utf8_lossy(word).into_owned();
@@ -271,7 +293,9 @@ fn wire(
     let space = Space::new(workers, OUTSIDERS, databases, identity.seed, Clock::real(), poke);
     let ticks = Ticks::new();
     identity.started_s = space.clock.now_ms() / 1000;
-    let (requests, inbox) = unbounded_channel();
+    let (requests, requested) = unbounded_channel();
+    let (ask, listen) = unbounded_channel();
+    let inbox = Inbox { requests: requested, listen };
     let host = Host {
         observe: Observe::new(workers + OUTSIDERS, table.entries().len()),
         table,
@@ -283,7 +307,13 @@ fn wire(
         space: Arc::new(space),
         ticks,
         requests,
+        listen: Box::new(move |settings| {
+            let (answer, answered) = mpsc::channel();
+            // The main thread answers nobody when it is ending the server.
+            ask.send((settings.clone(), answer)).is_ok() && answered.recv().unwrap_or(false)
+        }),
         stopping: AtomicBool::new(false),
+        intrusion_told_ns: AtomicU64::new(0),
         identity,
         reclaim: Reclaim::start()?,
     };
@@ -292,26 +322,52 @@ fn wire(
 
 fn start_workers(host: &Arc<Host>, desks: &Desks) -> io::Result<Vec<JoinHandle<()>>> {
     let chance = Chance::new(host.identity.seed);
-    let mut threads = Vec::new();
+    // What may fail comes before the first thread, so that no thread is left behind.
+    let mut workers = Vec::new();
     for index in 0..desks.len() {
         let (host, desks) = (Arc::clone(host), Arc::clone(desks));
         let worker = Worker::new(index, host, desks, chance.fork(index as u64 + 1))?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let sleeper = {
+            let _inside = runtime.enter();
+            worker.sleeper()?
+        };
+        workers.push((worker, runtime, sleeper));
+    }
+    let mut threads: Vec<JoinHandle<()>> = Vec::new();
+    for (index, (worker, runtime, sleeper)) in workers.into_iter().enumerate() {
         let thread = std::thread::Builder::new().name(format!("ochre-io-{index}"));
-        threads.push(thread.spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-            runtime.expect("the system has a poll set for the runtime").block_on(worker.run());
-        })?);
+        match thread.spawn(move || runtime.block_on(worker.run(sleeper))) {
+            Ok(thread) => threads.push(thread),
+            Err(error) => {
+                end_workers(host, desks, &mut threads);
+                return Err(error);
+            }
+        }
     }
     Ok(threads)
+}
+
+/// Ends the workers' connections, then the workers.
+fn end_workers(host: &Host, desks: &Desks, threads: &mut Vec<JoinHandle<()>>) {
+    host.stopping.store(true, Ordering::SeqCst);
+    for desk in desks.iter() {
+        desk.send(Mail::Stop);
+    }
+    for thread in threads.drain(..) {
+        if thread.join().is_err() {
+            tracing::error!("a worker ended by a panic");
+        }
+    }
 }
 
 /// The main thread: listeners, requests of commands, timers of the house.
 struct House {
     host: Arc<Host>,
     desks: Desks,
-    requests: UnboundedReceiver<Request>,
+    inbox: Inbox,
     threads: Vec<JoinHandle<()>>,
-    on_reconfigure: Option<Box<dyn Fn(&Settings) + Send>>,
+    on_reconfigure: Option<Follower>,
 }
 
 impl House {
@@ -325,42 +381,30 @@ impl House {
             }
         };
         runtime.block_on(async {
-            let mut kinds = Vec::new();
-            let mut paths = Vec::new();
-            let tasks: Vec<_> = listeners
-                .into_iter()
-                .map(|listener| {
-                    match &listener {
-                        Listener::Tcp(_) => kinds.push("tcp"),
-                        Listener::Unix(_, path) => {
-                            kinds.push("unix");
-                            paths.push(path.clone());
-                        }
-                    }
-                    tokio::spawn(listen::accept(listener, Arc::clone(&self.host), Arc::clone(&self.desks)))
-                })
-                .collect();
-            kinds.dedup();
+            let mut doors = Doors::open(listeners, Arc::clone(&self.host), Arc::clone(&self.desks));
             tracing::info!("Server initialized");
-            kinds.iter().for_each(|kind| tracing::info!("Ready to accept connections {kind}"));
+            doors.kinds().for_each(|kind| tracing::info!("Ready to accept connections {kind}"));
             // The builder waits for this.
             let _ = ready.send(Ok(()));
-            self.serve().await;
-            tasks.iter().for_each(tokio::task::JoinHandle::abort);
-            for path in paths {
-                tracing::info!("Removing the unix socket file.");
-                let _ = std::fs::remove_file(path);
-            }
+            self.serve(&mut doors).await;
+            // A worker that waits for an answer could not be joined.
+            self.inbox.listen.close();
+            while self.inbox.listen.try_recv().is_ok() {}
+            doors.close().await;
         });
         self.stop_workers();
     }
 
-    async fn serve(&mut self) {
+    async fn serve(&mut self, doors: &mut Doors) {
         let mut timer = tokio::time::interval(Duration::from_millis(HOUSE_MS));
         timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tokio::select! {
-                request = self.requests.recv() => match request {
+                Some((settings, answer)) = self.inbox.listen.recv() => {
+                    // Who asked waits for it.
+                    let _ = answer.send(doors.follow(&settings).await);
+                }
+                request = self.inbox.requests.recv() => match request {
                     Some(Request::Shutdown { .. }) | None => return,
                     Some(Request::AbortShutdown) => {}
                     Some(Request::Reconfigure) => {
@@ -385,8 +429,14 @@ impl House {
             return;
         }
         for client in self.host.clients.all() {
+            if client.killed.load(Ordering::Relaxed) {
+                continue;
+            }
             let idle_ns = now_ns.saturating_sub(client.active_ns.load(Ordering::Relaxed));
-            let is_idle = timeout_s > 0 && idle_ns > timeout_s * 1_000_000_000;
+            // Who waits in a pause is not idle.
+            let is_idle = timeout_s > 0
+                && idle_ns > timeout_s * 1_000_000_000
+                && !client.paused.load(Ordering::Relaxed);
             let waiting = client.output_bytes.load(Ordering::Relaxed) as u64;
             let since_ns = client.over_soft_ns.load(Ordering::Relaxed);
             let mut is_slow = false;
@@ -403,7 +453,8 @@ impl House {
                 tracing::debug!("Closing idle client id={}", client.id);
             }
             if is_slow {
-                tracing::warn!("Client id={} closed for overcoming of output buffer limits.", client.id);
+                add(&self.host.observe.lane(self.desks.len()).output_limit_closes, 1);
+                client.tell_overflow();
             }
             if is_idle || is_slow {
                 self.host.clients.kill(&client);
@@ -412,14 +463,6 @@ impl House {
     }
 
     fn stop_workers(&mut self) {
-        self.host.stopping.store(true, Ordering::SeqCst);
-        for desk in self.desks.iter() {
-            desk.send(Mail::Stop);
-        }
-        for thread in self.threads.drain(..) {
-            if thread.join().is_err() {
-                tracing::error!("a worker ended by a panic");
-            }
-        }
+        end_workers(&self.host, &self.desks, &mut self.threads);
     }
 }

@@ -183,7 +183,7 @@ fn readme_table() -> String {
     }
     let mut table = String::from("| group | commands |\n|---|---|\n");
     for (group, mut commands) in groups {
-        commands.sort_unstable();
+        commands.sort_unstable_by(|a, b| a.split('`').nth(1).cmp(&b.split('`').nth(1)));
         table += &format!("| {group} | {} |\n", commands.join(", "));
     }
     table

@@ -10,6 +10,7 @@ use ochre::Server;
 use ochre::client::Session;
 use ochre::client::registry::{Address, Client};
 use ochre::clock::Chance;
+use ochre::command::Host;
 use ochre::exec::run::Executor;
 use ochre::keyspace::Shard;
 use ochre::keyspace::lock::Part;
@@ -52,7 +53,7 @@ impl Bench {
         let words: Vec<String> = line.split(' ').map(spelled).collect();
         let args: OwnedArgs = words.iter().map(String::as_bytes).collect();
         let entry = Executor::find(host, &args.as_args()).map(|entry| entry.index);
-        let before = self.executor.record.counts;
+        let before = lookups(host, &self.executor);
         self.executor.run(host, &mut turn, &mut self.session, &mut self.out, args.as_args(), entry);
         self.out.clear();
         let record = &self.executor.record;
@@ -63,7 +64,8 @@ impl Bench {
         let events = record.happenings.iter().map(|it| format!("{} {}", it.event.name, show(&it.key)));
         let effects = host.log.drain().into_iter().flat_map(|unit| unit.effects);
         let effects = effects.map(|it| it.argv.iter().map(|word| show(word)).collect::<Vec<_>>().join(" "));
-        let lookups = (record.counts.hits - before.hits, record.counts.misses - before.misses);
+        let after = lookups(host, &self.executor);
+        let lookups = (after.0 - before.0, after.1 - before.1);
         let events = events.collect::<Vec<_>>().join(", ");
         (record.dirty, events, effects.collect::<Vec<_>>().join("; "), lookups)
     }
@@ -76,6 +78,12 @@ impl Bench {
             assert_eq!((found.0, &*found.1, &*found.2), (dirty, events, effects), "step {at}: {line}");
         }
     }
+}
+
+/// Hits and misses so far, whether the executor has handed them on or not.
+fn lookups(host: &Host, executor: &Executor) -> (u64, u64) {
+    let (handed_on, held) = (host.observe.totals(), executor.record.counts);
+    (handed_on.hits + held.hits, handed_on.misses + held.misses)
 }
 
 #[test]

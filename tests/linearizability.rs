@@ -21,7 +21,7 @@ use std::collections::HashSet;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicU64, Ordering};
-use support::{Client, Reply};
+use support::{Client, Reply, TestServer};
 
 /// Keys in play.
 const KEYS: usize = 8;
@@ -34,7 +34,7 @@ const OPERATIONS: usize = 6;
 /// Operations of a client in a round where they are sent at once: all overlap, so there are fewer.
 const OPERATIONS_AT_ONCE: usize = 3;
 /// Rounds unless told otherwise.
-const ROUNDS: u64 = 200;
+const ROUNDS: u64 = 300;
 /// States a search visits before it gives up.
 const SEARCH_LIMIT: usize = 200_000;
 /// Of so many rounds one may be given up; with more, the test fails for want of proof.
@@ -371,16 +371,10 @@ fn round(
     (events, model)
 }
 
-#[test]
-fn concurrent_clients_see_one_order() {
-    let Some(server) = support::server() else { return };
-    let variable = |name: &str| std::env::var(name).ok().and_then(|v| v.parse::<u64>().ok());
-    let seed = variable("OCHRE_TEST_SEED").unwrap_or_else(|| RandomState::new().hash_one(0));
-    let rounds = variable("OCHRE_LINEARIZABILITY_ROUNDS").unwrap_or(ROUNDS);
-    println!("OCHRE_TEST_SEED={seed}");
+/// Runs rounds against a server: how many could not be decided, or the round that no order explains.
+fn run_rounds(mut clients: Vec<Client>, rounds: u64, seed: u64) -> Result<u64, (u64, String)> {
     let mut choice = Choice(seed);
     let stamps = AtomicU64::new(0);
-    let mut clients: Vec<Client> = (0..CLIENTS).map(|_| server.client()).collect();
     clients[0].call(&["FLUSHALL"]).expect("FLUSHALL is answered");
     for (id, client) in clients.iter_mut().enumerate() {
         client.call(&["SELECT", &(id % DATABASES).to_string()]).expect("SELECT is answered");
@@ -392,15 +386,48 @@ fn concurrent_clients_see_one_order() {
         match check(model, &events, SEARCH_LIMIT) {
             Verdict::Linearizable => {}
             Verdict::Undecided => undecided += 1,
-            Verdict::Impossible => panic!("round {number}: no order explains\n{}", told(model, &events)),
+            Verdict::Impossible => return Err((number, told(model, &events))),
         }
         model = after;
     }
-    println!("{rounds} rounds, {undecided} undecided");
-    assert!(
-        undecided <= rounds / ROUNDS_PER_UNDECIDED,
-        "{undecided} of {rounds} rounds could not be decided"
-    );
+    Ok(undecided)
+}
+
+fn variable(name: &str) -> Option<u64> {
+    std::env::var(name).ok().and_then(|v| v.parse::<u64>().ok())
+}
+
+fn seed() -> u64 {
+    let seed = variable("OCHRE_TEST_SEED").unwrap_or_else(|| RandomState::new().hash_one(0));
+    println!("OCHRE_TEST_SEED={seed}");
+    seed
+}
+
+/// Runs rounds against a server, which must be right.
+fn prove(server: &TestServer) {
+    let rounds = variable("OCHRE_LINEARIZABILITY_ROUNDS").unwrap_or(ROUNDS);
+    let clients = (0..CLIENTS).map(|_| server.client()).collect();
+    match run_rounds(clients, rounds, seed()) {
+        Ok(undecided) => {
+            println!("{rounds} rounds, {undecided} undecided");
+            assert!(
+                undecided <= rounds / ROUNDS_PER_UNDECIDED,
+                "{undecided} of {rounds} rounds could not be decided"
+            );
+        }
+        Err((number, history)) => panic!("round {number}: no order explains\n{history}"),
+    }
+}
+
+/// First as it is, which finds what goes wrong between whole turns, then resting before some locks, which
+/// finds what goes wrong between two locks of one command. One after the other: a server given from outside
+/// is the same.
+#[test]
+fn concurrent_clients_see_one_order() {
+    for server in [support::server, support::restless_server] {
+        let Some(server) = server() else { return };
+        prove(&server);
+    }
 }
 
 /// A history as a table, in the order of the requests.
@@ -560,6 +587,185 @@ mod checker {
             assert_eq!(verdict(&events), Verdict::Linearizable, "{}", told(Model::default(), &events));
             events[24].answer = Answer::Value(Some(-1));
             assert_eq!(verdict(&events), Verdict::Impossible);
+        }
+    }
+}
+
+/// Whether servers that are wrong on purpose are found out: small ones, of the model itself.
+#[cfg(test)]
+mod wrong_servers {
+    use super::*;
+    use std::io::{self, BufRead, BufReader, Write};
+    use std::net::{SocketAddr, TcpListener, TcpStream};
+    use std::sync::{Arc, Mutex};
+    use std::time::Duration;
+
+    /// What goes wrong.
+    #[derive(Debug, Clone, Copy, PartialEq)]
+    enum Wrong {
+        Nothing,
+        /// MSETNX lets go between looking and setting.
+        MsetNx,
+        /// RENAME lets go between taking the one key and setting the other.
+        Rename,
+        /// INCR lets go between reading and setting.
+        Incr,
+        /// SWAPDB exchanges one half of the keys, then the other.
+        Swap,
+    }
+
+    /// Long enough for others to get in between.
+    const GAP: Duration = Duration::from_micros(200);
+
+    /// A server of [`CLIENTS`] connections, each with a thread that ends with it.
+    fn start(wrong: Wrong) -> SocketAddr {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a loopback port is free");
+        let addr = listener.local_addr().expect("a bound socket has an address");
+        let cells = Arc::new(Mutex::new(Model::default()));
+        std::thread::spawn(move || {
+            for stream in listener.incoming().take(CLIENTS) {
+                let (stream, cells) = (stream.expect("a client connects"), Arc::clone(&cells));
+                // An error means that the client is gone.
+                std::thread::spawn(move || serve(stream, &cells, wrong));
+            }
+        });
+        addr
+    }
+
+    fn serve(mut stream: TcpStream, cells: &Mutex<Model>, wrong: Wrong) -> io::Result<()> {
+        stream.set_nodelay(true)?;
+        let mut input = BufReader::new(stream.try_clone()?);
+        let mut db = 0;
+        loop {
+            let words = read_request(&mut input)?;
+            let words: Vec<&str> = words.iter().map(String::as_str).collect();
+            let reply = match words[..] {
+                ["SELECT", index] => {
+                    db = index.parse().expect("a database");
+                    "+OK\r\n".to_owned()
+                }
+                ["FLUSHALL"] => {
+                    *cells.lock().expect("nobody panics") = Model::default();
+                    "+OK\r\n".to_owned()
+                }
+                _ => shown(act_wrongly(cells, parsed(db, &words), wrong)),
+            };
+            stream.write_all(reply.as_bytes())?;
+        }
+    }
+
+    fn read_request(input: &mut impl BufRead) -> io::Result<Vec<String>> {
+        let line = |input: &mut dyn BufRead| -> io::Result<usize> {
+            let mut line = String::new();
+            input.read_line(&mut line)?;
+            line.trim_end()
+                .get(1..)
+                .and_then(|n| n.parse().ok())
+                .ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
+        };
+        let count = line(input)?;
+        let mut words = Vec::new();
+        for _ in 0..count {
+            let mut word = vec![0; line(input)? + 2];
+            input.read_exact(&mut word)?;
+            word.truncate(word.len() - 2);
+            words.push(String::from_utf8(word).map_err(io::Error::other)?);
+        }
+        Ok(words)
+    }
+
+    /// The operation that [`request`] made the words from.
+    fn parsed(db: usize, words: &[&str]) -> Op {
+        let key = |word: &str| word.trim_start_matches("key").parse::<usize>().expect("a key");
+        let number = |word: &str| word.parse::<i64>().expect("a number");
+        match *words {
+            ["GET", k] => Op::Get { db, key: key(k) },
+            ["SET", k, v] => Op::Set { db, key: key(k), value: number(v) },
+            ["INCR", k] => Op::Incr { db, key: key(k) },
+            ["MSETNX", a, v, b, _] => Op::MsetNx { db, keys: [key(a), key(b)], value: number(v) },
+            ["RENAME", from, to] => Op::Rename { db, from: key(from), to: key(to) },
+            ["COPY", from, to, "DB", n, ref rest @ ..] => {
+                let (to_db, replace) = (number(n) as usize, !rest.is_empty());
+                Op::Copy { db, from: key(from), to: key(to), to_db, replace }
+            }
+            ["SWAPDB", ..] => Op::Swap,
+            ["FLUSHDB"] => Op::Flush { db },
+            ["MGET", ..] => Op::ReadAll { db },
+            _ => panic!("{words:?}"),
+        }
+    }
+
+    fn act_wrongly(cells: &Mutex<Model>, op: Op, wrong: Wrong) -> Answer {
+        let lock = || cells.lock().expect("nobody panics");
+        let gap = || std::thread::sleep(GAP);
+        match op {
+            Op::MsetNx { db, keys, value } if wrong == Wrong::MsetNx => {
+                let is_free = keys.iter().all(|&key| lock().cells[db][key].is_none());
+                gap();
+                if is_free {
+                    keys.iter().for_each(|&key| lock().cells[db][key] = Some(value));
+                }
+                Answer::Integer(i64::from(is_free))
+            }
+            Op::Rename { db, from, to } if wrong == Wrong::Rename => {
+                let Some(value) = lock().cells[db][from].take() else { return Answer::NoSuchKey };
+                gap();
+                lock().cells[db][to] = Some(value);
+                Answer::Done
+            }
+            Op::Incr { db, key } if wrong == Wrong::Incr => {
+                let value = lock().cells[db][key].unwrap_or(0) + 1;
+                gap();
+                lock().cells[db][key] = Some(value);
+                Answer::Integer(value)
+            }
+            Op::Swap if wrong == Wrong::Swap => {
+                for half in [0..KEYS / 2, KEYS / 2..KEYS] {
+                    let mut model = lock();
+                    let [one, other] = &mut model.cells;
+                    one[half.clone()].swap_with_slice(&mut other[half]);
+                    drop(model);
+                    gap();
+                }
+                Answer::Done
+            }
+            _ => lock().apply(op),
+        }
+    }
+
+    fn shown(answer: Answer) -> String {
+        let value = |value: Option<i64>| match value {
+            None => "$-1\r\n".to_owned(),
+            Some(n) => format!("${}\r\n{n}\r\n", n.to_string().len()),
+        };
+        match answer {
+            Answer::Done => "+OK\r\n".to_owned(),
+            Answer::Value(it) => value(it),
+            Answer::Integer(n) => format!(":{n}\r\n"),
+            Answer::NoSuchKey => "-ERR no such key\r\n".to_owned(),
+            Answer::All(all) => format!("*{KEYS}\r\n{}", all.map(value).concat()),
+        }
+    }
+
+    fn run(wrong: Wrong, rounds: u64) -> Result<u64, (u64, String)> {
+        let addr = start(wrong);
+        let connect = |_| Client::connect(addr).expect("the server accepts connections");
+        run_rounds((0..CLIENTS).map(connect).collect(), rounds, seed())
+    }
+
+    #[test]
+    fn a_right_server_is_not_accused() {
+        let found = run(Wrong::Nothing, 30);
+        assert!(found.is_ok(), "{found:?}");
+    }
+
+    #[test]
+    fn a_server_that_lets_go_in_the_middle_of_a_command_is_found_out() {
+        for wrong in [Wrong::MsetNx, Wrong::Rename, Wrong::Incr, Wrong::Swap] {
+            match run(wrong, ROUNDS) {
+                Ok(_) => panic!("{wrong:?} was not noticed in {ROUNDS} rounds"),
+                Err((number, _)) => println!("{wrong:?}: round {number}"),
+            }
         }
     }
 }

@@ -608,19 +608,22 @@ fn a_claim_needs_whole_words() {
     three_claim_one_record(Fault::Torn);
 }
 
-/// The home worker wakes from a sleep until 100 ms, has nothing more due in its first shard and sleeps again,
-/// while one writer per other shard gives it a deadline of `armed_ms`.
+/// The home worker wakes from a sleep until 100 ms, looks at its shards, has nothing more due in the first
+/// and sleeps again, while one writer per other shard gives it a deadline of `armed_ms`. `soonest` sums the
+/// shards up.
 fn deadlines_while_a_worker_goes_to_sleep(armed_ms: &'static [u64], fault: Fault) {
     explore(3, fault, move || {
         let dues: [Due; 3] = std::array::from_fn(|_| Due::new());
-        let home = Arc::new((Alarm::new(), dues, loom::sync::atomic::AtomicU32::new(0)));
-        let (alarm, dues, pokes) = &*home;
+        let home = Arc::new((Alarm::new(), dues, loom::sync::atomic::AtomicU32::new(0), Due::new()));
+        let (alarm, dues, pokes, soonest) = &*home;
         dues[0].publish(100);
-        assert_eq!(alarm.promise(dues.iter()), 100);
+        soonest.lower(100);
+        assert_eq!(alarm.promise(std::iter::once(soonest)), 100);
         let writer = |(index, &deadline_ms): (usize, &u64)| {
             let home = Arc::clone(&home);
             thread::spawn(move || {
                 home.1[index + 1].publish(deadline_ms);
+                home.3.lower(deadline_ms);
                 if home.0.arm(deadline_ms) {
                     home.2.fetch_add(1, Ordering::Relaxed);
                 }
@@ -629,8 +632,10 @@ fn deadlines_while_a_worker_goes_to_sleep(armed_ms: &'static [u64], fault: Fault
         let writers: Vec<_> = armed_ms.iter().enumerate().map(writer).collect();
         pokes.swap(0, Ordering::Relaxed);
         alarm.awake();
+        soonest.take();
         dues[0].publish(NEVER_MS);
-        let sleeps_until_ms = alarm.promise(dues.iter());
+        dues.iter().for_each(|due| soonest.lower(due.at_ms()));
+        let sleeps_until_ms = alarm.promise(std::iter::once(soonest));
         writers.into_iter().for_each(|writer| writer.join().unwrap());
         let due_ms = *armed_ms.iter().min().unwrap();
         let is_poked = pokes.load(Ordering::Relaxed) > 0;

@@ -212,7 +212,6 @@ fn a_bit_that_stays_counts_only_when_the_string_grew() {
         ("BITFIELD f SET u8 0 0 SET u8 8 0", 2, "new f, setbit f", "="),
         ("BITFIELD f SET u8 0 0 SET u8 8 1", 1, "setbit f", "="),
         ("BITFIELD f SET u8 0 0 GET u8 8", 0, "", ""),
-        // Valkey keeps this from its replicas, which then lack a key.
         ("BITFIELD g OVERFLOW FAIL INCRBY u8 8 300", 0, "new g", "="),
         ("BITFIELD g GET u8 0", 0, "", ""),
         ("BITFIELD_RO h GET u8 0", 0, "keymiss h", ""),

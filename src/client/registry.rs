@@ -179,6 +179,15 @@ impl Client {
         }
     }
 
+    /// Writes to the log that it is closed because its waiting replies are too many.
+    pub fn tell_overflow(&self) {
+        tracing::warn!(
+            "Client id={} addr={} scheduled to be closed ASAP for overcoming of output buffer limits.",
+            self.id,
+            self.addr
+        );
+    }
+
     /// What it is to the server.
     pub fn kind(&self) -> ClientKind {
         ClientKind::Normal

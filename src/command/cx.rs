@@ -68,8 +68,13 @@ pub struct Host {
     pub ticks: Ticks,
     /// What only the process can do; handled by the main thread.
     pub requests: tokio::sync::mpsc::UnboundedSender<Request>,
+    /// Listens where `port` and `bind` of new settings say, before they come into force. False when that
+    /// cannot be: then nothing has changed.
+    pub listen: Box<dyn Fn(&Settings) -> bool + Send + Sync>,
     /// Set when shutdown has begun: no command runs after it.
     pub stopping: AtomicBool,
+    /// `Ticks` nanoseconds at which the log last told of a connection that speaks HTTP, 0 before the first.
+    pub intrusion_told_ns: AtomicU64,
     /// The facts about this server that never change.
     pub identity: Identity,
     /// Frees large values on a thread of its own.

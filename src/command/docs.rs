@@ -336,8 +336,10 @@ fn sequence(nodes: &[Node<'_>]) -> Result<Vec<Arg>, String> {
                     Some(Node::Group(inner)) if !inner.optional => group(inner)?,
                     _ => Arg::new(token.to_ascii_lowercase(), Type::PureToken),
                 };
+                let is_named =
+                    matches!(nodes.get(at + 1), Some(Node::Group(inner)) if !inner.label.is_empty());
                 at += usize::from(arg.kind != Type::PureToken);
-                announce(&mut arg, token);
+                announce(&mut arg, token, is_named);
                 Some(arg)
             }
         };
@@ -347,10 +349,10 @@ fn sequence(nodes: &[Node<'_>]) -> Result<Vec<Arg>, String> {
     Ok(made.into_iter().map(|(_, arg)| arg).collect())
 }
 
-/// Puts a word before an argument.
-fn announce(arg: &mut Arg, token: &str) {
+/// Puts a word before an argument, which is called after it unless the row gives it a name.
+fn announce(arg: &mut Arg, token: &str, is_named: bool) {
     arg.token = Some(token.to_string());
-    if matches!(arg.kind, Type::Oneof | Type::Block) && is_customary(&arg.name) {
+    if !is_named && matches!(arg.kind, Type::Oneof | Type::Block) && is_customary(&arg.name) {
         arg.name = token.to_ascii_lowercase();
     }
 }
@@ -517,6 +519,8 @@ mod tests {
         );
         check("[AUTH username password]", "auth:block AUTH? {username:string, password:string}");
         check("limit=[OFF | ON]", "limit:oneof? {off:pure-token OFF, on:pure-token ON}");
+        check("[TYPE sort=<A | B>]", "sort:oneof TYPE? {a:pure-token A, b:pure-token B}");
+        check("x=[GET a b [GET a b ...]]", "x:block GET?*+ {a:string, b:string}");
         check(
             "[MAXLEN <= | ~> count]",
             "maxlen:block MAXLEN? {choice:oneof {=:pure-token =, ~:pure-token ~}, count:integer}",

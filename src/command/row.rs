@@ -242,6 +242,8 @@ pub struct Command {
     pub tips: &'static [&'static str],
     /// `(since, replacement)` of a deprecated command.
     pub deprecated: Option<(&'static str, &'static str)>,
+    /// Servers and their tests send it, not applications.
+    pub is_internal: bool,
     /// A container's subcommands.
     pub subs: &'static [Command],
 }
@@ -263,6 +265,7 @@ pub const fn cmd(name: &'static str, handler: Handler) -> Command {
         syntax: "",
         tips: &[],
         deprecated: None,
+        is_internal: false,
         subs: &[],
     }
 }
@@ -334,6 +337,12 @@ impl Command {
     pub const fn doc(mut self, summary: &'static str, syntax: &'static str) -> Self {
         self.summary = summary;
         self.syntax = syntax;
+        self
+    }
+
+    /// Marks it as a command of servers and their tests.
+    pub const fn internal(mut self) -> Self {
+        self.is_internal = true;
         self
     }
 

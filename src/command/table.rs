@@ -37,9 +37,18 @@ pub struct Table {
     entries: Vec<Entry>,
     /// Number of top-level commands: they come first in `entries`.
     top: usize,
-    /// Open addressing by a hash of the upper-case name; `u16::MAX` is empty. A power of two in size, at most
-    /// half full.
-    buckets: Box<[u16]>,
+    /// Open addressing by [`fold`]. A power of two in size, at most half full.
+    names: Box<[Option<Name>]>,
+}
+
+/// A name by which an entry is found.
+#[derive(Clone, Copy)]
+struct Name {
+    words: (u64, u64),
+    len: u32,
+    /// Words and length alone tell it from every other: up to 16 bytes, all of them letters.
+    is_plain: bool,
+    at: u16,
 }
 
 impl Table {
@@ -67,14 +76,14 @@ impl Table {
             }
             entries[at].subs = from..entries.len();
         }
-        let mut table = Table { entries, top, buckets: Box::default() };
+        let mut table = Table { entries, top, names: Box::default() };
         table.index(renamed);
         table
     }
 
     fn index(&mut self, renamed: &[(String, String)]) {
         let size = (self.top * 2).next_power_of_two();
-        let mut buckets = vec![u16::MAX; size].into_boxed_slice();
+        let mut names: Box<[Option<Name>]> = vec![None; size].into_boxed_slice();
         for at in 0..self.top {
             let mut name = self.entries[at].full_name.clone();
             if let Some((_, new)) = renamed.iter().rev().find(|(old, _)| old.eq_ignore_ascii_case(&name)) {
@@ -84,31 +93,33 @@ impl Table {
             if name.is_empty() {
                 continue;
             }
-            let mut slot = fold(name.as_bytes()) as usize & (size - 1);
-            while buckets[slot] != u16::MAX {
+            let (words, len) = (words(name.as_bytes()), name.len() as u32);
+            let is_plain = len <= 16 && name.bytes().all(|b| b.is_ascii_lowercase());
+            let mut slot = fold(words, name.len()) & (size - 1);
+            while names[slot].is_some() {
                 slot = (slot + 1) & (size - 1);
             }
-            buckets[slot] = at as u16;
+            names[slot] = Some(Name { words, len, is_plain, at: at as u16 });
         }
-        self.buckets = buckets;
+        self.names = names;
     }
 
     /// The top-level command of that name.
     #[inline]
     pub fn find(&self, name: &[u8]) -> Option<&Entry> {
-        let mask = self.buckets.len() - 1;
-        let mut slot = fold(name) as usize & mask;
-        loop {
-            let at = self.buckets[slot];
-            if at == u16::MAX {
-                return None;
-            }
-            let entry = &self.entries[at as usize];
-            if is_same(name, entry.full_name.as_bytes()) {
-                return Some(entry);
+        let mask = self.names.len() - 1;
+        let words = words(name);
+        let mut slot = fold(words, name.len()) & mask;
+        while let Some(known) = &self.names[slot] {
+            if known.words == words && known.len as usize == name.len() {
+                let entry = &self.entries[known.at as usize];
+                if known.is_plain || entry.full_name.as_bytes().eq_ignore_ascii_case(name) {
+                    return Some(entry);
+                }
             }
             slot = (slot + 1) & mask;
         }
+        None
     }
 
     /// The subcommand of a container.
@@ -153,9 +164,8 @@ fn places(row: &Command) -> Places {
     }
 }
 
-/// A name of up to 16 bytes as two words that are the same for every case of its letters; longer names as the
-/// words of their first and last eight bytes. Different names can give the same words (`@` and a backquote,
-/// or the middle of a long name), so a find still compares.
+/// A name as two words that are the same for every case of its letters: up to 16 bytes go in completely, of a
+/// longer one the first and last eight. Other bytes than letters can give the same words (a CR and a `-`).
 #[inline]
 fn words(name: &[u8]) -> (u64, u64) {
     const LOWER: u64 = 0x2020_2020_2020_2020;
@@ -182,16 +192,9 @@ fn words(name: &[u8]) -> (u64, u64) {
 }
 
 #[inline]
-fn fold(name: &[u8]) -> u32 {
-    let (first, last) = words(name);
-    let mixed = (first ^ last.rotate_left(29) ^ name.len() as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    (mixed >> 32) as u32
-}
-
-/// Whether two names of one length are the same but for the case of ASCII letters.
-#[inline]
-fn is_same(name: &[u8], lower: &[u8]) -> bool {
-    name.len() == lower.len() && name.iter().zip(lower).all(|(a, b)| a.to_ascii_lowercase() == *b)
+fn fold((first, last): (u64, u64), len: usize) -> usize {
+    let mixed = (first ^ last.rotate_left(29) ^ len as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    (mixed >> 32) as usize
 }
 
 impl Entry {

@@ -31,9 +31,9 @@ pub const ROWS: &[Command] = &[
         .cost("O(1) for each operation.")
         .doc(
             "Reads, sets and adds to integers of any width within a string.",
-            "key [GET encoding offset | [OVERFLOW <WRAP | SAT | FAIL>] <SET encoding offset value:integer | \
-             INCRBY encoding offset increment> [GET encoding offset | [OVERFLOW <WRAP | SAT | FAIL>] \
-             <SET encoding offset value:integer | INCRBY encoding offset increment> ...]]",
+            "key operation=[get-block=<GET encoding offset> | write=<[OVERFLOW overflow-block=<WRAP | SAT | \
+             FAIL>] write-operation=<set-block=<SET encoding offset value:integer> | incrby-block=<INCRBY \
+             encoding offset increment>>> ...]",
         ),
     cmd("BITFIELD_RO", bitfield_ro)
         .arity(-2)
@@ -45,7 +45,7 @@ pub const ROWS: &[Command] = &[
         .cost("O(1) for each operation.")
         .doc(
             "Reads integers of any width within a string.",
-            "key [GET encoding offset [GET encoding offset ...]]",
+            "key get-block=[GET encoding offset [GET encoding offset ...]]",
         ),
 ];
 
@@ -87,10 +87,10 @@ fn write_fields(cx: &mut Cx<'_>, args: &Args<'_>, ops: &[Op], len: usize) -> Res
     let changes = if grew { done.written } else { done.different };
     if changes == 0 {
         // The string may be longer than before, or a new one of zeros: that alone counts as no change, but
-        // whoever follows needs to know.
+        // who follows has to hear of it.
         w.commit_silently();
-        if grew {
-            cx.db.propagate(&args.iter().collect::<SmallVec<[&[u8]; 8]>>());
+        if grew && cx.db.logs() {
+            cx.db.propagate(&args.iter().collect::<Vec<_>>());
         }
     } else {
         w.commit(Event::SETBIT);

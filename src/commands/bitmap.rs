@@ -27,7 +27,10 @@ pub const ROWS: &[Command] = &[
         .group(Group::Bitmap)
         .since("2.6.0")
         .cost("O(N), N bytes in the string.")
-        .doc("Counts the bits that are set in a string or a part of it.", "key [start [end [BYTE | BIT]]]"),
+        .doc(
+            "Counts the bits that are set in a string or a part of it.",
+            "key range=[start end-unit-block=[end [BYTE | BIT]]]",
+        ),
     cmd("BITOP", bitop)
         .arity(-4)
         .flags(GROW)
@@ -53,7 +56,7 @@ pub const ROWS: &[Command] = &[
         .cost("O(N), N bytes in the string.")
         .doc(
             "Finds the first bit that is set, or clear, in a string or a part of it.",
-            "key bit [start [end [BYTE | BIT]]]",
+            "key bit range=[start end-unit-block=[end [BYTE | BIT]]]",
         ),
     cmd("GETBIT", getbit)
         .arity(3)

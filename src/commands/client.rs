@@ -59,12 +59,12 @@ const SUBS: &[Command] = &[
         .doc("Lets the client's commands leave the access times of keys alone.", "<ON | OFF>"),
     sub("PAUSE", pause, -3, ADMIN.union(Flags::ENDS_BATCH), "3.0.0")
         .locks(Locks::All)
-        .doc("Lets commands wait for a while.", "timeout [WRITE | ALL]"),
+        .doc("Lets commands wait for a while.", "timeout mode=[WRITE | ALL]"),
     sub("REPLY", reply, 3, BUSY.union(Flags::NO_MULTI), "3.2.0")
-        .doc("Turns replies on or off.", "<ON | OFF | SKIP>"),
+        .doc("Turns replies on or off.", "action=<ON | OFF | SKIP>"),
     sub("SETINFO", setinfo, 4, BUSY, "7.2.0")
         .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"])
-        .doc("Names the client's library and its version.", "<LIB-NAME libname | LIB-VER libver>"),
+        .doc("Names the client's library and its version.", "attr=<LIB-NAME libname | LIB-VER libver>"),
     sub("SETNAME", setname, 3, BUSY, "2.6.9")
         .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"])
         .doc("Names the connection.", "connection-name"),
@@ -78,21 +78,23 @@ const SUBS: &[Command] = &[
 ];
 
 const KILL_SYNTAX: &str = "\
-    <old-format | <[ID client-id [client-id ...]] | [TYPE <NORMAL | MASTER | PRIMARY | SLAVE | REPLICA | \
-    PUBSUB>] | [USER username] | [ADDR addr] | [LADDR laddr] | [SKIPME <YES | NO>] | [MAXAGE maxage] | \
-    [NAME name] | [IDLE idle] | [FLAGS flags] | [LIB-NAME lib-name] | [LIB-VER lib-ver] | [DB db] | \
-    [CAPA capa] | [IP ip] | [NOT-TYPE <NORMAL | MASTER | PRIMARY | SLAVE | REPLICA | PUBSUB>] | [NOT-ID \
+    filter=<old-format | new-format=<[ID client-id [client-id ...]] | [TYPE client-type=<NORMAL | MASTER | \
+    PRIMARY | SLAVE | REPLICA | PUBSUB>] | [USER username] | [ADDR addr] | [LADDR laddr] | \
+    [SKIPME <YES | NO>] | [MAXAGE maxage] | [NAME name] | [IDLE idle] | [FLAGS flags] | \
+    [LIB-NAME lib-name] | [LIB-VER lib-ver] | [DB db] | [CAPA capa] | [IP ip] | [NOT-TYPE \
+    not-client-type=<NORMAL | MASTER | PRIMARY | SLAVE | REPLICA | PUBSUB>] | [NOT-ID \
     not-client-id [not-client-id ...]] | [NOT-USER not-username] | [NOT-ADDR not-addr] | [NOT-LADDR \
     not-laddr] | [NOT-NAME not-name] | [NOT-FLAGS not-flags] | [NOT-LIB-NAME not-lib-name] | \
     [NOT-LIB-VER not-lib-ver] | [NOT-DB not-db] | [NOT-CAPA not-capa] | [NOT-IP not-ip] ...>>";
 
 const LIST_SYNTAX: &str = "\
-    [TYPE <NORMAL | MASTER | REPLICA | PUBSUB>] [ID client-id [client-id ...]] [USER username] [ADDR \
-    addr] [LADDR laddr] [SKIPME <YES | NO>] [MAXAGE maxage] [NAME name] [IDLE idle] [FLAGS flags] \
-    [LIB-NAME lib-name] [LIB-VER lib-ver] [DB db] [CAPA capa] [IP ip] [NOT-TYPE <NORMAL | MASTER | \
-    REPLICA | PUBSUB>] [NOT-ID not-client-id [not-client-id ...]] [NOT-USER not-username] [NOT-ADDR \
-    not-addr] [NOT-LADDR not-laddr] [NOT-NAME not-name] [NOT-FLAGS not-flags] [NOT-LIB-NAME \
-    not-lib-name] [NOT-LIB-VER not-lib-ver] [NOT-DB not-db] [NOT-CAPA not-capa] [NOT-IP not-ip]";
+    [TYPE client-type=<NORMAL | MASTER | REPLICA | PUBSUB>] [ID client-id [client-id ...]] \
+    [USER username] [ADDR addr] [LADDR laddr] [SKIPME <YES | NO>] [MAXAGE maxage] [NAME name] \
+    [IDLE idle] [FLAGS flags] [LIB-NAME lib-name] [LIB-VER lib-ver] [DB db] [CAPA capa] [IP ip] \
+    [NOT-TYPE not-client-type=<NORMAL | MASTER | REPLICA | PUBSUB>] [NOT-ID not-client-id \
+    [not-client-id ...]] [NOT-USER not-username] [NOT-ADDR not-addr] [NOT-LADDR not-laddr] \
+    [NOT-NAME not-name] [NOT-FLAGS not-flags] [NOT-LIB-NAME not-lib-name] [NOT-LIB-VER not-lib-ver] \
+    [NOT-DB not-db] [NOT-CAPA not-capa] [NOT-IP not-ip]";
 
 fn capa(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Outcome, Fault> {
     if args.from(2).iter().any(|word| word.eq_ignore_ascii_case(b"redirect")) {

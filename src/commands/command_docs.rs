@@ -43,6 +43,11 @@ fn write_docs(table: &Table, entry: &Entry, out: &mut Out) {
         ("complexity", row.cost),
     ];
     facts.iter().for_each(|(key, text)| write_pair(out, key, text));
+    if row.is_internal {
+        out.bulk(b"doc_flags");
+        words(out, ["syscmd"].into_iter());
+        pairs += 1;
+    }
     if let Some((since, instead)) = row.deprecated {
         out.bulk(b"doc_flags");
         words(out, ["deprecated"].into_iter());

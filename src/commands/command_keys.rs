@@ -64,7 +64,20 @@ fn settled(entry: &Entry, request: &Args<'_>, flags: KeyFlags) -> KeyFlags {
     match entry.row.name {
         // The value is the third argument, whatever it says.
         "SET" if !has(3, b"GET") => KeyFlags::OW | KeyFlags::UPDATE,
-        "BITFIELD" if !has(2, b"SET") && !has(2, b"INCRBY") => KeyFlags::RO | KeyFlags::ACCESS,
+        "BITFIELD" if only_reads(request) => KeyFlags::RO | KeyFlags::ACCESS,
         _ => flags - KeyFlags::VARIABLE,
     }
+}
+
+/// Whether a BITFIELD request consists of complete GET and OVERFLOW operations.
+fn only_reads(request: &Args<'_>) -> bool {
+    let mut at = 2;
+    while let Some(word) = request.opt(at) {
+        at += match word.to_ascii_lowercase().as_slice() {
+            b"get" => 3,
+            b"overflow" => 2,
+            _ => return false,
+        };
+    }
+    at == request.len()
 }

@@ -12,7 +12,7 @@ use std::path::Path;
 
 use super::help::write_help;
 use crate::command::{Command, Cx, Flags, Group, Locks, Outcome, cmd, container};
-use crate::config::{self, Asker, Disk, Extras, SetError};
+use crate::config::{self, Asker, Directive, Disk, Extras, SetError};
 use crate::fault::Fault;
 use crate::resp::Args;
 use crate::value::glob;
@@ -156,6 +156,16 @@ fn set(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Outcome, Fault> {
     let asker = Asker { is_local: cx.session.local, is_loading: false };
     let (settings, changed) =
         config::set(cx.settings, &pairs, asker, &mut Disk).map_err(|error| refusal(&error))?;
+    for directive in &changed {
+        let reason = match directive {
+            Directive::Port => "Unable to listen on this port. Check server logs.",
+            Directive::Bind => "Failed to bind to specified addresses.",
+            _ => continue,
+        };
+        if !(cx.host.listen)(&settings) {
+            return Err(refusal(&SetError::Failed(directive.row().name.into(), reason.into())));
+        }
+    }
     if !changed.is_empty() {
         cx.host.reconfigure(settings);
     }

@@ -44,7 +44,7 @@ pub const ROWS: &[Command] = &[
         .since("6.0.0")
         .doc(
             "Agrees on the protocol version, and tells about the server.",
-            "[<protover [AUTH username password] [SETNAME clientname]>]",
+            "arguments=[protover [AUTH username password] [SETNAME clientname]]",
         ),
     cmd("PING", ping)
         .arity(-1)

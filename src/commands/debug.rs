@@ -26,6 +26,7 @@ pub const ROWS: &[Command] = &[cmd("DEBUG", debug)
             .union(Flags::STALE)
             .union(Flags::PROTECTED),
     )
+    .internal()
     .locks(Locks::All)
     .group(Group::Server)
     .since("1.0.0")

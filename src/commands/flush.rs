@@ -124,7 +124,7 @@ fn detach(db: &mut Db<'_>, only: Option<usize>) -> Vec<Keys> {
         }
         if only.is_none() {
             // With other databases left it stays: too early does no harm.
-            space.due[at].publish(u64::MAX);
+            space.publish_due(at, u64::MAX);
         }
         true
     });

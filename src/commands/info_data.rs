@@ -74,8 +74,9 @@ pub(super) fn scripting_engines(_: &mut Cx<'_>, text: &mut Text) {
 pub(super) fn keyspace(cx: &mut Cx<'_>, text: &mut Text) {
     let now_ms = cx.db.now_ms();
     for (index, count) in Count::of(&mut cx.db).iter().enumerate().filter(|(_, count)| count.keys > 0) {
+        // No type of value has members that expire.
         text.line(format_args!(
-            "db{index}:keys={},expires={},avg_ttl={}",
+            "db{index}:keys={},expires={},avg_ttl={},keys_with_volatile_items=0",
             count.keys,
             count.deadlines,
             count.mean_ttl_ms(now_ms)

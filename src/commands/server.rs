@@ -34,7 +34,8 @@ pub const ROWS: &[Command] = &[
         .cost("O(N) when saving, N keys in all databases, otherwise O(1)")
         .doc(
             "Ends the server, after saving if asked to.",
-            "[<[NOSAVE | SAVE] [NOW] [FORCE] [SAFE] [FAILOVER]> | ABORT]",
+            "abort-selector=[save-selector-block=<save-selector=[NOSAVE | SAVE] [NOW] [FORCE] [SAFE] [FAILOVER]> | \
+             ABORT]",
         ),
     cmd("TIME", time)
         .arity(1)

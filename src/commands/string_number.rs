@@ -336,7 +336,7 @@ fn remove_expired(cx: &mut Cx<'_>, key: &[u8]) {
     w.remove();
     w.commit(Event::DEL);
     if cx.db.logs() {
-        cx.db.propagate(&[b"UNLINK", key]);
+        cx.db.propagate_removal(key);
     }
 }
 

@@ -474,7 +474,7 @@ fn commit_set(mut w: Write<'_>, deadline: Deadline) {
 fn expired_at_once(db: &mut Db<'_>, key: &[u8]) {
     db.record.counts.expired += 1;
     if db.logs() {
-        db.propagate(&[b"UNLINK", key]);
+        db.propagate_removal(key);
     }
 }
 

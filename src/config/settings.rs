@@ -252,7 +252,9 @@ impl SetError {
     pub fn text(&self) -> Vec<u8> {
         match self {
             SetError::Unknown(name) => {
-                [b"Unknown option or number of arguments for CONFIG SET - '", name.as_slice(), b"'"].concat()
+                // Like every error it echoes up to the first NUL.
+                let name = name.split(|&byte| byte == 0).next().unwrap_or(name);
+                [b"Unknown option or number of arguments for CONFIG SET - '", name, b"'"].concat()
             }
             SetError::Failed(name, reason) => {
                 let reason = reason.as_bytes();

@@ -511,7 +511,7 @@ directives! {
         LazyfreeLazyEviction "lazyfree-lazy-eviction": Bool, "yes", [NO_EFFECT],
             "Big values are always freed in the background.";
         LazyfreeLazyExpire "lazyfree-lazy-expire": Bool, "yes", [],
-            "Big values are always freed in the background.";
+            "Propagates keys that expired as UNLINK instead of DEL; big values are always freed in the background.";
         LazyfreeLazyServerDel "lazyfree-lazy-server-del": Bool, "yes", [NO_EFFECT],
             "Big values are always freed in the background.";
         LazyfreeLazyUserDel "lazyfree-lazy-user-del": Bool, "yes", [NO_EFFECT],

@@ -22,7 +22,9 @@ pub fn under_locks(host: &Host, lane: usize, record: &mut Record, db: usize, arg
     if record.dirty > 0 && !record.rewritten {
         effects.push(Effect { db, argv: args.iter().map(Into::into).collect() });
     }
-    if !effects.is_empty() {
+    if record.are_apart {
+        effects.into_iter().for_each(|effect| host.log.append(lane, vec![effect]));
+    } else if !effects.is_empty() {
         host.log.append(lane, effects);
     }
 }

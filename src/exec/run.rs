@@ -15,17 +15,19 @@ use crate::command::{Cx, Flags, Host, Locks, Outcome};
 use crate::config::{Directive, Settings};
 use crate::fault::Fault;
 use crate::keyspace::ahead::Graveyard;
-use crate::keyspace::db::Reach;
+use crate::keyspace::db::{EachShard, Reach};
 use crate::keyspace::lock::Turn;
 use crate::keyspace::record::{Record, Touch};
 use crate::keyspace::{Db, Shard};
 use crate::observe::stats::add;
-use crate::resp::{Args, Out};
+use crate::resp::{Args, Mark, Out};
 
 /// A turn reads the clock again after this long.
 const CLOCK_HOLDS_NS: u64 = 1_000_000;
 /// Consecutive commands that lock everything share one acquisition for at most this long.
 const EXCLUSIVE_NS: u64 = 1_000_000;
+/// Connections that speak HTTP are told of in the log at most this often.
+const INTRUSION_NS: u64 = 60_000_000_000;
 
 /// What became of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +55,15 @@ pub struct Executor {
     last: u64,
     exclusive_since: u64,
     graveyard: Graveyard,
+    sums: Sums,
+}
+
+/// Counts that become visible at the end of a turn.
+#[derive(Default)]
+struct Sums {
+    ran: u64,
+    nanos: u64,
+    dirty: u64,
 }
 
 /// The settings that every command needs, taken out of `Settings` once.
@@ -96,6 +107,7 @@ impl Executor {
             last: 0,
             exclusive_since: 0,
             graveyard: Graveyard::default(),
+            sums: Sums::default(),
         };
         executor.version = u64::MAX;
         executor.refresh(host);
@@ -109,6 +121,15 @@ impl Executor {
 
     /// Reads time and configuration anew: at the start of a turn, and whenever the gate was left in between.
     pub fn refresh(&mut self, host: &Host) {
+        self.refresh_settings(host);
+        self.record.listens = host.space.listens.load(Ordering::Relaxed);
+        self.record.logs = host.log.is_read();
+        self.last = host.ticks.now();
+        self.read_clock(host);
+    }
+
+    /// Reads the configuration anew if it was replaced.
+    pub fn refresh_settings(&mut self, host: &Host) {
         let version = host.settings_version.load(Ordering::Acquire);
         if version != self.version {
             self.version = version;
@@ -117,10 +138,6 @@ impl Executor {
             let lazy = self.settings.bool(Directive::LazyfreeLazyExpire);
             self.record.expire_verb = if lazy { b"UNLINK" } else { b"DEL" };
         }
-        self.record.listens = host.space.listens.load(Ordering::Relaxed);
-        self.record.logs = host.log.is_read();
-        self.last = host.ticks.now();
-        self.read_clock(host);
     }
 
     fn read_clock(&mut self, host: &Host) {
@@ -150,13 +167,17 @@ impl Executor {
     ) -> Ran {
         let start = out.mark();
         let ran = match entry.map(|index| host.table.at(index)) {
+            None => self.refuse_unknown(host, session, out, &args),
             // Who has not authenticated is not told what exists.
-            _ if !session.authenticated && !entry.is_some_and(|at| is_open(host.table.at(at))) => {
-                self.refuse(host, out, entry.map(|at| host.table.at(at)), Fault::NO_AUTH)
+            Some(entry) if !session.authenticated && !is_open(entry) => {
+                self.refuse(host, out, Some(entry), Fault::NO_AUTH)
             }
-            None => self.refuse(host, out, None, Fault::unknown_command(args.get(0), args.from(1).iter())),
             Some(entry) => match check(entry, &args) {
-                Err(fault) => self.refuse(host, out, Some(entry), fault),
+                // A subcommand that does not exist is not the container's failure.
+                Err(fault) => {
+                    let row = Some(entry).filter(|entry| entry.subs.is_empty() || args.len() < 2);
+                    self.refuse(host, out, row, fault)
+                }
                 Ok(()) => match admit(host, &self.settings, session, entry, self.now_ms) {
                     Admission::Wait => return Ran::Wait,
                     Admission::Refuse(fault) => self.refuse(host, out, Some(entry), fault),
@@ -168,6 +189,30 @@ impl Executor {
             mute(session, out, start);
         }
         ran
+    }
+
+    /// A name without a row. What a browser would send ends the connection, so that no page makes it talk to
+    /// the server.
+    #[cold]
+    fn refuse_unknown(&mut self, host: &Host, session: &Session, out: &mut Out, args: &Args<'_>) -> Ran {
+        let name = args.get(0);
+        if name.eq_ignore_ascii_case(b"post") || name.eq_ignore_ascii_case(b"host:") {
+            let now_ns = host.ticks.since_start_ns().max(1);
+            let told_ns = host.intrusion_told_ns.load(Ordering::Relaxed);
+            if told_ns == 0 || now_ns.saturating_sub(told_ns) > INTRUSION_NS {
+                host.intrusion_told_ns.store(now_ns, Ordering::Relaxed);
+                tracing::warn!(
+                    "Possible SECURITY ATTACK detected. A client speaks HTTP (POST or Host:), as a web page \
+                     does that was made to reach this server. Connection from {} closed.",
+                    session.client.addr
+                );
+            }
+            return Ran::Close;
+        }
+        if !session.authenticated {
+            return self.refuse(host, out, None, Fault::NO_AUTH);
+        }
+        self.refuse(host, out, None, Fault::unknown_command(name, args.from(1).iter()))
     }
 
     fn refuse(&mut self, host: &Host, out: &mut Out, entry: Option<&Entry>, fault: Fault) -> Ran {
@@ -184,6 +229,13 @@ impl Executor {
         out.error(fault.text());
     }
 
+    /// Puts an error in the place of what a command has written.
+    fn cut_off(&mut self, host: &Host, out: &mut Out, start: Mark, fault: &Fault) -> Ran {
+        out.rollback(start);
+        self.fail(host, out, fault);
+        Ran::Done
+    }
+
     #[inline]
     fn execute(
         &mut self,
@@ -198,6 +250,7 @@ impl Executor {
         self.record.touch = if session.no_touch { Touch::No } else { self.knobs.touch };
         self.settle_gate(host, turn, entry.row.locks == Locks::All);
         let shards;
+        let mut steps;
         let reach = match entry.row.locks {
             Locks::None => Reach::Nothing,
             Locks::Keys if entry.places == Places::First => {
@@ -208,7 +261,10 @@ impl Executor {
                 shards = plan::shards_of(&host.space, entry, &args);
                 Reach::Held(turn.set(&shards))
             }
-            Locks::OneShardAtATime => Reach::Each(turn),
+            Locks::OneShardAtATime => {
+                steps = Steps { host, turn, lane: self.lane };
+                Reach::Each(&mut steps)
+            }
             Locks::All => Reach::Held(turn.all()),
         };
         let (mark, waiting_bytes, db) = (out.mark(), out.len_bytes(), session.db);
@@ -233,11 +289,7 @@ impl Executor {
         let ran = match result {
             Ok(Outcome::Done) => Ran::Done,
             Ok(Outcome::Close) => Ran::Close,
-            Err(fault) => {
-                out.rollback(mark);
-                self.fail(host, out, &fault);
-                Ran::Done
-            }
+            Err(fault) => self.cut_off(host, out, mark, &fault),
         };
         let reply_bytes = (out.len_bytes() - waiting_bytes) as u64;
         self.account(host, session, &args, entry, failed, reply_bytes);
@@ -281,10 +333,12 @@ impl Executor {
         }
         let lane = host.observe.lane(self.lane);
         lane.ran(entry.index, nanos, failed, self.knobs.tracks_latency);
-        add(&lane.ran, 1);
-        add(&lane.command_nanos, nanos);
-        if self.record.dirty > 0 {
-            add(&lane.dirty, self.record.dirty);
+        self.sums.ran += 1;
+        self.sums.nanos += nanos;
+        self.sums.dirty += self.record.dirty;
+        if entry.row.locks != Locks::Keys {
+            // It may be one that shows them.
+            self.flush(host);
         }
         bump(&session.client.commands, 1);
         session.client.last_command.store(entry.index as u32, Ordering::Relaxed);
@@ -300,11 +354,7 @@ impl Executor {
 
     /// Hands on what the expiry has recorded; its shard is still held.
     pub fn log_expired(&mut self, host: &Host) {
-        if self.record.logs {
-            for effect in std::mem::take(&mut self.record.effects) {
-                host.log.append(self.lane, vec![effect]);
-            }
-        }
+        log_each(host, self.lane, &mut self.record);
     }
 
     /// Frees what the expiry has detached; no shard is held.
@@ -318,13 +368,46 @@ impl Executor {
         self.graveyard.bury(&turn, &mut self.record.retired);
         drop(turn);
         self.graveyard.clear(&host.space.shards);
-        host.observe.lane(self.lane).flush(&mut self.record.counts);
+        self.flush(host);
+    }
+
+    fn flush(&mut self, host: &Host) {
+        let lane = host.observe.lane(self.lane);
+        lane.flush(&mut self.record.counts);
+        let sums = std::mem::take(&mut self.sums);
+        add(&lane.ran, sums.ran);
+        add(&lane.command_nanos, sums.nanos);
+        add(&lane.dirty, sums.dirty);
     }
 }
 
 /// Whether a command may run before authentication.
 fn is_open(entry: &Entry) -> bool {
     entry.row.flags.contains(Flags::NO_AUTH)
+}
+
+/// One shard after another, for commands that hold only one at a time.
+struct Steps<'s, 't> {
+    host: &'s Host,
+    turn: &'s mut Turn<'t, Shard>,
+    lane: usize,
+}
+
+impl EachShard for Steps<'_, '_> {
+    fn with(&mut self, shard: usize, record: &mut Record, f: &mut dyn FnMut(&mut Shard, &mut Record)) {
+        let mut held = self.turn.one(shard);
+        f(held.get_mut(shard), record);
+        log_each(self.host, self.lane, record);
+    }
+}
+
+/// Logs keys that have expired, each by itself, while their shard is held.
+fn log_each(host: &Host, lane: usize, record: &mut Record) {
+    if record.logs {
+        for effect in record.effects.drain(..) {
+            host.log.append(lane, vec![effect]);
+        }
+    }
 }
 
 /// The checks that need only the row: a container was called without one of its subcommands, or the arity is
@@ -356,7 +439,7 @@ fn guarded(cx: &mut Cx<'_>, args: Args<'_>, entry: &Entry) -> Result<Outcome, Fa
 
 /// Takes back the reply of a client that wants none.
 #[cold]
-fn mute(session: &mut Session, out: &mut Out, start: crate::resp::Mark) {
+fn mute(session: &mut Session, out: &mut Out, start: Mark) {
     match session.reply {
         ReplyMode::On => {}
         ReplyMode::Off => out.rollback(start),

@@ -25,6 +25,17 @@ impl Due {
         self.0.load(Ordering::Relaxed)
     }
 
+    /// Lowers it to `deadline_ms`, whatever others do to it at the same time; calls for [`Alarm::arm`]
+    /// afterwards. What the caller wrote before is seen by whoever takes it with [`Due::take`].
+    pub fn lower(&self, deadline_ms: u64) {
+        self.0.fetch_min(deadline_ms, Ordering::AcqRel);
+    }
+
+    /// Sets it to [`NEVER_MS`], to be lowered again by a new look at what it sums up.
+    pub fn take(&self) -> u64 {
+        self.0.swap(NEVER_MS, Ordering::AcqRel)
+    }
+
     /// Sets the earliest deadline. Lowering it calls for [`Alarm::arm`] afterwards; raising it for nothing.
     pub fn publish(&self, deadline_ms: u64) {
         self.0.store(deadline_ms, Ordering::Relaxed);

@@ -36,13 +36,14 @@ pub enum Deadline {
 
 /// Gives access to one shard after another, for commands that need no consistent view of several.
 pub trait EachShard {
-    /// Locks one shard, hands it to `f`, and unlocks it.
-    fn with(&mut self, shard: usize, f: &mut dyn FnMut(&mut Shard));
+    /// Locks one shard, hands it to `f`, and unlocks it. What `f` records has to be handed on before that:
+    /// the log numbers the effects at a key in the order in which they happened.
+    fn with(&mut self, shard: usize, record: &mut Record, f: &mut dyn FnMut(&mut Shard, &mut Record));
 }
 
 impl EachShard for Turn<'_, Shard> {
-    fn with(&mut self, shard: usize, f: &mut dyn FnMut(&mut Shard)) {
-        f(self.one(shard).get_mut(shard));
+    fn with(&mut self, shard: usize, record: &mut Record, f: &mut dyn FnMut(&mut Shard, &mut Record)) {
+        f(self.one(shard).get_mut(shard), record);
     }
 }
 
@@ -108,6 +109,11 @@ impl<'a> Db<'a> {
     pub fn propagate(&mut self, argv: &[&[u8]]) {
         let db = self.index;
         self.record.rewrite(db, argv);
+    }
+
+    /// Says that the removal of a key whose new deadline had passed already is what is propagated.
+    pub fn propagate_removal(&mut self, key: &[u8]) {
+        self.propagate(&[self.record.expire_verb, key]);
     }
 
     fn locate(&self, key: &[u8]) -> (u64, usize) {
@@ -186,7 +192,9 @@ impl<'a> Db<'a> {
             let mut go_on = true;
             match &mut self.reach {
                 Reach::Held(held) => go_on = f(index, held.get_mut(index), record),
-                Reach::Each(each) => each.with(index, &mut |shard| go_on = f(index, shard, record)),
+                Reach::Each(each) => {
+                    each.with(index, record, &mut |shard, record| go_on = f(index, shard, record));
+                }
                 Reach::Nothing => unreachable!("the row declares no shards"),
             }
             if !go_on {

@@ -42,13 +42,14 @@ pub fn expire_due(
             None => break u64::MAX,
         }
     };
-    space.due[index].publish(next);
+    space.publish_due(index, next);
     looked
 }
 
 /// Expires every key that is due at `now_ms`, in order of deadlines over all shards and databases. For a
 /// command that holds everything and has moved the clock.
 pub fn expire_all_due(db: &mut Db<'_>, now_ms: u64) {
+    db.record.are_apart = true;
     let due = db.space().due.iter().enumerate();
     let mut queue = due.map(|(index, due)| Reverse((due.at_ms(), index))).collect();
     while expire_slice(db, &mut queue, now_ms) {}
@@ -82,7 +83,7 @@ pub fn refile(space: &Space, index: usize, shard: &mut Shard, now_ms: u64) {
         keys.refile(now_ms, &space.hasher);
         next_ms = next_ms.min(keys.wheel.as_ref().and_then(|wheel| wheel.next_due_ms()).unwrap_or(u64::MAX));
     }
-    space.due[index].publish(next_ms);
+    space.publish_due(index, next_ms);
 }
 
 /// [`refile`]s all shards. The caller pokes the workers afterwards.

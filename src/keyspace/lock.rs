@@ -28,7 +28,22 @@ pub struct Shards<T> {
     cells: Box<[CachePadded<Cell<T>>]>,
     /// Which parts have an owner.
     taken: Box<[AtomicBool]>,
+    #[cfg(debug_assertions)]
+    rests: Rests,
 }
+
+/// Short sleeps before lockings, in debug builds: on few cores threads hardly ever meet between two locks of
+/// one command, where there should be none.
+#[cfg(debug_assertions)]
+#[derive(Default)]
+struct Rests {
+    /// One in so many lockings; 0: none.
+    every: std::sync::atomic::AtomicU32,
+    lockings: std::sync::atomic::AtomicU32,
+}
+
+#[cfg(debug_assertions)]
+const REST: Duration = Duration::from_micros(50);
 
 struct Cell<T> {
     mutex: RawMutex,
@@ -52,6 +67,8 @@ impl<T> Shards<T> {
             gate: Gate::new(parts),
             cells: (0..count).map(&mut cell).collect(),
             taken: (0..parts).map(|_| AtomicBool::new(false)).collect(),
+            #[cfg(debug_assertions)]
+            rests: Rests::default(),
         }
     }
 
@@ -66,6 +83,27 @@ impl<T> Shards<T> {
     /// How many shards there are.
     pub fn count(&self) -> usize {
         self.cells.len()
+    }
+
+    /// Lets one in `every` lockings be preceded by a short sleep, in debug builds; for tests of what happens
+    /// between.
+    #[doc(hidden)]
+    pub fn rest(&self, every: u32) {
+        #[cfg(debug_assertions)]
+        self.rests.every.store(every, std::sync::atomic::Ordering::Relaxed);
+        let _ = every;
+    }
+
+    #[inline]
+    fn maybe_rest(&self) {
+        #[cfg(debug_assertions)]
+        {
+            use std::sync::atomic::Ordering::Relaxed;
+            let every = self.rests.every.load(Relaxed);
+            if every > 0 && self.rests.lockings.fetch_add(1, Relaxed).is_multiple_of(every) {
+                std::thread::sleep(REST);
+            }
+        }
     }
 
     /// How many parts the gate has.
@@ -146,6 +184,7 @@ impl<T> Turn<'_, T> {
         if self.mode != Mode::Shared {
             return self.all();
         }
+        self.shards.maybe_rest();
         self.shards.cells[shard].mutex.lock();
         self.held(Which::Span(shard, shard + 1), true)
     }
@@ -159,6 +198,7 @@ impl<T> Turn<'_, T> {
         // Checked before the first lock: a panic must leave nothing locked.
         assert!(shards.is_sorted_by(|a, b| a < b), "shards to lock are not strictly ascending: {shards:?}");
         assert!(shards.last().is_none_or(|&last| usize::from(last) < self.shards.count()), "no such shard");
+        self.shards.maybe_rest();
         for &shard in shards {
             self.shards.cells[usize::from(shard)].mutex.lock();
         }

@@ -38,7 +38,12 @@ pub struct Event {
 
 macro_rules! events {
     ($($name:ident = $class:ident $wire:literal;)*) => {
-        impl Event { $(#[allow(missing_docs)] pub const $name: Event = Event { class: Class::$class, name: $wire };)* }
+        impl Event {
+            $(
+                #[allow(missing_docs)]
+                pub const $name: Event = Event { class: Class::$class, name: $wire };
+            )*
+        }
     };
 }
 
@@ -122,6 +127,8 @@ pub struct Record {
     pub rewritten: bool,
     /// In order.
     pub happenings: Vec<Happening>,
+    /// Every effect is a step of its own (keys that expire because the clock was moved), not part of one.
+    pub are_apart: bool,
     /// In order: what goes before the command (keys that expired) and, when `rewritten`, in its place.
     pub effects: Vec<Effect>,
     /// Since the last flush.
@@ -156,6 +163,7 @@ impl Record {
             listens: false,
             logs: false,
             rewritten: false,
+            are_apart: false,
             happenings: Vec::new(),
             effects: Vec::new(),
             counts: Counts::default(),
@@ -172,6 +180,7 @@ impl Record {
     pub fn begin(&mut self) {
         self.dirty = 0;
         self.rewritten = false;
+        self.are_apart = false;
         if self.listens {
             self.happenings.clear();
         }

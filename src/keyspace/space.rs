@@ -30,6 +30,9 @@ pub struct Space {
     pub databases: usize,
     /// Earliest deadline of each shard. May be too early, never too late.
     pub due: Box<[CachePadded<Due>]>,
+    /// By worker: the earliest deadline of its shards. May be too early, never too late but while it looks at
+    /// them.
+    soonest: Box<[CachePadded<Due>]>,
     /// By worker: when it has promised to wake.
     pub alarms: Box<[CachePadded<Alarm>]>,
     /// Whether keys leave on their own (DEBUG SET-ACTIVE-EXPIRE).
@@ -61,6 +64,7 @@ impl Space {
             clock,
             databases,
             due: (0..count).map(|_| CachePadded::new(Due::new())).collect(),
+            soonest: (0..workers).map(|_| CachePadded::new(Due::new())).collect(),
             alarms: (0..workers).map(|_| CachePadded::new(Alarm::new())).collect(),
             active_expiry: AtomicBool::new(true),
             listens: AtomicBool::new(false),
@@ -88,20 +92,49 @@ impl Space {
 
     /// A deadline was filed in a shard: its home worker wakes for it. Called with the shard held.
     pub fn arm(&self, shard: usize, deadline_ms: u64) {
-        let due = &self.due[shard];
-        if due.at_ms() <= deadline_ms {
+        if self.due[shard].at_ms() <= deadline_ms {
             return;
         }
-        due.publish(deadline_ms);
+        self.publish_due(shard, deadline_ms);
         let home = self.home_of(shard);
         if self.alarms[home].arm(deadline_ms) {
             (self.poke)(home);
         }
     }
 
+    /// Says when a shard has to be looked at next. Called with the shard held.
+    pub fn publish_due(&self, shard: usize, at_ms: u64) {
+        self.due[shard].publish(at_ms);
+        self.soonest[self.home_of(shard)].lower(at_ms);
+    }
+
+    /// A worker has looked at the shards of another: that one wakes when the next of them is due.
+    pub fn rearm(&self, home: usize) {
+        if self.alarms[home].arm(self.soonest[home].at_ms()) {
+            (self.poke)(home);
+        }
+    }
+
+    /// Whether one of a worker's shards may have to be looked at by `now_ms`: one load.
+    #[inline]
+    pub fn is_overdue(&self, worker: usize, now_ms: u64) -> bool {
+        self.soonest[worker].at_ms() <= now_ms
+    }
+
+    /// The home worker begins a look at its shards. A writer that lowers a shard's due before this is seen by
+    /// the look; one that does so after it lowers `soonest` again itself.
+    pub fn begin_look(&self, worker: usize) {
+        self.soonest[worker].take();
+    }
+
+    /// The home worker has looked at its shards.
+    pub fn end_look(&self, worker: usize) {
+        self.homes(worker).for_each(|shard| self.soonest[worker].lower(self.due[shard].at_ms()));
+    }
+
     /// When a worker has to look at its shards next, unix milliseconds; `u64::MAX`: when it is poked.
     pub fn promise(&self, worker: usize) -> u64 {
-        self.alarms[worker].promise(self.homes(worker).map(|shard| &*self.due[shard]))
+        self.alarms[worker].promise(std::iter::once(&*self.soonest[worker]))
     }
 
     /// The shards whose keys a worker expires.

@@ -17,6 +17,8 @@ use crate::resp::{Limits, Out, OwnedArgs, Parser, ProtocolError};
 
 /// Bytes of one connection sent before others have their turn.
 const SEND_BYTES: usize = 1024 * 1024;
+/// Bytes of one large argument received before others have their turn.
+const RECEIVE_BYTES: usize = 4 * 1024 * 1024;
 /// Pieces of one vectored write.
 const PIECES: usize = 64;
 
@@ -53,6 +55,10 @@ pub struct Conn {
     pub out: Out,
     /// What is wrong with its last bytes; told after the requests before them.
     pub broken: Option<ProtocolError>,
+    /// The peer sends no more; it may still read.
+    pub is_heard_out: bool,
+    /// The socket took less than it was given: it will tell when it takes more.
+    pub is_full: bool,
     /// What the poll set watches it for.
     pub watched: Watched,
     /// Why it is over.
@@ -83,6 +89,8 @@ impl Conn {
             waiting: VecDeque::new(),
             out: Out::new(),
             broken: None,
+            is_heard_out: false,
+            is_full: false,
             watched: Watched { read: true, write: false },
             end: None,
             host,
@@ -117,23 +125,35 @@ impl Conn {
         }
     }
 
-    /// Reads what is there into `buf`; the number of bytes.
-    pub fn receive(&mut self, buf: &mut [u8]) -> usize {
-        let result = self.stream.read(buf);
+    /// Notes the number of bytes that a read answered, or the end of the stream.
+    fn received(&mut self, result: io::Result<usize>) -> usize {
         let Some(n) = self.settle(result) else { return 0 };
-        if n == 0 {
-            self.end = Some(End::Peer);
-        }
+        self.is_heard_out |= n == 0;
         self.count_read(n);
         n
     }
 
-    /// While a large argument is being received: reads into it. True when it is complete.
-    pub fn receive_big(&mut self, buf: &mut [u8]) -> bool {
-        loop {
-            let Some(target) = self.parser.target() else { return true };
+    /// Reads what is there into `buf`; the number of bytes.
+    pub fn receive(&mut self, buf: &mut [u8]) -> usize {
+        let result = self.stream.read(buf);
+        self.received(result)
+    }
+
+    /// Reads what is there behind the input that is kept; the number of bytes.
+    pub fn receive_behind(&mut self, room: usize) -> usize {
+        self.input.reserve(room);
+        let result = self.stream.read_spare(&mut self.input);
+        self.received(result)
+    }
+
+    /// While a large argument is being received: reads into it, as far as others are not held up. Whether it
+    /// is complete, and whether the socket may hold more.
+    pub fn receive_big(&mut self, buf: &mut [u8]) -> (bool, bool) {
+        let mut taken = 0;
+        while taken < RECEIVE_BYTES {
+            let Some(target) = self.parser.target() else { return (true, true) };
             if target.missing == 0 {
-                return true;
+                return (true, true);
             }
             let spare = target.data.capacity() - target.data.len();
             let (wanted, result) = if spare > 0 && spare <= target.missing {
@@ -146,22 +166,19 @@ impl Conn {
                 }
                 (room, result)
             };
-            let Some(n) = self.settle(result) else { return false };
-            self.count_read(n);
-            if n == 0 {
-                self.end = Some(End::Peer);
-                return false;
-            }
+            let n = self.received(result);
             if n < wanted {
-                return self.parser.target().is_none_or(|t| t.missing == 0);
+                return (self.parser.target().is_none_or(|t| t.missing == 0), false);
             }
+            taken += n;
         }
+        (self.parser.target().is_none_or(|t| t.missing == 0), true)
     }
 
-    /// Sends what waits, as far as the socket takes it and others are not held up. True: some is left.
-    pub fn send(&mut self) -> bool {
+    /// Sends what waits, as far as the socket takes it and others are not held up; nothing while it is full.
+    pub fn send(&mut self) {
         let mut sent = 0;
-        while !self.out.is_empty() && sent < SEND_BYTES && self.end.is_none() {
+        while !self.out.is_empty() && sent < SEND_BYTES && self.end.is_none() && !self.is_full {
             let result = match self.out.as_slice() {
                 Some(bytes) => self.stream.write_one(bytes),
                 None => {
@@ -170,7 +187,10 @@ impl Conn {
                     self.stream.write(&pieces[..filled])
                 }
             };
-            let Some(n) = self.settle(result) else { break };
+            let Some(n) = self.settle(result) else {
+                self.is_full = true;
+                continue;
+            };
             self.out.consume(n);
             self.count_write(n);
             sent += n;
@@ -180,7 +200,18 @@ impl Conn {
         if left > 0 || client.output_bytes.load(Ordering::Relaxed) > 0 {
             client.output_bytes.store(left, Ordering::Relaxed);
         }
-        left > 0
+    }
+
+    /// Notes that it is over when more than `limit` bytes of replies wait; 0 is no limit.
+    pub fn limit_output(&mut self, limit: u64) {
+        if limit > 0 && self.out.len_bytes() as u64 > limit && self.end.is_none() {
+            self.end = Some(End::OutputLimit);
+        }
+    }
+
+    /// Nothing of what the peer has sent waits to be run, and nothing more will come.
+    pub fn is_done(&self) -> bool {
+        self.is_heard_out && !self.has_more && self.waiting.is_empty()
     }
 
     /// Bytes held for requests that are not complete.

@@ -16,6 +16,9 @@ const EVENTS: usize = 512;
 /// A set of watched descriptors.
 pub struct PollSet(OwnedFd);
 
+/// A poll set as the runtime sees it.
+pub type Sleeper = AsyncFd<OwnedFd>;
+
 /// What was ready.
 pub struct Events(Vec<epoll::Event>);
 
@@ -75,15 +78,18 @@ impl PollSet {
     pub fn look(&self, events: &mut Events) {
         events.0.clear();
         let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
-        // Interrupted by a signal it finds nothing, and is asked again at the next turn.
-        let _ = epoll::wait(&self.0, rustix::buffer::spare_capacity(&mut events.0), Some(&at_once));
+        // A look that does not wait is not interrupted by signals; should it be, it is repeated, because the
+        // runtime tells of what is ready only once.
+        while let Err(rustix::io::Errno::INTR) =
+            epoll::wait(&self.0, rustix::buffer::spare_capacity(&mut events.0), Some(&at_once))
+        {}
     }
 
     /// The set as the runtime sees it: readable when something is ready.
     ///
     /// # Errors
     /// When the runtime's own poll set has no memory for it.
-    pub fn sleeper(&self) -> io::Result<AsyncFd<OwnedFd>> {
+    pub fn sleeper(&self) -> io::Result<Sleeper> {
         let fd = self.0.try_clone()?;
         // SAFETY: the descriptor belongs to the value that is returned, stays open for as long as that lives,
         // and is never replaced by another.

@@ -17,10 +17,10 @@ use crate::command::{Flags, Host};
 use crate::config::{Class, Directive};
 use crate::exec::{Executor, Ran, plan};
 use crate::keyspace::ahead::Seen;
-use crate::keyspace::expiry::expire_due;
+use crate::keyspace::expiry::{expire_due, refile};
 use crate::keyspace::lock::Turn;
 use crate::keyspace::{Shard, Space};
-use crate::resp::{Command, Parsed, Scratch};
+use crate::resp::{Command, Limits, Parsed, Scratch};
 
 /// Requests of one connection that run in one turn.
 const MOST_COMMANDS: usize = 1024;
@@ -39,6 +39,8 @@ const BUCKETS_AHEAD: usize = 16;
 const ENTRIES_AHEAD: usize = 7;
 /// Keys looked at by the expiry between two looks at the time.
 const EXPIRE_SLICE: usize = 64;
+/// Another worker's shards are helped when they are this late.
+const OVERDUE_MS: u64 = 5;
 /// The expiry's time in a turn in which clients had none; otherwise it gets as much as they did.
 const EXPIRE_NS: u64 = 1_000_000;
 
@@ -75,6 +77,8 @@ pub struct Batch {
     scratch: Scratch,
     jobs: Vec<Job>,
     runs: Vec<Run>,
+    /// `proto-max-bulk-len`.
+    pub(super) max_bulk: u64,
 }
 
 impl Batch {
@@ -87,6 +91,7 @@ impl Batch {
             scratch: Scratch::new(),
             jobs: Vec::new(),
             runs: Vec::new(),
+            max_bulk: Limits::default().max_bulk,
         }
     }
 
@@ -129,7 +134,9 @@ impl Worker {
         }
         let fill = self.batch.fill;
         if conn.parser.target().is_some() {
-            if conn.receive_big(&mut self.batch.buf[fill..fill + READ]) {
+            let (complete, more) = conn.receive_big(&mut self.batch.buf[fill..fill + READ]);
+            self.is_busy |= more;
+            if complete {
                 self.resume(key);
             } else {
                 self.check_input(key);
@@ -157,16 +164,13 @@ impl Worker {
     /// Receives behind a long half-received request, in the connection's own buffer.
     fn take_behind(&mut self, key: usize) {
         let conn = &mut self.conns[key];
-        let kept = conn.input.len();
-        conn.input.resize(kept + READ.max(kept / 2), 0);
-        let mut input = std::mem::take(&mut conn.input);
-        let n = conn.receive(&mut input[kept..]);
-        input.truncate(kept + n);
-        conn.input = input;
+        let n = conn.receive_behind(READ);
+        self.is_busy |= conn.input.len() == conn.input.capacity();
         if n > 0 {
             self.resume(key);
+        } else {
+            self.check_input(key);
         }
-        self.check_input(key);
     }
 
     /// Goes on with what a connection has received already.
@@ -187,14 +191,18 @@ impl Worker {
     /// more.
     fn check_input(&mut self, key: usize) {
         let Some(conn) = self.conns.get_mut(key) else { return };
-        if conn.end.is_some() {
-            // What it sent before is still run; its replies have nowhere to go.
+        if conn.end.is_some() || conn.is_done() {
+            // What it sent before is still run, and answered as long as it reads.
             if self.batch.runs.iter().all(|run| run.key != key) {
-                self.close(key, End::Peer);
+                self.after_send(key);
             }
             return;
         }
         let held = conn.query_bytes();
+        if held > 0 {
+            // Its request is on the way: it is not idle.
+            conn.session.client.active_ns.store(self.host.ticks.since_start_ns(), Ordering::Relaxed);
+        }
         if held > 0 || conn.session.client.query_bytes.load(Ordering::Relaxed) > 0 {
             conn.session.client.query_bytes.store(held, Ordering::Relaxed);
             let limit = self.exec.settings.bytes(Directive::ClientQueryBufferLimit) as usize;
@@ -214,7 +222,7 @@ impl Worker {
     /// Runs the batch, expires what is due, sends the replies.
     pub(super) fn run_batch(&mut self) {
         let host = Arc::clone(&self.host);
-        let Worker { part, conns, exec, batch, spare, paused, again, index, is_busy, .. } = self;
+        let Worker { part, conns, exec, batch, spare, paused, again, index, is_busy, setbacks, .. } = self;
         let began = host.ticks.now();
         let Ok(mut turn) = part.enter(Duration::MAX) else {
             unreachable!("patience without end does not run out")
@@ -240,7 +248,9 @@ impl Worker {
         turn.go_shared();
         let spent_ns =
             if batch.runs.is_empty() { EXPIRE_NS } else { host.ticks.nanos_between(began, host.ticks.now()) };
+        follow_setbacks(&host, exec, &mut turn, *index, setbacks);
         *is_busy |= expire(&host, exec, &mut turn, *index, spent_ns);
+        help_overdue(&host, exec, &mut turn, *index);
         exec.end_turn(&host, turn);
         let keys: Vec<usize> = batch.runs.iter().map(|run| run.key).collect();
         batch.clear();
@@ -253,15 +263,9 @@ impl Worker {
     fn finish(&mut self, key: usize) {
         let Some(conn) = self.conns.get_mut(key) else { return };
         conn.limits.authenticated = conn.session.authenticated;
-        conn.limits.max_bulk = self.exec.settings.bytes(Directive::ProtoMaxBulkLen);
         if !conn.out.is_empty() {
             conn.send();
-            let limit = self.exec.settings.output_limit(Class::Normal).hard_bytes;
-            if limit > 0 && conn.out.len_bytes() as u64 > limit {
-                let id = conn.session.client.id;
-                tracing::warn!("Client id={id} closed for overcoming of output buffer limits.");
-                return self.close(key, End::OutputLimit);
-            }
+            conn.limit_output(self.exec.settings.output_limit(Class::Normal).hard_bytes);
         }
         self.after_send(key);
     }
@@ -276,7 +280,9 @@ impl Worker {
             let Some(conn) = self.conns.get_mut(key) else { continue };
             let Ok(mut turn) = self.part.enter(Duration::MAX) else { unreachable!("patience without end") };
             self.exec.refresh(&host);
-            while let Some(args) = conn.waiting.pop_front() {
+            while !conn.session.closing
+                && let Some(args) = conn.waiting.pop_front()
+            {
                 let view = args.as_args();
                 let entry = Executor::find(&host, &view).map(|e| e.index);
                 match self.exec.run(&host, &mut turn, &mut conn.session, &mut conn.out, view, entry) {
@@ -289,6 +295,9 @@ impl Worker {
                 }
             }
             drop(turn);
+            if conn.session.closing {
+                conn.waiting.clear();
+            }
             let waits = !conn.waiting.is_empty();
             conn.session.client.paused.store(waits, Ordering::Relaxed);
             if waits {
@@ -305,6 +314,7 @@ impl Worker {
 /// connection.
 fn parse(host: &Host, batch: &mut Batch, conn: &mut Conn, key: usize, source: Source, mut at: usize) {
     let first = batch.jobs.len();
+    conn.limits.max_bulk = batch.max_bulk;
     let Batch { buf, own, scratch, jobs, fill, .. } = batch;
     let bytes: &[u8] = match source {
         Source::Shared => &buf[..*fill],
@@ -325,7 +335,14 @@ fn parse(host: &Host, batch: &mut Batch, conn: &mut Conn, key: usize, source: So
                     conn.has_more = entry.is_some_and(|e| e.row.flags.contains(Flags::ENDS_BATCH));
                 }
                 Ok(Parsed::Incomplete { keep, .. }) => {
-                    conn.input.extend_from_slice(&bytes[at..keep]);
+                    match source {
+                        // All of it is still needed: it stays where it is, however long it grows.
+                        Source::Own(index) if at == 0 && jobs.len() == first => {
+                            conn.input = std::mem::take(&mut own[index]);
+                            conn.input.truncate(keep);
+                        }
+                        _ => conn.input.extend_from_slice(&bytes[at..keep]),
+                    }
                     break;
                 }
                 Err(error) => {
@@ -395,6 +412,11 @@ fn run_jobs(
     let bytes = batch.bytes(run.source);
     let args = |job: &Job| batch.scratch.args(bytes, &job.command);
     conn.session.client.active_ns.store(host.ticks.since_start_ns(), Ordering::Relaxed);
+    if !conn.waiting.is_empty() {
+        // An earlier run of this batch has met a pause.
+        conn.waiting.extend(batch.jobs[run.jobs.clone()].iter().map(|job| args(job).to_owned()));
+        return false;
+    }
     for at in run.jobs.clone() {
         let job = &batch.jobs[at];
         fetcher.step(host, turn, &batch.jobs, at);
@@ -414,6 +436,10 @@ fn run_jobs(
         if conn.out.len_bytes() > SEND_EARLY {
             conn.out.seal();
             conn.send();
+            conn.limit_output(exec.settings.output_limit(Class::Normal).hard_bytes);
+            if conn.end.is_some() {
+                return false;
+            }
         }
     }
     if let Some(error) = conn.broken.take() {
@@ -422,6 +448,33 @@ fn run_jobs(
         conn.session.closing = true;
     }
     false
+}
+
+/// Files the deadlines of the worker's shards anew when the wall clock was set back: wheels never turn back.
+fn follow_setbacks(host: &Host, exec: &Executor, turn: &mut Turn<'_, Shard>, worker: usize, seen: &mut u64) {
+    let space: &Space = &host.space;
+    let present = space.clock.setbacks();
+    if *seen == present {
+        return;
+    }
+    *seen = present;
+    for shard in space.homes(worker) {
+        refile(space, shard, turn.one(shard).get_mut(shard), exec.now_ms());
+    }
+    host.pause.forget_if_over(exec.now_ms());
+}
+
+/// Expires in the shards of workers that are late, because a long command holds them up or their core is
+/// taken.
+fn help_overdue(host: &Host, exec: &mut Executor, turn: &mut Turn<'_, Shard>, worker: usize) {
+    let space: &Space = &host.space;
+    let late_ms = exec.now_ms().saturating_sub(OVERDUE_MS);
+    for other in (0..space.alarms.len()).filter(|&other| other != worker) {
+        if space.is_overdue(other, late_ms) {
+            expire(host, exec, turn, other, EXPIRE_NS);
+            space.rearm(other);
+        }
+    }
 }
 
 /// Expires what is due in the worker's shards, for about as long as the commands of the turn took. True: some
@@ -435,11 +488,13 @@ fn expire(
 ) -> bool {
     let space: &Space = &host.space;
     let now_ms = exec.now_ms();
-    if !space.active_expiry.load(Ordering::Relaxed) {
+    if !space.is_overdue(worker, now_ms) || !space.active_expiry.load(Ordering::Relaxed) {
         return false;
     }
     let began = host.ticks.now();
-    for shard in space.homes(worker) {
+    let is_over = || host.ticks.nanos_between(began, host.ticks.now()) > spent_ns;
+    space.begin_look(worker);
+    let is_left = space.homes(worker).any(|shard| {
         while space.due[shard].at_ms() <= now_ms {
             exec.record.begin();
             let mut held = turn.one(shard);
@@ -447,10 +502,12 @@ fn expire(
             exec.log_expired(host);
             drop(held);
             exec.free_garbage(host);
-            if host.ticks.nanos_between(began, host.ticks.now()) > spent_ns {
+            if is_over() {
                 return true;
             }
         }
-    }
-    false
+        false
+    });
+    space.end_look(worker);
+    is_left
 }

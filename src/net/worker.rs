@@ -1,7 +1,8 @@
 //! A worker: the thread that owns connections.
 //!
 //! For: its loop of turns and sleeps, arrivals, closing. May touch: its own connections, the gate, its desk.
-//! Always: everything it owns is touched by its thread alone; others reach it through its [`Desk`].
+//! Always: everything it owns is touched by its thread alone; others reach it through its
+//! [`Desk`](super::wake::Desk).
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -11,7 +12,7 @@ use rustix::event::epoll::EventFlags;
 use slab::Slab;
 
 use super::conn::{Conn, End, Watched};
-use super::poll::{Events, PollSet};
+use super::poll::{Events, PollSet, Sleeper};
 use super::turn::Batch;
 use super::wake::{Arrival, Desks, Mail};
 use crate::client::{Client, Session};
@@ -26,6 +27,8 @@ use crate::resp::Out;
 
 /// The poll set's token of the bell; connections have their place in the slab.
 const BELL: u64 = u64::MAX;
+/// What tells that a connection can be read.
+const HEAR: EventFlags = EventFlags::IN.union(EventFlags::RDHUP);
 /// Emptied outputs kept for the next replies.
 const SPARE_OUTS: usize = 1024;
 
@@ -44,6 +47,8 @@ pub struct Worker {
     pub(super) spare: Vec<Out>,
     /// Something is left to do that no socket will tell of.
     pub(super) is_busy: bool,
+    /// Steps back of the clock that its shards have followed.
+    pub(super) setbacks: u64,
     poll: PollSet,
     mail: Vec<Mail>,
     desks: Desks,
@@ -67,6 +72,7 @@ impl Worker {
             paused: Vec::new(),
             spare: Vec::new(),
             is_busy: false,
+            setbacks: host.space.clock.setbacks(),
             poll,
             mail: Vec::new(),
             desks,
@@ -74,9 +80,16 @@ impl Worker {
         })
     }
 
+    /// What it sleeps on, for the runtime entered now.
+    ///
+    /// # Errors
+    /// When the process is out of descriptors.
+    pub fn sleeper(&self) -> std::io::Result<Sleeper> {
+        self.poll.sleeper()
+    }
+
     /// Turns and sleeps until it is told to stop.
-    pub async fn run(mut self) {
-        let set = self.poll.sleeper().expect("the runtime can watch one descriptor");
+    pub async fn run(mut self, set: Sleeper) {
         let mut events = Events::new();
         loop {
             if !self.turn(&mut events) {
@@ -124,6 +137,9 @@ impl Worker {
         }
         self.poll.look(events);
         self.is_busy |= events.is_full();
+        // After the look: who was told that a setting is in force sends what relies on it later.
+        self.exec.refresh_settings(&host);
+        self.batch.max_bulk = self.exec.settings.bytes(Directive::ProtoMaxBulkLen);
         for key in std::mem::take(&mut self.again) {
             self.resume(key);
         }
@@ -146,6 +162,8 @@ impl Worker {
     fn ready(&mut self, key: usize, flags: EventFlags) {
         let Some(conn) = self.conns.get_mut(key) else { return };
         if flags.contains(EventFlags::OUT) {
+            conn.is_full = false;
+            conn.session.client.active_ns.store(self.host.ticks.since_start_ns(), Ordering::Relaxed);
             conn.send();
             self.after_send(key);
         }
@@ -155,7 +173,9 @@ impl Worker {
             if flags.intersects(hurt) {
                 self.close(key, End::Peer);
             }
-        } else if flags.intersects(EventFlags::IN | hurt) {
+        } else if flags.intersects(HEAR | hurt) {
+            // The end of the stream may be there already, behind the bytes; nothing would tell of it again.
+            self.is_busy |= flags.contains(EventFlags::RDHUP);
             self.take(key);
         }
     }
@@ -163,11 +183,12 @@ impl Worker {
     /// Takes what has come by mail. False: stop.
     fn read_mail(&mut self) -> bool {
         let mut mail = std::mem::take(&mut self.mail);
+        let mut must_look = false;
         self.desks[self.index].mail.drain(&mut mail);
         for letter in mail.drain(..) {
             match letter {
                 Mail::Arrival(arrival) => self.arrive(arrival),
-                Mail::Look => self.look(),
+                Mail::Look => must_look = true,
                 Mail::Stop => {
                     self.stop();
                     return false;
@@ -175,6 +196,9 @@ impl Worker {
             }
         }
         self.mail = mail;
+        if must_look {
+            self.look();
+        }
         true
     }
 
@@ -189,9 +213,8 @@ impl Worker {
         let session = Session::new(Arc::clone(&client), free, local);
         let mut conn = Conn::new(stream, session, Arc::clone(&self.host));
         conn.limits.authenticated = free;
-        conn.limits.max_bulk = self.exec.settings.bytes(Directive::ProtoMaxBulkLen);
         let slot = self.conns.vacant_entry();
-        if let Err(error) = self.poll.add(conn.stream.fd(), slot.key() as u64, EventFlags::IN) {
+        if let Err(error) = self.poll.add(conn.stream.fd(), slot.key() as u64, HEAR) {
             tracing::warn!("Error registering fd event for the new client: {error}");
             self.host.clients.release();
             self.desks[self.index].connections.fetch_sub(1, Ordering::Relaxed);
@@ -234,6 +257,9 @@ impl Worker {
             if conn.session.closing {
                 return self.close(key, End::Ours);
             }
+            if conn.is_done() {
+                return self.close(key, End::Peer);
+            }
             if self.spare.len() < SPARE_OUTS {
                 let proto = conn.out.proto();
                 let mut out = std::mem::take(&mut conn.out);
@@ -242,8 +268,11 @@ impl Worker {
                 self.spare.push(out);
             }
         }
-        let write = !self.conns[key].out.is_empty();
-        let read = !self.conns[key].session.closing && self.conns[key].waiting.is_empty();
+        let conn = &self.conns[key];
+        let write = !conn.out.is_empty();
+        let read = !conn.session.closing && !conn.is_heard_out && conn.waiting.is_empty();
+        // It was only others' turn: the socket may take more at once, and then tells nothing.
+        self.is_busy |= write && !conn.is_full;
         self.watch(key, Watched { read, write });
     }
 
@@ -255,7 +284,7 @@ impl Worker {
         }
         conn.watched = wanted;
         let mut flags = EventFlags::empty();
-        flags.set(EventFlags::IN, wanted.read);
+        flags.set(HEAR, wanted.read);
         flags.set(EventFlags::OUT, wanted.write);
         self.poll.modify(conn.stream.fd(), key as u64, flags);
     }
@@ -267,7 +296,10 @@ impl Worker {
         match end {
             End::Peer | End::Ours => {}
             End::QueryLimit => add(&lane.query_limit_closes, 1),
-            End::OutputLimit => add(&lane.output_limit_closes, 1),
+            End::OutputLimit => {
+                add(&lane.output_limit_closes, 1);
+                conn.session.client.tell_overflow();
+            }
         }
         self.poll.remove(conn.stream.fd());
         self.host.clients.remove(conn.session.client.id);

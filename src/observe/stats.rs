@@ -38,11 +38,13 @@ macro_rules! counters {
         }
         impl Lane {
             fn new(commands: usize) -> Lane {
-                Lane { commands: (0..commands).map(|_| CommandCounts::default()).collect(), $($name: AtomicU64::new(0),)* }
+                let commands = (0..commands).map(|_| CommandCounts::default()).collect();
+                Lane { commands, $($name: AtomicU64::new(0),)* }
             }
             fn reset_commands(&self) {
                 for c in &self.commands {
-                    [&c.calls, &c.nanos, &c.rejected, &c.failed].into_iter().for_each(|n| n.store(0, Relaxed));
+                    let counts = [&c.calls, &c.nanos, &c.rejected, &c.failed];
+                    counts.into_iter().for_each(|n| n.store(0, Relaxed));
                     if let Some(h) = c.histogram.get() { h.reset(); }
                 }
             }

@@ -522,6 +522,9 @@ fn any_line(
 mod tests {
     use super::*;
 
+    /// Bytes received, the commands in them, and the error that follows.
+    type Case = (&'static [u8], &'static [&'static [&'static [u8]]], Option<ProtocolError>);
+
     /// Every command in `stream`, received in pieces of `step` bytes; and the error that ended it.
     fn commands(stream: &[u8], step: usize, limits: &Limits) -> (Vec<Vec<Vec<u8>>>, Option<ProtocolError>) {
         let (mut parser, mut scratch) = (Parser::new(), Scratch::new());
@@ -563,7 +566,7 @@ mod tests {
         use ProtocolError::*;
         let all = Limits::default();
         let ping: &[&[&[u8]]] = &[&[b"PING"]];
-        let cases: &[(&[u8], &[&[&[u8]]], Option<ProtocolError>)] = &[
+        let cases: &[Case] = &[
             (b"*1\r\n$4\r\nPING\r\n", ping, None),
             (b"*2\r\n$0\r\n\r\n$2\r\n\r\n\r\nPING\r\n", &[&[b"", b"\r\n"], &[b"PING"]], None),
             (b"*0\r\nPING\r\n", ping, None),
@@ -608,7 +611,7 @@ mod tests {
     fn inline_commands_follow_the_quoting_rules() {
         use ProtocolError::*;
         let all = Limits::default();
-        let cases: &[(&[u8], &[&[&[u8]]], Option<ProtocolError>)] = &[
+        let cases: &[Case] = &[
             (b"PING\n", &[&[b"PING"]], None),
             (b"\r\n \n  a \t b\rc \x0b\x0cd\x0be\r\r\n", &[&[b"a", b"b", b"c", b"d\x0be"]], None),
             (

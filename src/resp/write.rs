@@ -561,7 +561,7 @@ mod tests {
         check(|out| out.push(2), "*2\r\n", ">2\r\n");
         check(|out| out.boolean(true), ":1\r\n", "#t\r\n");
         check(|out| out.boolean(false), ":0\r\n", "#f\r\n");
-        check(|out| out.double(3.141), "$5\r\n3.141\r\n", ",3.141\r\n");
+        check(|out| out.double(3.175), "$5\r\n3.175\r\n", ",3.175\r\n");
         check(|out| out.double(f64::INFINITY), "$3\r\ninf\r\n", ",inf\r\n");
         check(|out| out.human_double(1e-7), "$9\r\n0.0000001\r\n", ",0.0000001\r\n");
         check(|out| out.big_number("123"), "$3\r\n123\r\n", "(123\r\n");

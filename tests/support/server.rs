@@ -13,6 +13,9 @@ use std::time::Duration;
 /// Tries, 20 ms apart, until a started server answers.
 const START_TRIES: usize = 500;
 
+/// Lockings between two rests of a restless server.
+const LOCKINGS_PER_REST: u32 = 5;
+
 /// A running server; dropping it stops it, unless it was running before.
 pub struct TestServer {
     addr: SocketAddr,
@@ -26,7 +29,7 @@ enum Host {
     /// A child process.
     Process(Child),
     /// This process; the value stops it when dropped.
-    Here(Box<dyn std::any::Any + Send>),
+    Here(Box<ochre::Server>),
 }
 
 impl TestServer {
@@ -71,6 +74,16 @@ pub fn server() -> Option<TestServer> {
         return Some(child(&program));
     }
     Some(in_process())
+}
+
+/// As [`server`], but one inside this process takes short rests before some of its locks, so that clients meet where
+/// they otherwise hardly do.
+pub fn restless_server() -> Option<TestServer> {
+    let server = server()?;
+    if let Host::Here(inner) = &server.host {
+        inner.host().space.shards.rest(LOCKINGS_PER_REST);
+    }
+    Some(server)
 }
 
 /// Makes sure that a server started by somebody else holds no data, because tests flush it; answers its

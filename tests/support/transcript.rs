@@ -10,7 +10,7 @@
 //! | line | means |
 //! |---|---|
 //! | `@resp3` | its connections speak RESP3 |
-//! | `@needs list` | skipped unless the server has these commands (`list`, `hash`, ... or a command's name) |
+//! | `@needs list` | skipped unless the server has this: `list`, `hash`, ..., a command, one of `LACKING` |
 //! | `@since valkey9`, `@since redis8` | of the real servers only this, from that version on, can answer |
 //! | `@ochre` | only Ochre can answer |
 //! | `@config NAME VALUE` | the setting holds for the section and is put back after it |

@@ -1,3 +1,8 @@
+//! The table against a model that cannot be wrong.
+//!
+//! For: insertion, removal, scanning, growing and shrinking in any order. May touch: the table alone.
+//! Always: after every step the table holds what the model holds, and its invariants.
+
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 

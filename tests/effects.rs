@@ -1,0 +1,620 @@
+//! Whether a follower that hears only of effects ends up with the same data.
+//!
+//! For: the commit log: the form in which each write command is propagated, that nothing else is, and that
+//! its order is the order in which things happened. May touch: sockets, the commit log.
+//! Always: the follower removes nothing by itself, and is asked to change nothing but by effects.
+//!
+//! `OCHRE_TEST_SEED` repeats a run's choices (not its timing), `OCHRE_EFFECTS_SEQUENCES` makes it longer.
+
+mod support;
+
+use std::collections::BTreeSet;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::Ordering;
+
+use ochre::clock::Chance;
+use ochre::command::Flags;
+use ochre::config::Directive;
+use ochre::keyspace::log::Unit;
+use ochre::keyspace::record::Effect;
+use support::Client;
+use support::local::{Content, DATABASES, Dataset, Local, START_MS, ask, ask_all, ask_int, dataset};
+
+/// Random sequences unless told otherwise.
+const SEQUENCES: u64 = 12;
+/// Commands of a sequence.
+const COMMANDS: usize = 400;
+/// Connections that act at the same time.
+const CLIENTS: usize = 4;
+
+/// Lockings between two short rests, which let clients meet where they otherwise hardly do.
+const LOCKINGS_PER_REST: u32 = 10;
+
+/// A server that is told effects, and the client that tells them.
+struct Follower {
+    local: Local,
+    client: Client,
+    db: usize,
+}
+
+impl Follower {
+    /// A follower with the same settings.
+    fn of(leader: &Local) -> Follower {
+        let lazy = leader.host().settings.load().bool(Directive::LazyfreeLazyExpire);
+        let local = Local::frozen(&[("lazyfree-lazy-expire", if lazy { "yes" } else { "no" })]);
+        local.read_log();
+        local.host().space.active_expiry.store(false, Ordering::SeqCst);
+        let client = local.client();
+        Follower { local, client, db: 0 }
+    }
+
+    /// Does what the units say. Each must be propagated again as it came, or a follower of this one would
+    /// differ.
+    fn apply(&mut self, units: &[Unit]) {
+        let effects: Vec<&Effect> = units.iter().flat_map(|unit| &unit.effects).collect();
+        let mut sent = Vec::new();
+        for effect in &effects {
+            if effect.db != self.db {
+                self.db = effect.db;
+                sent.push(format!("SELECT {}", self.db));
+                self.client.send(&["SELECT", &self.db.to_string()]).expect("a request is sent");
+            }
+            sent.push(shown(effect, START_MS));
+            self.client.send(&effect.argv).expect("a request is sent");
+        }
+        for line in sent {
+            let reply = self.client.read().expect("a request is answered");
+            assert!(!reply.is_error(), "the effect {line}: {reply:?}");
+        }
+        let again = self.local.drain();
+        let again: Vec<&Effect> = again.iter().flat_map(|unit| &unit.effects).collect();
+        for (first, second) in effects.iter().zip(&again) {
+            assert_eq!(shown(first, START_MS), shown(second, START_MS), "an effect's own effect");
+        }
+        assert_eq!(effects.len(), again.len());
+    }
+
+    fn dataset(&mut self) -> Dataset {
+        let mut client = self.local.client();
+        dataset(&mut client)
+    }
+}
+
+/// An effect as a line, with its database unless that is 0. Unix milliseconds are shown as their distance
+/// from now.
+fn shown(effect: &Effect, now_ms: u64) -> String {
+    let word = |word: &[u8]| {
+        let text = String::from_utf8_lossy(word).into_owned();
+        match text.parse::<i64>() {
+            Ok(at) if at > 1_000_000_000_000 => format!("@{}", at - now_ms as i64),
+            _ if text.is_empty() => "''".to_owned(),
+            _ => text,
+        }
+    };
+    let line = effect.argv.iter().map(|it| word(it)).collect::<Vec<_>>().join(" ");
+    if effect.db == 0 { line } else { format!("[{}] {line}", effect.db) }
+}
+
+/// A line with `@N` replaced by the millisecond, and `@@N` by the second, that is N later than now.
+fn spelled(line: &str, now_ms: u64) -> String {
+    let word = |word: &str| match (word.strip_prefix("@@"), word.strip_prefix('@')) {
+        (Some(s), _) => (now_ms as i64 / 1000 + s.parse::<i64>().expect("a number")).to_string(),
+        (_, Some(ms)) => (now_ms as i64 + ms.parse::<i64>().expect("a number")).to_string(),
+        _ => word.to_owned(),
+    };
+    line.split(' ').map(word).collect::<Vec<_>>().join(" ")
+}
+
+/// Runs each line and compares what was logged; `=` is the line itself. Ends by comparing a follower's data.
+fn check(leader: &Local, steps: &[(&str, &str)]) {
+    leader.read_log();
+    let mut follower = Follower::of(leader);
+    let mut client = leader.client();
+    let clock = &leader.host().space.clock;
+    for (at, &(line, expected)) in steps.iter().enumerate() {
+        let now_ms = clock.now_ms();
+        let sent = spelled(line, now_ms);
+        // Errors are among the steps.
+        client.call(&support::local::words(&sent)).expect("the server answers");
+        let units = leader.drain();
+        let effects = units.iter().flat_map(|unit| &unit.effects).map(|effect| shown(effect, clock.now_ms()));
+        let found = effects.collect::<Vec<_>>().join("; ");
+        let expected = match expected {
+            "=" if line.contains("@@") => panic!("step {at}: seconds are not shown as they came"),
+            "=" => line,
+            _ => expected,
+        };
+        assert_eq!(found, expected, "step {at}: {line}");
+        follower.apply(&units);
+    }
+    leader.host().space.active_expiry.store(true, Ordering::SeqCst);
+    ask(&mut client, "OCHRE.CLOCK ADVANCE 0");
+    follower.apply(&leader.drain());
+    assert_eq!(dataset(&mut client), follower.dataset());
+}
+
+/// For every write command: a line with a form of its own, and what becomes of it.
+const EXAMPLES: &[(&str, &str)] = &[
+    ("SET k v", "="),
+    ("set k v get", "SET k v"),
+    ("SET k v EX 10", "SET k v PXAT @10000"),
+    ("SET k v PX 10 GET", "SET k v PXAT @10"),
+    ("SET k v EXAT @@100", "SET k v PXAT @100000"),
+    ("SET k v PXAT @77", "="),
+    ("SET k w XX KEEPTTL", "="),
+    ("SET k v NX", ""),
+    ("SET nothing v XX GET", ""),
+    ("SET k v IFEQ w", "="),
+    ("SET k v IFEQ w", ""),
+    ("SET k v EXAT 1", "UNLINK k"),
+    ("SET k v EXAT 1", ""),
+    ("SETEX k 10 v", "SET k v PXAT @10000"),
+    ("SETEX k 0 v", ""),
+    ("PSETEX k 10 v", "SET k v PXAT @10"),
+    ("SETNX k v", ""),
+    ("SETNX l ''", "="),
+    ("GETSET l 5", "SET l 5"),
+    ("GETEX l", ""),
+    ("GETEX l EX 10", "PEXPIREAT l @10000"),
+    ("GETEX l PX 10", "PEXPIREAT l @10"),
+    ("GETEX l EXAT @@10", "PEXPIREAT l @10000"),
+    ("GETEX l PERSIST", "PERSIST l"),
+    ("GETEX l PERSIST", ""),
+    ("GETEX l PXAT 1", "UNLINK l"),
+    ("GETDEL l", ""),
+    ("GETDEL k", "DEL k"),
+    ("MSET a 1 b 2 a 3", "="),
+    ("MSETNX b 1 c 2", ""),
+    ("MSETNX c 1 d 2", "="),
+    ("MSETEX 2 a 1 e 2 EX 10", "MSETEX 2 a 1 e 2 PXAT @10000"),
+    ("MSETEX 2 a 1 f 2 NX", ""),
+    ("MSETEX 2 a 1 e 2 XX KEEPTTL", "="),
+    ("APPEND a 1", "="),
+    ("APPEND a ''", "="),
+    ("SETRANGE s 3 abc", "="),
+    ("SETRANGE nothing 3 ''", ""),
+    ("SETBIT s 7 1", "="),
+    ("SETBIT s 7 1", ""),
+    ("BITFIELD s SET u8 0 9 GET u8 8 INCRBY i5 3 1", "="),
+    ("BITFIELD s GET u8 0", ""),
+    ("BITFIELD s OVERFLOW FAIL INCRBY u8 0 300", ""),
+    ("BITOP OR t s a", "="),
+    ("BITOP AND t nothing", "="),
+    ("BITOP AND t nothing", ""),
+    ("INCR a", "="),
+    ("DECR a", "="),
+    ("INCRBY a -5", "="),
+    ("DECRBY a 3", "="),
+    ("INCR s", ""),
+    ("INCRBYFLOAT a 0.5", "SET a 3.5 KEEPTTL"),
+    ("INCRBYFLOAT a 0.5", "SET a 4 KEEPTTL"),
+    ("INCREX a", "SET a 5 KEEPTTL"),
+    ("INCREX a BYINT 2 PX 50", "SET a 7 PXAT @50"),
+    ("INCREX a UBOUND 7", ""),
+    ("DELIFEQ b x", ""),
+    ("DELIFEQ b 2", "DEL b"),
+    ("SET b 2", "="),
+    ("DELEX b IFNE 2", ""),
+    ("DELEX b IFEQ 2", "DEL b"),
+    ("EXPIRE b 10", ""),
+    ("EXPIRE c 10", "PEXPIREAT c @10000"),
+    ("expire c 20 gt", "PEXPIREAT c @20000 gt"),
+    ("EXPIRE c 10 GT", ""),
+    ("EXPIRE c 5 LT", "PEXPIREAT c @5000 LT"),
+    ("PEXPIRE c 100 XX", "PEXPIREAT c @100 XX"),
+    ("EXPIREAT c @@9", "PEXPIREAT c @9000"),
+    ("PEXPIREAT c @8", "="),
+    ("PERSIST c", "="),
+    ("PERSIST c", ""),
+    ("PEXPIRE c 100 NX", "PEXPIREAT c @100 NX"),
+    ("PEXPIRE c 100 NX", ""),
+    ("EXPIRE c -1", "UNLINK c"),
+    ("EXPIREAT d 1", "UNLINK d"),
+    ("PEXPIRE e 0", "UNLINK e"),
+    ("SETEX d 100 v", "SET d v PXAT @100000"),
+    ("RENAME d e", "="),
+    ("RENAME d e", ""),
+    ("RENAME e e", ""),
+    ("RENAMENX e a", ""),
+    ("RENAMENX e d", "="),
+    ("COPY d e", "="),
+    ("COPY d e", ""),
+    ("COPY d d DB 2 REPLACE", "="),
+    ("MOVE d 2", ""),
+    ("MOVE e 2", "="),
+    ("MOVE e 2", ""),
+    ("SWAPDB 2 3", "="),
+    ("SELECT 3", ""),
+    ("DEL nothing e nothing", "[3] DEL nothing e nothing"),
+    ("DEL e", ""),
+    ("COPY d d DB 1", "[3] COPY d d DB 1"),
+    ("FLUSHDB", "[3] FLUSHDB"),
+    ("SELECT 1", ""),
+    ("UNLINK d", "[1] UNLINK d"),
+    ("UNLINK d", ""),
+    ("MSET x 1 y 2", "[1] MSET x 1 y 2"),
+    ("FLUSHALL ASYNC", "[1] FLUSHALL ASYNC"),
+];
+
+#[test]
+fn every_command_is_propagated_in_its_own_form() {
+    check(&Local::frozen(&[]), EXAMPLES);
+}
+
+/// What happens to a key whose deadline has passed when nothing but commands removes it; `E` is its removal.
+const EXPIRED: &[(&str, &str)] = &[
+    ("GET k", "E k"),
+    ("EXISTS k", "E k"),
+    ("TYPE k", "E k"),
+    ("TTL k", "E k"),
+    ("TOUCH k", "E k"),
+    ("MGET a k", "E k"),
+    ("STRLEN k", "E k"),
+    ("SET k v", "E k; SET k v"),
+    ("SET k v XX", "E k"),
+    ("SET k v NX", "E k; SET k v NX"),
+    ("SETEX k 1 v", "E k; SET k v PXAT @1000"),
+    ("INCR k", "E k; INCR k"),
+    ("APPEND k v", "E k; APPEND k v"),
+    ("GETDEL k", "E k"),
+    ("GETEX k PERSIST", "E k"),
+    ("INCRBYFLOAT k 1", "E k; SET k 1 KEEPTTL"),
+    ("MSETNX a 1 k 2", "E k; MSETNX a 1 k 2"),
+    ("DEL k", "E k"),
+    ("UNLINK a k", "E k"),
+    ("RENAME k a", "E k"),
+    ("COPY k a", "E k"),
+    ("MOVE k 1", "E k"),
+    ("EXPIRE k 10", "E k"),
+    ("EXPIRE k -1", "E k"),
+    ("PERSIST k", "E k"),
+    ("SCAN 0 COUNT 1000", "E k"),
+    ("RANDOMKEY", "E k"),
+    ("MSETEX 1 k v EXAT 1", "E k; MSETEX 1 k v PXAT 1000"),
+    ("MSETEX 2 l v l w EXAT 1", "E l; MSETEX 2 l v l w PXAT 1000"),
+    ("INCR k x", ""),
+    ("KEYS *", ""),
+    ("DBSIZE", ""),
+    ("FLUSHDB", "FLUSHDB"),
+];
+
+#[test]
+fn a_key_that_expired_is_removed_before_anything_else_happens_to_it() {
+    for (lazy, removal) in [("yes", "UNLINK"), ("no", "DEL")] {
+        for &(line, expected) in EXPIRED {
+            let leader = Local::frozen(&[("lazyfree-lazy-expire", lazy)]);
+            leader.host().space.active_expiry.store(false, Ordering::SeqCst);
+            let expected = expected.replace("E ", &format!("{removal} "));
+            check(
+                &leader,
+                &[("PSETEX k 10 5", "SET k 5 PXAT @10"), ("OCHRE.CLOCK ADVANCE 10", ""), (line, &expected)],
+            );
+        }
+        let leader = Local::frozen(&[("lazyfree-lazy-expire", lazy)]);
+        let (one, two, three) = (format!("{removal} k"), format!("[1] {removal} k"), format!("{removal} l"));
+        check(
+            &leader,
+            &[
+                ("PSETEX k 10 v", "SET k v PXAT @10"),
+                ("PSETEX l 5 v", "SET l v PXAT @5"),
+                ("COPY k k DB 1", "="),
+                ("OCHRE.CLOCK ADVANCE 9", &three),
+                ("PERSIST k", "="),
+                ("PEXPIREAT k @10", "="),
+                ("OCHRE.CLOCK ADVANCE 1", &two),
+                ("OCHRE.CLOCK ADVANCE 9", &one),
+                ("PSETEX k 10 v", "SET k v PXAT @10"),
+                ("GETEX k EXAT 1", &one),
+                ("PSETEX k 10 v", "SET k v PXAT @10"),
+                ("INCREX k EXAT 1", ""),
+                ("SET k v EXAT 1", &one),
+                ("INCREX n", "SET n 1 KEEPTTL"),
+            ],
+        );
+    }
+}
+
+/// Draws the words of commands. Few keys, so that commands meet.
+struct Pick(Chance);
+
+impl Pick {
+    fn below(&mut self, n: u64) -> u64 {
+        self.0.below(n)
+    }
+
+    fn one<'a>(&mut self, of: &[&'a str]) -> &'a str {
+        of[self.below(of.len() as u64) as usize]
+    }
+
+    fn key(&mut self) -> String {
+        format!("k{}", self.below(12))
+    }
+
+    fn keys(&mut self) -> String {
+        (0..=self.below(3)).map(|_| self.key()).collect::<Vec<_>>().join(" ")
+    }
+
+    fn value(&mut self) -> String {
+        match self.below(6) {
+            0 => "''".to_owned(),
+            1 => "1.5".to_owned(),
+            2 => "x".repeat(self.below(200) as usize + 1),
+            3 => self.one(&["foo", "bar"]).to_owned(),
+            _ => self.below(20).to_string(),
+        }
+    }
+
+    fn pairs(&mut self) -> (u64, String) {
+        let count = self.below(3) + 1;
+        let pairs = (0..count).map(|_| format!("{} {}", self.key(), self.value()));
+        (count, pairs.collect::<Vec<_>>().join(" "))
+    }
+
+    /// A lifetime, which may have passed, or nothing.
+    fn lifetime(&mut self) -> String {
+        match self.below(10) {
+            0 => format!(" EX {}", self.below(4) + 1),
+            1 | 2 => format!(" PX {}", self.below(3_000) + 1),
+            3 => format!(" EXAT @@{}", self.below(5)),
+            4 => format!(" PXAT @{}", self.below(3_000)),
+            5 => " PXAT 1".to_owned(),
+            _ => String::new(),
+        }
+    }
+
+    fn expiry(&mut self, time: &str) -> String {
+        let condition = self.one(&["", "", "", " NX", " XX", " GT", " LT", " XX GT", " lt"]);
+        format!("{} {time}{condition}", self.key())
+    }
+}
+
+/// Draws a command's arguments.
+type Draw = fn(&mut Pick) -> String;
+
+/// For every write command, how its arguments are drawn.
+const DRAWN: &[(&str, Draw)] = &[
+    ("SET", |p| {
+        let when = match p.below(8) {
+            0 => " NX".to_owned(),
+            1 => " XX".to_owned(),
+            2 => format!(" IFEQ {}", p.value()),
+            3 => format!(" IFNE {}", p.value()),
+            _ => String::new(),
+        };
+        let lifetime = if p.below(5) == 0 { " KEEPTTL".to_owned() } else { p.lifetime() };
+        format!("{} {}{when}{}{lifetime}", p.key(), p.value(), p.one(&["", "", " GET"]))
+    }),
+    ("SETEX", |p| format!("{} {} {}", p.key(), p.below(4), p.value())),
+    ("PSETEX", |p| format!("{} {} {}", p.key(), p.below(3_000), p.value())),
+    ("SETNX", |p| format!("{} {}", p.key(), p.value())),
+    ("GETSET", |p| format!("{} {}", p.key(), p.value())),
+    ("GETDEL", |p| p.key()),
+    ("GETEX", |p| {
+        let lifetime = if p.below(5) == 0 { " PERSIST".to_owned() } else { p.lifetime() };
+        format!("{}{lifetime}", p.key())
+    }),
+    ("MSET", |p| p.pairs().1),
+    ("MSETNX", |p| p.pairs().1),
+    ("MSETEX", |p| {
+        let (count, pairs) = p.pairs();
+        // With a time that has passed it sets keys that are gone at once, for a follower as well.
+        let ahead = Some(p.lifetime()).filter(|it| !it.contains("AT ")).unwrap_or_default();
+        let lifetime = if p.below(5) == 0 { " KEEPTTL".to_owned() } else { ahead };
+        format!("{count} {pairs}{}{lifetime}", p.one(&["", "", " NX", " XX"]))
+    }),
+    ("APPEND", |p| format!("{} {}", p.key(), p.value())),
+    ("SETRANGE", |p| format!("{} {} {}", p.key(), p.below(20), p.value())),
+    ("SETBIT", |p| format!("{} {} {}", p.key(), p.below(100), p.below(2))),
+    ("BITFIELD", |p| {
+        let operations = (0..=p.below(3)).map(|_| match p.below(3) {
+            0 => format!(" GET u8 {}", p.below(60)),
+            1 => format!(" SET i9 {} {}", p.below(60), p.below(200)),
+            _ => {
+                format!(
+                    " OVERFLOW {} INCRBY u5 {} {}",
+                    p.one(&["WRAP", "SAT", "FAIL"]),
+                    p.below(60),
+                    p.below(40)
+                )
+            }
+        });
+        let operations = operations.collect::<String>();
+        format!("{}{operations}", p.key())
+    }),
+    ("BITOP", |p| match p.below(5) {
+        0 => format!("NOT {} {}", p.key(), p.key()),
+        _ => format!("{} {} {}", p.one(&["AND", "OR", "XOR", "ONE", "DIFF"]), p.key(), p.keys()),
+    }),
+    ("INCR", |p| p.key()),
+    ("DECR", |p| p.key()),
+    ("INCRBY", |p| format!("{} {}", p.key(), p.below(100))),
+    ("DECRBY", |p| format!("{} {}", p.key(), p.below(100))),
+    ("INCRBYFLOAT", |p| format!("{} {}", p.key(), p.one(&["0.1", "-3", "1e3", "2.75", "inf"]))),
+    ("INCREX", |p| {
+        let by =
+            p.one(&["", " BYINT 3", " BYFLOAT 0.3", " BYINT 10 UBOUND 15", " BYINT 10 UBOUND 15 SATURATE"]);
+        let lifetime = if p.below(5) == 0 { " PERSIST".to_owned() } else { p.lifetime() };
+        let only = if lifetime.contains('X') { p.one(&["", " ENX"]) } else { "" };
+        format!("{}{by}{lifetime}{only}", p.key())
+    }),
+    ("DELIFEQ", |p| format!("{} {}", p.key(), p.value())),
+    ("DELEX", |p| format!("{}{} {}", p.key(), p.one(&[" IFEQ", " IFNE"]), p.value())),
+    ("DEL", |p| p.keys()),
+    ("UNLINK", |p| p.keys()),
+    ("EXPIRE", |p| {
+        let time = p.one(&["-1", "0", "1", "2", "3"]);
+        p.expiry(time)
+    }),
+    ("PEXPIRE", |p| {
+        let time = (p.below(3_000) as i64 - 100).to_string();
+        p.expiry(&time)
+    }),
+    ("EXPIREAT", |p| {
+        let time = p.one(&["1", "@@-1", "@@0", "@@1", "@@2", "@@3"]);
+        p.expiry(time)
+    }),
+    ("PEXPIREAT", |p| {
+        let time = format!("@{}", p.below(3_000) as i64 - 100);
+        p.expiry(&time)
+    }),
+    ("PERSIST", |p| p.key()),
+    ("RENAME", |p| format!("{} {}", p.key(), p.key())),
+    ("RENAMENX", |p| format!("{} {}", p.key(), p.key())),
+    ("COPY", |p| {
+        let target =
+            if p.below(2) == 0 { String::new() } else { format!(" DB {}", p.below(DATABASES as u64)) };
+        format!("{} {}{target}{}", p.key(), p.key(), p.one(&["", " REPLACE"]))
+    }),
+    ("MOVE", |p| format!("{} {}", p.key(), p.below(DATABASES as u64))),
+    ("SWAPDB", |p| format!("{} {}", p.below(DATABASES as u64), p.below(DATABASES as u64))),
+    ("FLUSHDB", |p| p.one(&["", "ASYNC", "SYNC"]).to_owned()),
+    ("FLUSHALL", |p| p.one(&["", "ASYNC", "SYNC"]).to_owned()),
+];
+
+/// A random command that may write, read, or choose another database.
+fn drawn(pick: &mut Pick, now_ms: u64) -> String {
+    let line = match pick.below(12) {
+        0 => format!("SELECT {}", pick.below(DATABASES as u64)),
+        1 => format!("MGET {}", pick.keys()),
+        2 => "SCAN 0 COUNT 100".to_owned(),
+        _ => {
+            let (name, arguments) = &DRAWN[pick.below(DRAWN.len() as u64) as usize];
+            // Emptying is drawn less often than anything else, or there would be little to do for the others.
+            if name.starts_with("FLUSH") && pick.below(4) > 0 {
+                return drawn(pick, now_ms);
+            }
+            format!("{name} {}", arguments(pick)).trim_end().to_owned()
+        }
+    };
+    spelled(&line, now_ms)
+}
+
+/// The names of the commands that write.
+fn writers(local: &Local) -> BTreeSet<String> {
+    let entries = local.host().table.entries().iter();
+    let writes = entries.filter(|e| e.subs.is_empty() && e.row.flags.contains(Flags::WRITE));
+    writes.map(|e| e.full_name.to_ascii_uppercase()).collect()
+}
+
+#[test]
+fn every_write_command_is_among_the_examples_and_among_those_drawn() {
+    let writers = writers(&Local::start());
+    let name = |line: &str| line.split(' ').next().unwrap_or_default().to_ascii_uppercase();
+    let examples: BTreeSet<_> =
+        EXAMPLES.iter().filter(|(_, e)| !e.is_empty()).map(|(l, _)| name(l)).collect();
+    let drawn: BTreeSet<_> = DRAWN.iter().map(|(name, _)| (*name).to_owned()).collect();
+    assert_eq!(writers.difference(&examples).collect::<Vec<_>>(), Vec::<&String>::new(), "lack an example");
+    assert_eq!(writers.difference(&drawn).collect::<Vec<_>>(), Vec::<&String>::new(), "are never drawn");
+}
+
+fn variable(name: &str) -> Option<u64> {
+    std::env::var(name).ok().and_then(|v| v.parse::<u64>().ok())
+}
+
+fn seed() -> u64 {
+    let seed = variable("OCHRE_TEST_SEED").unwrap_or_else(|| RandomState::new().hash_one(0));
+    println!("OCHRE_TEST_SEED={seed}");
+    seed
+}
+
+/// Runs sequences of random commands by so many clients at once, the clock moving in between; after each, a
+/// follower that was told the effects has to hold the same.
+fn follow(clients: usize, removes_by_itself: bool) {
+    let chance = Chance::new(seed());
+    let leader = Local::frozen(&[]);
+    leader.read_log();
+    let space = &leader.host().space;
+    if clients > 1 {
+        space.shards.rest(LOCKINGS_PER_REST);
+    }
+    let mut follower = Follower::of(&leader);
+    let mut control = leader.client();
+    let mut connections: Vec<Client> = (0..clients).map(|_| leader.client()).collect();
+    let mut logged = BTreeSet::new();
+    for sequence in 0..variable("OCHRE_EFFECTS_SEQUENCES").unwrap_or(SEQUENCES) {
+        space.active_expiry.store(removes_by_itself, Ordering::SeqCst);
+        for slice in 0..4 {
+            std::thread::scope(|scope| {
+                for (id, client) in connections.iter_mut().enumerate() {
+                    let mut pick = Pick(chance.fork(sequence << 16 | slice << 8 | id as u64));
+                    scope.spawn(move || {
+                        let now_ms = space.clock.now_ms();
+                        let count = COMMANDS / 4 / clients;
+                        let lines: Vec<String> = (0..count).map(|_| drawn(&mut pick, now_ms)).collect();
+                        // Some are refused, as such commands are.
+                        ask_all(client, &lines);
+                    });
+                }
+            });
+            ask(&mut control, "OCHRE.CLOCK ADVANCE 700");
+        }
+        space.active_expiry.store(true, Ordering::SeqCst);
+        ask(&mut control, "OCHRE.CLOCK ADVANCE 0");
+        let expected = dataset(&mut control);
+        let units = leader.drain();
+        let effects = units.iter().flat_map(|unit| &unit.effects);
+        logged.extend(effects.map(|it| String::from_utf8_lossy(&it.argv[0]).to_ascii_uppercase()));
+        follower.apply(&units);
+        compare(sequence, &expected, &follower.dataset());
+    }
+    let rewritten = ["SETEX", "PSETEX", "GETSET", "GETEX", "GETDEL", "INCRBYFLOAT", "INCREX", "DELIFEQ"];
+    let relative = ["EXPIRE", "PEXPIRE", "EXPIREAT"];
+    for name in rewritten.iter().chain(&relative) {
+        assert!(!logged.contains(*name), "{name} is propagated as something else");
+    }
+}
+
+fn compare(sequence: u64, leader: &Dataset, follower: &Dataset) {
+    let places: BTreeSet<_> = leader.keys().chain(follower.keys()).collect();
+    for place in places {
+        let (here, there): (Option<&Content>, Option<&Content>) = (leader.get(place), follower.get(place));
+        assert_eq!(here, there, "sequence {sequence}: {} in database {}", place.1.escape_ascii(), place.0);
+    }
+}
+
+#[test]
+fn a_follower_of_one_client_holds_the_same() {
+    follow(1, true);
+    follow(1, false);
+}
+
+#[test]
+fn a_follower_of_several_clients_holds_the_same() {
+    follow(CLIENTS, true);
+    follow(CLIENTS, false);
+}
+
+/// SCAN holds one shard after another. Keys that it finds expired are set again by others as soon as it lets
+/// go.
+#[test]
+fn a_key_that_a_scan_removes_and_another_client_sets_again_is_there_for_a_follower() {
+    let leader = Local::frozen(&[]);
+    leader.read_log();
+    leader.host().space.active_expiry.store(false, Ordering::SeqCst);
+    let mut follower = Follower::of(&leader);
+    let mut control = leader.client();
+    let mut others: Vec<Client> = (0..CLIENTS).map(|_| leader.client()).collect();
+    let keys: Vec<String> = (0..500).map(|n| format!("key:{n}")).collect();
+    for round in 0..10 {
+        let set: Vec<String> = keys.iter().map(|key| format!("PSETEX {key} 10 {round}")).collect();
+        ask_all(&mut control, &set);
+        ask(&mut control, "OCHRE.CLOCK ADVANCE 10");
+        std::thread::scope(|scope| {
+            let control = &mut control;
+            scope.spawn(move || ask(control, "SCAN 0 COUNT 100000"));
+            for (id, client) in others.iter_mut().enumerate() {
+                let keys = &keys;
+                scope.spawn(move || {
+                    for key in keys.iter().skip(id).step_by(CLIENTS) {
+                        ask(client, &format!("SET {key} again"));
+                    }
+                });
+            }
+        });
+        let expected = dataset(&mut control);
+        assert_eq!(expected.len(), keys.len());
+        follower.apply(&leader.drain());
+        compare(round, &expected, &follower.dataset());
+    }
+    assert_eq!(ask_int(&mut control, "DBSIZE"), keys.len() as i64);
+}
