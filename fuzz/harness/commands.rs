@@ -207,7 +207,7 @@ impl Bench {
             let reads = entry.is_some_and(|at| host.table.at(at).row.flags.contains(Flags::READONLY));
             assert!(!(failed || reads) || executor.record.dirty == 0, "{:?} wrote", words(&args));
             second.follow(host.log.drain(), host.space.clock.now_ms());
-            if is_populate(&args) && !failed {
+            if is_populate(&args) && ran == Ran::Done && !failed {
                 // It is propagated to nobody.
                 second.session.select(client.db);
                 second.run(&args.iter().collect::<Vec<_>>());
