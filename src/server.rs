@@ -94,6 +94,33 @@ impl Builder {
         self
     }
 
+    /// What the rooms of a server share, with one worker's place and nobody in it: no listener, no worker, no
+    /// time-keeping. For harnesses that run commands themselves; takes directives and the seed only.
+    ///
+    /// # Errors
+    /// As [`Builder::start`].
+    #[doc(hidden)]
+    pub fn bare(self) -> io::Result<Arc<Host>> {
+        let mut settings = Settings::default();
+        for (name, value) in &self.directives {
+            assign(&mut settings, name, value)?;
+        }
+        settings.set_threads_in_use(1);
+        let seed = self.seed.unwrap_or_else(entropy_seed);
+        let identity = Identity {
+            run_id: run_id(seed),
+            executable: "ochre".to_string(),
+            config_file: String::new(),
+            port: 0,
+            started_ns: 0,
+            started_s: 0,
+            workers: 1,
+            seed,
+        };
+        let (host, ..) = wire(settings, &[], identity)?;
+        Ok(host)
+    }
+
     /// Binds, starts the workers and answers when clients can connect.
     ///
     /// # Errors

@@ -120,6 +120,19 @@ impl Keys {
         }
     }
 
+    /// Panics if table, wheel and counts contradict each other. For tests.
+    #[doc(hidden)]
+    pub fn check_invariants(&self) {
+        self.table.check_invariants();
+        let mut tally = Tally::default();
+        for at in self.table.iter().filter_map(|entry| entry.deadline_ms()) {
+            tally.add(at);
+        }
+        assert_eq!(tally, self.tally);
+        let filed = self.wheel.as_ref().map_or(0, |wheel| wheel.len());
+        assert!(filed as u64 >= tally.deadlines, "{filed} items for {tally:?}");
+    }
+
     #[cold]
     fn rebuild_wheel(&mut self, now_ms: u64, hasher: &KeyHasher) {
         let mut wheel = Box::new(Wheel::new(now_ms));

@@ -509,6 +509,8 @@ fn any_line(
 ) -> Result<Option<(&[u8], usize)>, ProtocolError> {
     let line = rest.get(pos..).unwrap_or(&[]);
     match memchr::memchr(b'\r', line) {
+        // Judged by its length alone, however much of it came at once.
+        Some(end) if end > LENGTH_LINE_MAX => Err(too_long),
         Some(end) if end + 1 < line.len() => Ok(Some((&line[..end], pos + end + 2))),
         Some(_) => Ok(None),
         None if line.len() > LENGTH_LINE_MAX => Err(too_long),

@@ -139,9 +139,9 @@ impl Table {
         stats
     }
 
-    /// Panics if the table contradicts itself.
-    #[cfg(test)]
-    pub(super) fn check_invariants(&self) {
+    /// Panics if the table contradicts itself. For tests.
+    #[doc(hidden)]
+    pub fn check_invariants(&self) {
         use super::bucket::REACH;
         use crate::keyspace::hash;
         let mut total = self.spill.len();
@@ -168,7 +168,8 @@ impl Table {
                 assert_eq!(self.directory.place(hash), at);
                 assert_eq!(bucket.word().matching(hash::tag(hash)).filter(|&s| s == slot).count(), 1);
                 let home = segment.home(hash);
-                let lies = segment.buckets.iter().position(|b| std::ptr::eq(b, bucket)).unwrap();
+                let lies = segment.buckets.iter().position(|b| std::ptr::eq(b, bucket));
+                let lies = lies.expect("a bucket lies in its segment");
                 let distance = (lies + segment.buckets.len() - home) % segment.buckets.len();
                 assert!(distance <= REACH);
                 if distance > 0 {

@@ -1,0 +1,332 @@
+//! Requests of one client, run as a worker would, under a clock that moves only when told.
+//!
+//! Checked: no command panics; each is answered once, in well-formed RESP; one that fails or only reads has
+//! changed nothing; what is propagated gives a second dataset the same content; tables, wheels and counts
+//! agree.
+
+use std::io::IoSlice;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use ochre::Server;
+use ochre::client::registry::{Address, Client};
+use ochre::client::{ReplyMode, Session};
+use ochre::clock::Chance;
+use ochre::command::{Flags, Host};
+use ochre::config::Settings;
+use ochre::exec::{Executor, Ran, plan};
+use ochre::fault::Fault;
+use ochre::keyspace::expiry::expire_due;
+use ochre::keyspace::lock::Part;
+use ochre::keyspace::log::Unit;
+use ochre::keyspace::{Shard, Space};
+use ochre::resp::{Args, Limits, Out, OwnedArgs, Parsed, Parser, Proto, Scratch, parse_i64};
+
+use super::reply::{self, Forms};
+
+/// Requests of an input, at most.
+const MOST_COMMANDS: usize = 256;
+/// Requests of a turn.
+const BATCH: usize = 8;
+/// Longest argument and string.
+const MOST_BULK: u64 = 1024 * 1024;
+/// Longer replies are not looked at.
+const MOST_REPLY: usize = 4 * 1024 * 1024;
+/// Keys of one DEBUG POPULATE, at most, and bytes of each value.
+const MOST_POPULATED: i64 = 3000;
+const MOST_POPULATED_BYTES: i64 = 256;
+/// The time when an input starts, unix milliseconds.
+const START_MS: u64 = 1_700_000_000_000;
+/// Keys looked at by the expiry between two turns.
+const EXPIRE_SLICE: usize = 64;
+/// The place of the only worker.
+const LANE: usize = 0;
+
+/// A dataset with a client at it.
+struct Node {
+    host: Arc<Host>,
+    executor: Executor,
+    part: Part<Shard>,
+    session: Session,
+    out: Out,
+}
+
+impl Node {
+    fn new() -> Node {
+        let bare = Server::builder()
+            .config("databases", "4")
+            .config("proto-max-bulk-len", "1mb")
+            .config("enable-debug-command", "yes")
+            .config("dev-commands", "yes")
+            .seed(1)
+            .bare();
+        let host = bare.expect("the directives are right");
+        host.space.clock.freeze();
+        let part = host.space.shards.part(LANE);
+        let (executor, session) = (Executor::new(&host, LANE, Chance::new(1)), session(&host));
+        Node { host, executor, part, session, out: Out::new() }
+    }
+
+    /// Empties it; everything is as it was when it was new, counters and logs excepted.
+    fn reset(&mut self, settings: &Settings, listens: bool) {
+        self.renew();
+        self.run(&[b"OCHRE.CLOCK", b"SET", START_MS.to_string().as_bytes()]);
+        self.run(&[b"FLUSHALL", b"SYNC"]);
+        self.host.reconfigure(settings.clone());
+        self.host.space.active_expiry.store(listens, Ordering::Relaxed);
+        self.host.space.listens.store(listens, Ordering::Relaxed);
+        self.host.log.set_read(listens);
+        self.host.log.drain();
+        self.executor = Executor::new(&self.host, LANE, Chance::new(1));
+    }
+
+    /// Another client takes the place of the one that is here, which may have asked for silence or a pause.
+    fn renew(&mut self) {
+        self.host.pause.end();
+        self.host.clients.remove(self.session.client.id);
+        self.session = session(&self.host);
+        self.out = Out::new();
+    }
+
+    /// Runs a command that belongs to the harness; answers with its reply.
+    fn run(&mut self, words: &[&[u8]]) -> Vec<u8> {
+        let args: OwnedArgs = words.iter().copied().collect();
+        let view = args.as_args();
+        let entry = Executor::find(&self.host, &view).map(|entry| entry.index);
+        let mut turn = self.part.enter(Duration::MAX).expect("patience without end");
+        self.executor.refresh(&self.host);
+        self.executor.run(&self.host, &mut turn, &mut self.session, &mut self.out, view, entry);
+        self.executor.end_turn(&self.host, turn);
+        drained(&mut self.out)
+    }
+
+    /// Does what another dataset has propagated.
+    fn follow(&mut self, units: Vec<Unit>, now_ms: u64) {
+        if self.host.space.clock.now_ms() != now_ms {
+            self.run(&[b"OCHRE.CLOCK", b"SET", now_ms.to_string().as_bytes()]);
+        }
+        for effect in units.into_iter().flat_map(|unit| unit.effects) {
+            self.session.select(effect.db);
+            let words: Vec<&[u8]> = effect.argv.iter().map(|word| &**word).collect();
+            let reply = self.run(&words);
+            assert!(!reply.starts_with(b"-"), "{:?}: {}", text(&words), reply.escape_ascii());
+        }
+    }
+
+    /// A digest of all data, once every invariant was found to hold.
+    fn digest(&mut self) -> Vec<u8> {
+        let mut turn = self.part.enter(Duration::MAX).expect("patience without end");
+        turn.go_exclusive();
+        let held = turn.all();
+        for shard in 0..self.host.space.shard_count() {
+            held.get(shard).databases().for_each(|(_, keys)| keys.check_invariants());
+        }
+        drop(held);
+        drop(turn);
+        self.run(&[b"DEBUG", b"DIGEST"])
+    }
+}
+
+fn session(host: &Host) -> Session {
+    let here = Address::Path("fuzz".into());
+    let client = Arc::new(Client::new(host.clients.next_id(), LANE, 0, here.clone(), here, 0));
+    host.clients.add(Arc::clone(&client));
+    Session::new(client, true, true)
+}
+
+/// Takes all of an output.
+fn drained(out: &mut Out) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(out.len_bytes());
+    while !out.is_empty() {
+        let (before, mut slices) = (bytes.len(), [IoSlice::new(&[]); 64]);
+        let filled = out.chunks(&mut slices);
+        slices[..filled].iter().for_each(|slice| bytes.extend_from_slice(slice));
+        out.consume(bytes.len() - before);
+    }
+    bytes
+}
+
+fn text(words: &[&[u8]]) -> Vec<String> {
+    words.iter().map(|word| word[..word.len().min(80)].escape_ascii().to_string()).collect()
+}
+
+/// A dataset, and a second one that follows it.
+pub struct Bench {
+    settings: Arc<Settings>,
+    first: Node,
+    second: Node,
+}
+
+impl Default for Bench {
+    fn default() -> Bench {
+        let (first, second) = (Node::new(), Node::new());
+        Bench { settings: first.host.settings.load_full(), first, second }
+    }
+}
+
+impl Bench {
+    /// Runs an input.
+    pub fn run(&mut self, input: &[u8]) {
+        self.first.reset(&self.settings, true);
+        self.second.reset(&self.settings, false);
+        for batch in requests(input).chunks(BATCH) {
+            self.turn(batch);
+        }
+        self.first.host.space.active_expiry.store(true, Ordering::Relaxed);
+        self.turn(&[]);
+        self.first.renew();
+        let (first, second) = (self.first.digest(), self.second.digest());
+        assert_eq!(text(&[&first]), text(&[&second]), "what was propagated gives other data");
+    }
+
+    /// As a worker's turn: the batch, with its memory fetched ahead, then what is due.
+    fn turn(&mut self, batch: &[OwnedArgs]) {
+        let Bench { first, second, .. } = self;
+        let Node { host, executor, part, session: client, out } = first;
+        let host = Arc::clone(host);
+        let mut turn = part.enter(Duration::MAX).expect("patience without end");
+        executor.refresh(&host);
+        let buckets = batch.iter().map(|args| {
+            let hash =
+                plan::first_hash(&host.space, Executor::find(&host, &args.as_args())?, &args.as_args())?;
+            host.space.ahead.bucket(&turn, host.space.shard_of(hash), client.db, hash)
+        });
+        let buckets: Vec<_> = buckets.collect();
+        for (args, bucket) in batch.iter().zip(buckets) {
+            if let Some(bucket) = bucket {
+                bucket.entries(&turn);
+            }
+            let args = args.as_args();
+            let entry = Executor::find(&host, &args).map(|entry| entry.index);
+            let before = Shown::of(client, out);
+            executor.record.begin();
+            let ran = executor.run(&host, &mut turn, client, out, args, entry);
+            let after = Shown::of(client, out);
+            let failed = check_reply(&args, out, ran, before, after);
+            let reads = entry.is_some_and(|at| host.table.at(at).row.flags.contains(Flags::READONLY));
+            assert!(!(failed || reads) || executor.record.dirty == 0, "{:?} wrote", words(&args));
+            second.follow(host.log.drain(), host.space.clock.now_ms());
+            if is_populate(&args) && ran == Ran::Done && !failed {
+                // It is propagated to nobody.
+                second.session.select(client.db);
+                second.run(&args.iter().collect::<Vec<_>>());
+            }
+            if ran == Ran::Wait {
+                host.pause.end();
+            }
+            if ran == Ran::Close || client.closing || client.client.killed.load(Ordering::Relaxed) {
+                host.clients.remove(client.client.id);
+                *client = session(&host);
+                *out = Out::new();
+            }
+        }
+        turn.go_shared();
+        expire(&host, executor, &mut turn);
+        executor.end_turn(&host, turn);
+        second.follow(host.log.drain(), host.space.clock.now_ms());
+    }
+}
+
+fn expire(host: &Host, executor: &mut Executor, turn: &mut ochre::keyspace::lock::Turn<'_, Shard>) {
+    let space: &Space = &host.space;
+    let now_ms = space.clock.now_ms();
+    for shard in space.homes(0).filter(|_| space.active_expiry.load(Ordering::Relaxed)) {
+        while space.due[shard].at_ms() <= now_ms {
+            executor.record.begin();
+            let mut held = turn.one(shard);
+            expire_due(space, shard, held.get_mut(shard), now_ms, EXPIRE_SLICE, &mut executor.record);
+            executor.log_expired(host);
+            drop(held);
+            executor.free_garbage(host);
+        }
+    }
+}
+
+/// What decides the form of a reply.
+#[derive(Clone, Copy)]
+struct Shown {
+    mode: ReplyMode,
+    proto: Proto,
+}
+
+impl Shown {
+    fn of(session: &Session, out: &Out) -> Shown {
+        Shown { mode: session.reply, proto: out.proto() }
+    }
+}
+
+/// Checks the reply to a command; true: it is an error.
+fn check_reply(args: &Args<'_>, out: &mut Out, ran: Ran, before: Shown, after: Shown) -> bool {
+    if out.len_bytes() > MOST_REPLY {
+        out.clear();
+        return false;
+    }
+    let bytes = drained(out);
+    let has = |proto| before.proto == proto || after.proto == proto;
+    let forms = Forms { resp2: has(Proto::Resp2), resp3: has(Proto::Resp3) };
+    let found = reply::read(&bytes, forms);
+    let expected = match (ran, before.mode, after.mode) {
+        (Ran::Wait, ..) => 0,
+        (_, ReplyMode::On, ReplyMode::On) => 1,
+        _ => found.replies.min(1),
+    };
+    assert_eq!(found.replies, expected, "{:?}: {}", words(args), bytes.escape_ascii());
+    assert!(
+        !bytes.windows(Fault::INTERNAL.text().len()).any(|part| part == Fault::INTERNAL.text()),
+        "{:?} panicked",
+        words(args)
+    );
+    found.is_error
+}
+
+fn words(args: &Args<'_>) -> Vec<String> {
+    text(&args.iter().collect::<Vec<_>>())
+}
+
+/// The requests of an input, those left out that would end or stall the process, or leave the frozen clock or
+/// the dataset.
+fn requests(input: &[u8]) -> Vec<OwnedArgs> {
+    let bytes = [input, b"\r\n"].concat();
+    let limits = Limits { max_bulk: MOST_BULK, ..Limits::default() };
+    let (mut parser, mut scratch, mut at) = (Parser::new(), Scratch::new(), 0);
+    let mut found = Vec::new();
+    while found.len() < MOST_COMMANDS {
+        match parser.next(&bytes, &mut at, &mut scratch, &limits) {
+            Ok(Parsed::Command(command)) => found.push(scratch.args(&bytes, &command).to_owned()),
+            Ok(Parsed::Incomplete { .. }) => break,
+            Err(_) => {
+                // A real connection would end here; the next line is as good as another connection's.
+                let Some(line) = bytes[at..].iter().position(|b| *b == b'\n') else { break };
+                (parser, at) = (Parser::new(), at + line + 1);
+            }
+        }
+    }
+    found.retain(|args| !is_left_out(&args.as_args()));
+    found
+}
+
+fn is_populate(args: &Args<'_>) -> bool {
+    args.get(0).eq_ignore_ascii_case(b"DEBUG")
+        && args.opt(1).is_some_and(|sub| sub.eq_ignore_ascii_case(b"POPULATE"))
+}
+
+fn is_left_out(args: &Args<'_>) -> bool {
+    let upper = |at| args.opt(at).map(<[u8]>::to_ascii_uppercase).unwrap_or_default();
+    let sub = upper(1);
+    match &*upper(0) {
+        b"SHUTDOWN" => true,
+        b"DEBUG" if is_populate(args) => [(2, MOST_POPULATED), (4, MOST_POPULATED_BYTES)]
+            .iter()
+            .any(|&(at, most)| args.opt(at).and_then(parse_i64).is_some_and(|number| number > most)),
+        b"DEBUG" => {
+            matches!(&*sub, b"ASSERT" | b"CONFIG-REWRITE-FORCE-ALL" | b"PANIC" | b"SEGFAULT" | b"SLEEP")
+        }
+        b"CONFIG" => {
+            let elsewhere: [&[u8]; 4] = [b"DIR", b"DBFILENAME", b"LOGFILE", b"PROTO-MAX-BULK-LEN"];
+            sub == b"REWRITE" || (sub == b"SET" && (2..args.len()).any(|at| elsewhere.contains(&&*upper(at))))
+        }
+        b"OCHRE.CLOCK" => matches!(&*sub, b"RATE" | b"RESUME"),
+        _ => false,
+    }
+}
