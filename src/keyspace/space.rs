@@ -10,7 +10,7 @@ use crossbeam_utils::CachePadded;
 
 use super::ahead::Ahead;
 use super::alarm::{Alarm, Due};
-use super::hash::KeyHasher;
+use super::hash::{self, KeyHasher};
 use super::lock::Shards;
 use super::shard::Shard;
 use crate::clock::Clock;
@@ -76,7 +76,7 @@ impl Space {
     /// The shard of a key with this hash: its top 16 bits, scaled.
     #[inline]
     pub fn shard_of(&self, hash: u64) -> usize {
-        ((hash >> 48) as usize * self.due.len()) >> 16
+        hash::shard(hash, self.due.len())
     }
 
     /// Number of shards.

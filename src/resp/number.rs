@@ -3,33 +3,10 @@
 //! Always: one spelling per number. What `write_i64` writes, `parse_i64` reads; every other spelling is
 //! refused.
 
+pub use crate::value::number::parse_i64;
+
 /// Longest spelling of an `i64`: a sign and 19 digits.
 pub const I64_DIGITS: usize = 20;
-
-/// Reads a whole slice as an `i64`. Only the canonical spelling counts: no blank, plus sign, leading zero or
-/// `-0`.
-pub fn parse_i64(text: &[u8]) -> Option<i64> {
-    let (negative, digits) = match text {
-        [b'-', rest @ ..] => (true, rest),
-        _ => (false, text),
-    };
-    match digits {
-        [] => return None,
-        [b'0'] if !negative => return Some(0),
-        [b'1'..=b'9', ..] if digits.len() < I64_DIGITS => {}
-        _ => return None,
-    }
-    // At most 19 digits, so below 10^19, which a u64 holds.
-    let mut magnitude = 0u64;
-    for &byte in digits {
-        let digit = byte.wrapping_sub(b'0');
-        if digit > 9 {
-            return None;
-        }
-        magnitude = magnitude * 10 + u64::from(digit);
-    }
-    if negative { 0i64.checked_sub_unsigned(magnitude) } else { i64::try_from(magnitude).ok() }
-}
 
 /// Appends the decimal spelling of `value`.
 pub fn write_i64(value: i64, out: &mut Vec<u8>) {
