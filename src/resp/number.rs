@@ -5,9 +5,6 @@
 
 pub use crate::value::number::parse_i64;
 
-/// Longest spelling of an `i64`: a sign and 19 digits.
-pub const I64_DIGITS: usize = 20;
-
 /// Appends the decimal spelling of `value`.
 pub fn write_i64(value: i64, out: &mut Vec<u8>) {
     out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
