@@ -145,10 +145,12 @@ impl<'a> Encoded<'a> {
     fn text(text: &'a [u8]) -> Encoded<'a> {
         debug_assert!(text.len() < MAX_BYTES, "too long for a compact run");
         let low = (text.len() as u32).to_le_bytes();
-        match text.len() {
-            0..=SHORT_TEXT => Encoded::headed(&[0x80 | low[0]], text),
-            0..=MIDDLE_TEXT => Encoded::headed(&[0xe0 | low[1], low[0]], text),
-            _ => Encoded { text, ..Encoded::wide(LONG_TEXT, &low) },
+        if text.len() <= SHORT_TEXT {
+            Encoded::headed(&[0x80 | low[0]], text)
+        } else if text.len() <= MIDDLE_TEXT {
+            Encoded::headed(&[0xe0 | low[1], low[0]], text)
+        } else {
+            Encoded { text, ..Encoded::wide(LONG_TEXT, &low) }
         }
     }
 
@@ -264,10 +266,10 @@ pub fn listpack_bytes(element: &[u8]) -> usize {
 /// What the original's listpack needs for an element that takes `size` bytes here.
 pub fn listpack_size(size: usize) -> usize {
     size + match size {
-        0..=127 => 1,
-        0..=16_382 => 2,
-        0..=2_097_150 => 3,
-        0..=268_435_454 => 4,
+        0..128 => 1,
+        128..16_383 => 2,
+        16_383..2_097_151 => 3,
+        2_097_151..268_435_455 => 4,
         _ => 5,
     }
 }
