@@ -24,3 +24,4 @@ pub use stub::ZSet;
 pub use stub::Stream;
 // What they have in common.
 pub use collection::{Collection, Compact, Kind, Value};
+pub mod pack;
