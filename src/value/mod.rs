@@ -10,6 +10,7 @@ pub mod lcs;
 pub mod long_double;
 pub mod lzf;
 pub mod number;
+pub mod pack;
 // Each type beside its file.
 pub mod stub;
 
@@ -24,4 +25,4 @@ pub use stub::ZSet;
 pub use stub::Stream;
 // What they have in common.
 pub use collection::{Collection, Compact, Kind, Value};
-pub mod pack;
+pub use pack::Item;
