@@ -1,7 +1,7 @@
 //! A worker's poll set.
 //!
 //! For: an epoll instance that the worker sleeps on. May touch: descriptors it is given.
-//! Always: level-triggered; what is ready is told by the same call that waits for it.
+//! Always: what is ready is told by the same call that waits for it.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};

@@ -158,9 +158,14 @@ impl Worker {
                 self.close(key, End::Peer);
             }
         } else if flags.intersects(HEAR | hurt) {
-            // The end of the stream may be there already, behind the bytes; nothing would tell of it again.
-            self.is_busy |= flags.contains(EventFlags::RDHUP);
+            conn.is_dry = false;
             self.take(key);
+            let Some(conn) = self.conns.get(key) else { return };
+            // The end of the stream may be there already, behind the bytes.
+            if !conn.is_dry || flags.contains(EventFlags::RDHUP) {
+                self.is_busy = true;
+                self.watch(key, Watched { level: true, ..conn.watched });
+            }
         }
     }
 
@@ -199,7 +204,7 @@ impl Worker {
         let mut conn = Conn::new(stream, session, Arc::clone(&self.host));
         conn.limits.authenticated = free;
         let slot = self.conns.vacant_entry();
-        if let Err(error) = self.poll.add(conn.stream.fd(), slot.key() as u64, HEAR) {
+        if let Err(error) = self.poll.add(conn.stream.fd(), slot.key() as u64, HEAR | EventFlags::ET) {
             tracing::warn!("Error registering fd event for the new client: {error}");
             self.host.clients.release();
             self.desks[self.index].connections.fetch_sub(1, Ordering::Relaxed);
@@ -258,7 +263,8 @@ impl Worker {
         let read = !conn.session.closing && !conn.is_heard_out && conn.waiting.is_empty();
         // It was only others' turn: the socket may take more at once, and then tells nothing.
         self.is_busy |= write && !conn.is_full;
-        self.watch(key, Watched { read, write });
+        let level = conn.watched.level || write;
+        self.watch(key, Watched { read, write, level });
     }
 
     /// Changes what the poll set watches a connection for.
@@ -271,6 +277,7 @@ impl Worker {
         let mut flags = EventFlags::empty();
         flags.set(HEAR, wanted.read);
         flags.set(EventFlags::OUT, wanted.write);
+        flags.set(EventFlags::ET, !wanted.level);
         self.poll.modify(conn.stream.fd(), key as u64, flags);
     }
 
