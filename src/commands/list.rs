@@ -13,8 +13,8 @@ use crate::config::{Directive, Settings};
 use crate::fault::Fault;
 use crate::keyspace::{Event, Write};
 use crate::resp::{Args, Out, parse_i64};
-use crate::value::List;
 use crate::value::list::{Element, Given, ListLimits, ListRef, Side};
+use crate::value::{Collection, List};
 
 pub(super) const GROW: Flags = Flags::WRITE.union(Flags::DENY_OOM);
 const GROW_FAST: Flags = GROW.union(Flags::FAST);
@@ -324,7 +324,7 @@ fn push(cx: &mut Cx<'_>, args: &Args<'_>, side: Side, only_existing: bool) -> Re
     let elements = (2..args.len()).map(|at| given(args, at));
     let len = w.update(|list: &mut List| {
         list.push(side, elements, limits(cx.settings));
-        list.len()
+        list.as_ref().len()
     });
     w.commit_counting(push_event(side), args.len() as u64 - 2);
     cx.out.int(len as i64);

@@ -236,16 +236,6 @@ impl<'a> ListRef<'a> {
 /// Every change tells the list how large it may become. Those that add something do so before, those that remove
 /// something afterwards, even if nothing was added or removed in between.
 impl List {
-    /// Number of elements.
-    pub fn len(&self) -> usize {
-        Collection::as_ref(self).len()
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
     /// A list of these elements, as one that is made at once.
     pub fn of<'a>(elements: impl IntoIterator<Item = Given<'a>>, limits: ListLimits) -> List {
         let mut large = Large::default();
