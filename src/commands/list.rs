@@ -242,8 +242,9 @@ fn lrem(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Outcome, Fault> {
 fn lset(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Outcome, Fault> {
     let mut w = cx.db.open(args.get(1));
     let len = w.view::<List>()?.ok_or(Fault::NO_SUCH_KEY)?.len();
-    // The original looks at the key before it reads the position.
-    let index = place(len, int(args.get(2))?).unwrap_or(len);
+    // The original looks at the key before it reads the position, of which it takes the low 32 bits.
+    let index = int(args.get(2))? as i32;
+    let index = place(len, index.into()).unwrap_or(len);
     if !w.update(|list: &mut List| list.set(index, given(&args, 3), limits(cx.settings))) {
         w.abandon_unchanged();
         return Err(Fault::INDEX_RANGE);
