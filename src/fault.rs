@@ -171,6 +171,10 @@ faults! {
     NO_IMPORT_MODE = "ERR Server is not in import mode";
     /// A timeout below zero.
     NEGATIVE_TIMEOUT = "ERR timeout is negative";
+    /// A timeout in seconds that is no number.
+    TIMEOUT_NOT_A_FLOAT = "ERR timeout is not a float or out of range";
+    /// What a blocked client is told whose wait CLIENT UNBLOCK ends with ERROR.
+    UNBLOCKED = "UNBLOCKED client unblocked via CLIENT UNBLOCK";
     /// A timeout whose end does not fit.
     TIMEOUT_RANGE = "ERR timeout is out of range";
     /// OCHRE.CLOCK RATE with something else.

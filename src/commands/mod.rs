@@ -5,6 +5,7 @@
 
 pub mod bitfield;
 pub mod bitmap;
+pub mod blocking;
 pub mod client;
 mod client_filter;
 mod client_kill;
