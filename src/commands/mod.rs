@@ -29,6 +29,8 @@ mod info_server;
 mod info_stats;
 pub mod latency;
 mod latency_report;
+pub mod list;
+pub mod list_move;
 pub mod lolwut;
 pub mod memory;
 pub mod object;
@@ -63,6 +65,8 @@ pub const FAMILIES: &[&[Command]] = &[
     scan::ROWS,
     server::ROWS,
     latency::ROWS,
+    list::ROWS,
+    list_move::ROWS,
     lolwut::ROWS,
     slowlog::ROWS,
     string::ROWS,

@@ -7,6 +7,7 @@ pub mod bits;
 pub mod collection;
 pub mod glob;
 pub mod lcs;
+pub mod list;
 pub mod long_double;
 pub mod lzf;
 pub mod number;
@@ -14,7 +15,7 @@ pub mod pack;
 // Each type beside its file.
 pub mod stub;
 
-pub use stub::List;
+pub use list::List;
 // A set.
 pub use stub::Set;
 // A hash.
