@@ -4,6 +4,7 @@
 //! Always: every function here is a pure function of its arguments or of the value it is called on.
 
 pub mod bits;
+pub mod dict;
 pub mod glob;
 pub mod lcs;
 pub mod long_double;
