@@ -48,6 +48,8 @@ const MAX_DEPTH: u32 = 32;
 /// Words of the directory that are always allowed; beyond, at most four per segment.
 const FREE_WORDS: usize = 64;
 const WORDS_PER_SEGMENT: usize = 4;
+/// Segments looked at for an estimate of the memory in use.
+const SAMPLED_SEGMENTS: usize = 16;
 
 /// Hashes texts with a secret seed.
 #[derive(Clone)]
@@ -189,9 +191,12 @@ impl<const VALUED: bool> Dict<VALUED> {
         true
     }
 
-    /// Heap bytes of the directory and all segments; those shared with a copy included. Looks at every segment.
+    /// Heap bytes of the directory and all segments, those shared with a copy included: exact for few segments,
+    /// an estimate from some of them for many.
     pub fn heap_bytes(&self) -> usize {
-        let segments = self.directory.iter().flatten().map(|segment| segment.heap_bytes()).sum::<usize>();
+        let sample = self.directory.iter().flatten().take(SAMPLED_SEGMENTS);
+        let (count, bytes) = sample.fold((0, 0), |(n, bytes), segment| (n + 1, bytes + segment.heap_bytes()));
+        let segments = bytes * self.segments / count;
         segments + self.directory.capacity() * 8 + self.depths.capacity() + self.due.len() * 24
     }
 

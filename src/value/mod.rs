@@ -4,20 +4,22 @@
 //! Always: every function here is a pure function of its arguments or of the value it is called on.
 
 pub mod bits;
-pub mod dict;
 pub mod collection;
+pub mod dict;
 pub mod glob;
+pub mod intset;
 pub mod lcs;
 pub mod long_double;
 pub mod lzf;
 pub mod number;
 pub mod pack;
+pub mod set;
 // Each type beside its file.
 pub mod stub;
 
 pub use stub::List;
 // A set.
-pub use stub::Set;
+pub use set::Set;
 // A hash.
 pub use stub::Hash;
 // A sorted set.

@@ -45,7 +45,6 @@ macro_rules! stub {
 }
 
 stub!(List);
-stub!(Set);
 stub!(ZSet);
 stub!(Hash);
 stub!(Stream);

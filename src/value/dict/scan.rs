@@ -53,6 +53,20 @@ impl<const VALUED: bool> Dict<VALUED> {
 
     /// An entry, each as likely as any other, given numbers uniform below the argument. `None` if there is none.
     pub fn random(&self, draw: &mut dyn FnMut(u64) -> u64) -> Option<(&[u8], &[u8])> {
+        self.random_slot(draw).map(|(word, slot)| self.segment(word).entry(slot))
+    }
+
+    /// Removes a random entry, visiting it before. False if there is none.
+    pub fn pop(&mut self, draw: &mut dyn FnMut(u64) -> u64, visit: &mut dyn FnMut(&[u8], &[u8])) -> bool {
+        let Some((word, slot)) = self.random_slot(draw) else { return false };
+        let (key, value) = self.segment(word).entry(slot);
+        visit(key, value);
+        self.remove_slot(word, slot);
+        self.settle(word);
+        true
+    }
+
+    fn random_slot(&self, draw: &mut dyn FnMut(u64) -> u64) -> Option<(usize, usize)> {
         if self.len == 0 {
             return None;
         }
@@ -65,16 +79,18 @@ impl<const VALUED: bool> Dict<VALUED> {
                 && slot < segment.slots()
                 && segment.is_taken(slot)
             {
-                return Some(segment.entry(slot));
+                return Some((word, slot));
             }
         }
         let mut nth = draw(self.len as u64) as usize;
-        let segment = self.directory.iter().flatten().find(|segment| {
-            let is_in = nth < segment.len();
-            nth -= if is_in { 0 } else { segment.len() };
-            is_in
-        })?;
-        segment.taken().nth(nth).map(|slot| segment.entry(slot))
+        for (word, segment) in self.directory.iter().enumerate() {
+            let Some(segment) = segment else { continue };
+            if nth < segment.len() {
+                return segment.taken().nth(nth).map(|slot| (word, slot));
+            }
+            nth -= segment.len();
+        }
+        None
     }
 }
 
