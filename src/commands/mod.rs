@@ -33,6 +33,8 @@ pub mod memory;
 pub mod object;
 pub mod scan;
 pub mod server;
+pub mod set;
+pub mod set_algebra;
 pub mod slowlog;
 pub mod string;
 pub mod string_lcs;
@@ -63,6 +65,8 @@ pub const FAMILIES: &[&[Command]] = &[
     server::ROWS,
     latency::ROWS,
     lolwut::ROWS,
+    set::ROWS,
+    set_algebra::ROWS,
     slowlog::ROWS,
     string::ROWS,
     string_lcs::ROWS,

@@ -167,7 +167,7 @@ impl<'a> SetRef<'a> {
 
     /// Visits about `count` members from `cursor` on and returns the next cursor; 0 begins, and 0 is returned at
     /// the end. Compact forms are visited as a whole.
-    pub fn scan(self, cursor: u64, count: usize, visit: &mut dyn FnMut(Item<'_>)) -> u64 {
+    pub fn scan(self, cursor: u64, count: usize, visit: &mut dyn FnMut(Item<'a>)) -> u64 {
         match self {
             SetRef::Large(members) => {
                 members.scan(cursor, count, &mut |member, _| visit(Item::Bytes(member)))
@@ -366,16 +366,15 @@ impl Set {
         if matches!(self, Set::Ints(_)) || self.as_ref().len() > limits.intset_entries() {
             return;
         }
+        let value_of = |member| match member {
+            Item::Int(value) => Some(value),
+            Item::Bytes(text) => parse_i64(text),
+        };
+        let Some(mut values) = self.as_ref().iter().map(value_of).collect::<Option<Vec<i64>>>() else { return };
+        values.sort_unstable();
         let mut ints = IntSet::new();
-        for member in self.as_ref().iter() {
-            let value = match member {
-                Item::Int(value) => Some(value),
-                Item::Bytes(text) => parse_i64(text),
-            };
-            match value {
-                Some(value) => ints.add(value),
-                None => return,
-            };
+        for value in values {
+            ints.add(value);
         }
         *self = Set::Ints(ints);
     }
