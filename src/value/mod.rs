@@ -5,19 +5,22 @@
 
 pub mod bits;
 pub mod collection;
+pub mod dict;
 pub mod glob;
+pub mod intset;
 pub mod lcs;
 pub mod list;
 pub mod long_double;
 pub mod lzf;
 pub mod number;
 pub mod pack;
+pub mod set;
 // Each type beside its file.
 pub mod stub;
 
 pub use list::List;
 // A set.
-pub use stub::Set;
+pub use set::Set;
 // A hash.
 pub use stub::Hash;
 // A sorted set.

@@ -44,7 +44,6 @@ macro_rules! stub {
     };
 }
 
-stub!(Set);
-stub!(ZSet);
 stub!(Hash);
+stub!(ZSet);
 stub!(Stream);
