@@ -45,5 +45,4 @@ macro_rules! stub {
 }
 
 stub!(Hash);
-stub!(ZSet);
 stub!(Stream);
