@@ -9,3 +9,4 @@ pub mod lcs;
 pub mod long_double;
 pub mod lzf;
 pub mod number;
+pub mod stream;
