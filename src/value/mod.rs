@@ -13,6 +13,7 @@ pub mod list;
 pub mod long_double;
 pub mod lzf;
 pub mod number;
+pub mod stream;
 pub mod pack;
 pub mod set;
 // Each type beside its file.
