@@ -5,6 +5,7 @@
 
 pub mod bits;
 pub mod glob;
+pub mod hll;
 pub mod lcs;
 pub mod long_double;
 pub mod lzf;
