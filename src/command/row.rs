@@ -178,6 +178,20 @@ pub enum Group {
     String,
     /// Bit operations on strings.
     Bitmap,
+    /// Lists.
+    List,
+    /// Sets.
+    Set,
+    /// Hashes.
+    Hash,
+    /// Sorted sets.
+    SortedSet,
+    /// Places on the earth, in sorted sets.
+    Geo,
+    /// Cardinality estimates, in strings.
+    HyperLogLog,
+    /// Streams.
+    Stream,
     /// Any key.
     Generic,
     /// The connection itself.
@@ -192,6 +206,13 @@ impl Group {
         match self {
             Group::String => "string",
             Group::Bitmap => "bitmap",
+            Group::List => "list",
+            Group::Set => "set",
+            Group::Hash => "hash",
+            Group::SortedSet => "sorted-set",
+            Group::Geo => "geo",
+            Group::HyperLogLog => "hyperloglog",
+            Group::Stream => "stream",
             Group::Generic => "generic",
             Group::Connection => "connection",
             Group::Server => "server",

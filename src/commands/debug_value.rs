@@ -11,8 +11,9 @@ use crate::command::{Cx, Outcome, value_bytes};
 use crate::config::Directive;
 use crate::fault::Fault;
 use crate::keyspace::db::is_due;
-use crate::keyspace::{Entry, ValueRef};
+use crate::keyspace::{Entry, Kind, ValueRef};
 use crate::resp::{Args, parse_i64};
+use crate::value::collection::AnyRef;
 use crate::value::lzf;
 
 /// The access field counts seconds modulo this.
@@ -44,8 +45,22 @@ impl Digest {
 
     /// Of a value: its type, what it holds, and whether it has a deadline.
     fn of_value(entry: &Entry, digits: &mut Vec<u8>) -> Digest {
-        let (kind, has_deadline) = (entry.kind() as u8, u8::from(entry.deadline_ms().is_some()));
-        Digest::of(&[&[kind, has_deadline], value_bytes(entry.value(), digits)])
+        let head = [entry.kind() as u8, u8::from(entry.deadline_ms().is_some())];
+        let Some(collection) = entry.collection() else {
+            return Digest::of(&[&head, value_bytes(entry.value(), digits)]);
+        };
+        let mut all = Digest::of(&[&head]);
+        let mut place = 0u64;
+        collection.visit(&mut |parts| {
+            let element = Digest::of(parts);
+            if collection.is_ordered() {
+                place += 1;
+                all.mix(Digest::of(&[&place.to_le_bytes(), &element.0]));
+            } else {
+                all.mix(element);
+            }
+        });
+        all
     }
 
     /// Of a key with its value.
@@ -94,7 +109,13 @@ pub(super) fn object(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Outcome, Fault> 
     let entry = cx.db.peek(args.get(2)).ok_or(Fault::NO_SUCH_KEY)?;
     let serialized = match is_fast {
         true => String::new(),
-        false => format!(" serializedlength:{}", serialized_len(entry.value(), compresses)),
+        false => {
+            let len = match entry.collection() {
+                None => serialized_len(entry.value(), compresses),
+                Some(collection) => collection_len(collection),
+            };
+            format!(" serializedlength:{len}")
+        }
     };
     let (lru, encoding) = (entry.lru(), encoding(entry));
     let idle_s = now_s.wrapping_sub(u64::from(lru)) % LRU_WRAP;
@@ -108,6 +129,9 @@ pub(super) fn object(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Outcome, Fault> 
 /// Lengths of a key and its string, what is free behind them, and what their blocks take.
 pub(super) fn sdslen(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Outcome, Fault> {
     let entry = cx.db.peek(args.get(2)).ok_or(Fault::NO_SUCH_KEY)?;
+    if entry.kind() != Kind::String {
+        return Err(Fault::NOT_A_STRING);
+    }
     let (length, capacity) = match entry.value() {
         ValueRef::Int(_) => return Err(Fault::NOT_A_STRING),
         ValueRef::Bytes(bytes) => (bytes.len(), None),
@@ -143,6 +167,15 @@ fn serialized_len(value: ValueRef<'_>, compresses: bool) -> usize {
         return 1 + length_len(packed.len()) + length_len(bytes.len()) + packed.len();
     }
     plain
+}
+
+/// Bytes that a collection takes in an RDB file, where it is not compressed: every part with its length.
+fn collection_len(collection: AnyRef<'_>) -> usize {
+    let mut bytes = length_len(collection.len());
+    collection.visit(&mut |parts| {
+        bytes += parts.iter().map(|part| length_len(part.len()) + part.len()).sum::<usize>();
+    });
+    bytes
 }
 
 /// Bytes of an integer that has a short form.

@@ -6,13 +6,13 @@
 
 use std::mem::replace;
 
-use super::object::{encoding, kind_name, policy};
+use super::object::policy;
 use crate::command::cursor::{Cursor, int};
 use crate::command::row::{Acl, Command, Flags, cmd};
 use crate::command::{Cx, KeyFlags, KeySpec, Outcome};
 use crate::fault::Fault;
 use crate::keyspace::record::Touch;
-use crate::keyspace::{Db, Entry, Event, NewValue, ValueRef};
+use crate::keyspace::{Db, Entry, Event, Kind};
 use crate::resp::Args;
 
 /// The rows of this family.
@@ -183,7 +183,7 @@ fn touch(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Outcome, Fault> {
 
 fn type_of(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Outcome, Fault> {
     let kind = inspect(&mut cx.db, args.get(1), |entry| entry.map(Entry::kind));
-    cx.out.simple(kind.map_or("none", kind_name));
+    cx.out.simple(kind.map_or("none", Kind::name));
     Ok(Outcome::Done)
 }
 
@@ -206,7 +206,7 @@ fn database(db: &Db<'_>, arg: &[u8]) -> Result<usize, Fault> {
 
 /// Returns whether a copy was made: the source exists, and the destination was free or may be overwritten.
 fn copy_to(db: &mut Db<'_>, from: &[u8], to: &[u8], target: usize, overwrite: bool) -> bool {
-    let Some(mut entry) = db.read(from).map(|source| under(to, source)) else { return false };
+    let Some(mut entry) = db.read(from).map(|source| source.duplicate(to)) else { return false };
     entry.set_lru(db.record.first_touch(db.now_ms()));
     let home = db.switch(target);
     let is_free = overwrite || db.peek(to).is_none();
@@ -258,10 +258,8 @@ fn rename_to(db: &mut Db<'_>, from: &[u8], to: &[u8], overwrite: bool) -> Result
         return Ok(false);
     }
     let mut source = db.open(from);
-    let old = source.take();
+    let entry = source.take().into_renamed(to);
     source.commit_silently();
-    let mut entry = under(to, &old);
-    entry.set_lru(old.lru());
     let mut destination = db.open(to);
     destination.put(entry);
     destination.commit_silently();
@@ -276,19 +274,6 @@ fn noted(db: &mut Db<'_>, key: &[u8]) -> bool {
     key.exists()
 }
 
-/// A key's value and deadline under another key. What counts as `raw` stays so, even where the new key is
-/// short enough.
-fn under(key: &[u8], entry: &Entry) -> Entry {
-    let value = match entry.value() {
-        ValueRef::Int(int) => NewValue::Int(int),
-        ValueRef::Bytes(bytes) => NewValue::Bytes(bytes),
-        ValueRef::Shared(shared) => NewValue::Shared(shared.clone()),
-    };
-    let mut copy = Entry::new(key, value, entry.deadline_ms());
-    copy.set_raw(encoding(entry) == "raw");
-    copy
-}
-
 /// Tells the events of one change that involved two keys.
 fn tell(db: &mut Db<'_>, events: [(usize, Event, &[u8]); 2]) {
     db.record.dirty += 1;
@@ -300,7 +285,9 @@ fn tell(db: &mut Db<'_>, events: [(usize, Event, &[u8]); 2]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::commands::object::encoding;
     use crate::commands::trial::Trial;
+    use crate::keyspace::{NewValue, ValueRef};
 
     /// Value, deadline and encoding of a key in a database.
     fn shown(trial: &mut Trial, index: usize, key: &str) -> Option<(String, Option<u64>, &'static str)> {

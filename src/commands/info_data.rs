@@ -74,12 +74,12 @@ pub(super) fn scripting_engines(_: &mut Cx<'_>, text: &mut Text) {
 pub(super) fn keyspace(cx: &mut Cx<'_>, text: &mut Text) {
     let now_ms = cx.db.now_ms();
     for (index, count) in Count::of(&mut cx.db).iter().enumerate().filter(|(_, count)| count.keys > 0) {
-        // No type of value has members that expire.
         text.line(format_args!(
-            "db{index}:keys={},expires={},avg_ttl={},keys_with_volatile_items=0",
+            "db{index}:keys={},expires={},avg_ttl={},keys_with_volatile_items={}",
             count.keys,
             count.deadlines,
-            count.mean_ttl_ms(now_ms)
+            count.mean_ttl_ms(now_ms),
+            count.volatile
         ));
     }
 }
@@ -90,6 +90,7 @@ struct Count {
     keys: usize,
     deadlines: u64,
     deadline_sum_ms: u128,
+    volatile: u64,
 }
 
 impl Count {
@@ -102,6 +103,7 @@ impl Count {
                 count.keys += keys.table.len();
                 count.deadlines += keys.tally.deadlines;
                 count.deadline_sum_ms += keys.tally.deadline_sum_ms;
+                count.volatile += keys.tally.volatile;
             }
             true
         });
@@ -122,7 +124,7 @@ mod tests {
 
     #[test]
     fn the_mean_time_to_live_is_that_of_keys_with_a_deadline() {
-        let count = Count { keys: 9, deadlines: 2, deadline_sum_ms: 1_500 + 2_500 };
+        let count = Count { keys: 9, deadlines: 2, deadline_sum_ms: 1_500 + 2_500, volatile: 0 };
         assert_eq!(count.mean_ttl_ms(1_000), 1_000);
         assert_eq!(count.mean_ttl_ms(5_000), 0);
         assert_eq!(Count::default().mean_ttl_ms(1_000), 0);

@@ -54,7 +54,8 @@ fn traffic(cx: &Cx<'_>, text: &mut Text) {
 fn keys(cx: &Cx<'_>, text: &mut Text) {
     let totals = cx.host.observe.totals();
     text.field("expired_keys", totals.expired);
-    text.zeros(&["expired_subkeys", "expired_fields"]);
+    text.field("expired_subkeys", totals.expired_fields);
+    text.field("expired_fields", totals.expired_fields);
     text.field("expired_stale_perc", "0.00");
     text.field("expired_keys_with_volatile_items_stale_perc", "0.00");
     text.zeros(&[

@@ -8,7 +8,7 @@ use crate::command::{Cx, KeyFlags, KeySpec, Outcome};
 use crate::config::{Directive, Settings};
 use crate::fault::Fault;
 use crate::keyspace::record::Touch;
-use crate::keyspace::{Db, Entry, Kind, ValueRef, lfu};
+use crate::keyspace::{Db, Entry, ValueRef, lfu};
 use crate::resp::Args;
 
 /// The rows of this family.
@@ -139,22 +139,13 @@ fn look<R>(db: &mut Db<'_>, key: &[u8], look: impl FnOnce(&Entry) -> R) -> Optio
 
 /// What OBJECT ENCODING says of a value.
 pub(super) fn encoding(entry: &Entry) -> &'static str {
+    if let Some(collection) = entry.collection() {
+        return collection.encoding();
+    }
     match entry.value() {
         ValueRef::Int(_) => "int",
         _ if entry.is_raw() || !entry.is_embeddable(0) => "raw",
         _ => "embstr",
-    }
-}
-
-/// What TYPE says of a value.
-pub(super) fn kind_name(kind: Kind) -> &'static str {
-    match kind {
-        Kind::String => "string",
-        Kind::List => "list",
-        Kind::Set => "set",
-        Kind::ZSet => "zset",
-        Kind::Hash => "hash",
-        Kind::Stream => "stream",
     }
 }
 

@@ -182,7 +182,7 @@ fn options(args: Args<'_>) -> Result<(Wanted<'_>, u64), Fault> {
 
 fn kind_named(name: &[u8]) -> Option<Kind> {
     let kinds = [Kind::String, Kind::List, Kind::Set, Kind::ZSet, Kind::Hash, Kind::Stream];
-    kinds.into_iter().find(|&kind| name.eq_ignore_ascii_case(super::object::kind_name(kind).as_bytes()))
+    kinds.into_iter().find(|&kind| name.eq_ignore_ascii_case(kind.name().as_bytes()))
 }
 
 fn pack(shard: usize, position: u64) -> u64 {

@@ -10,7 +10,7 @@ use crate::keyspace::record::{Effect, Garbage, Record};
 use crate::resp::Args;
 
 /// Freeing this many bytes takes long enough to be another thread's work.
-const RECLAIM_BYTES: usize = 1024 * 1024;
+const RECLAIM_BYTES: usize = 256 * 1024;
 
 /// Under the locks: the commit log. `db` is the database the command ran in.
 #[inline]
@@ -35,6 +35,7 @@ pub fn after_locks(host: &Host, record: &mut Record) {
         let large = match &garbage {
             Garbage::Entry(entry) => entry.block_bytes() >= RECLAIM_BYTES,
             Garbage::Bytes(bytes) => bytes.len() >= RECLAIM_BYTES,
+            Garbage::Value(value) => value.heap_bytes() >= RECLAIM_BYTES,
         };
         if large {
             host.reclaim.free(garbage);

@@ -12,7 +12,7 @@ use super::lock::{Held, Turn};
 use super::record::{Event, Garbage, Record, Touch};
 use super::shard::{Keys, Shard, Tally};
 use super::space::Space;
-use super::table::{EntryMut, Slot, VacantSlot};
+use super::table::{EntryMut, Slot};
 use super::wheel::Wheel;
 use crate::fault::Fault;
 
@@ -127,11 +127,20 @@ impl<'a> Db<'a> {
         let (db, now) = (self.index, self.now_ms);
         let Keys { table, tally, .. } = held(&mut self.reach).get_mut(shard).keys_mut(db)?;
         let entry = table.find_mut(hash, key)?;
-        if is_due(&entry, now) {
-            self.record.expire(db, entry, tally);
-            return None;
+        match self.record.settle(db, entry, now, tally) {
+            Slot::Occupied(entry) => Some(entry.into_ref()),
+            Slot::Vacant(_) => None,
         }
-        Some(entry.into_ref())
+    }
+
+    /// Looks a key up that was looked up before by the same command with one of the methods that expire what is
+    /// due; several answers can be held at a time.
+    pub fn look(&self, key: &[u8]) -> Option<&Entry> {
+        let (hash, shard) = self.locate(key);
+        let Reach::Held(held) = &self.reach else {
+            unreachable!("a command reached for a key that its row does not declare")
+        };
+        held.get(shard).keys(self.index)?.table.find(hash, key)
     }
 
     /// Looks a key up as a read does: counts a hit or a miss and notes the access.
@@ -140,14 +149,12 @@ impl<'a> Db<'a> {
         let (hash, shard) = self.locate(key);
         let (db, now) = (self.index, self.now_ms);
         if let Some(Keys { table, tally, .. }) = held(&mut self.reach).get_mut(shard).keys_mut(db)
-            && let Some(mut entry) = table.find_mut(hash, key)
+            && let Some(entry) = table.find_mut(hash, key)
+            && let Slot::Occupied(mut entry) = self.record.settle(db, entry, now, tally)
         {
-            if !is_due(&entry, now) {
-                self.record.counts.hits += 1;
-                self.record.touch(&mut entry, now);
-                return Some(entry.into_ref());
-            }
-            self.record.expire(db, entry, tally);
+            self.record.counts.hits += 1;
+            self.record.touch(&mut entry, now);
+            return Some(entry.into_ref());
         }
         self.record.counts.misses += 1;
         self.record.happened(db, Event::KEY_MISS, key);
@@ -175,13 +182,12 @@ impl<'a> Db<'a> {
         }
         let Keys { table, wheel, tally } = keys;
         let slot = match table.slot(hash, key) {
-            Slot::Occupied(entry) if is_due(&entry, now_ms) => {
-                Slot::Vacant(self.record.expire(db, entry, tally))
-            }
+            Slot::Occupied(entry) => self.record.settle(db, entry, now_ms, tally),
             slot => slot,
         };
         let (slot, record) = (Some(slot), &mut *self.record);
-        Write { slot, wheel, tally, space, record, key, hash, shard, db, now_ms, changed: false }
+        let (changed, emptied) = (false, false);
+        Write { slot, wheel, tally, space, record, key, hash, shard, db, now_ms, changed, emptied }
     }
 
     /// Hands one shard after another to `f`, from `from` on, until it says false. For rows that lock
@@ -220,13 +226,38 @@ pub fn is_due(entry: &Entry, now_ms: u64) -> bool {
 }
 
 impl Record {
-    /// Takes an entry out whose deadline has passed; its place stays for another.
+    /// Lets what is due at `now_ms` go: the entry, or fields of it. Its place stays for another.
+    #[inline]
+    pub(super) fn settle<'t>(
+        &mut self,
+        db: usize,
+        entry: EntryMut<'t>,
+        now_ms: u64,
+        tally: &mut Tally,
+    ) -> Slot<'t> {
+        match entry.next_due_ms() {
+            Some(at) if at <= now_ms => self.expire(db, entry, now_ms, tally),
+            _ => Slot::Occupied(entry),
+        }
+    }
+
     #[cold]
-    fn expire<'t>(&mut self, db: usize, entry: EntryMut<'t>, tally: &mut Tally) -> VacantSlot<'t> {
+    fn expire<'t>(&mut self, db: usize, mut entry: EntryMut<'t>, now_ms: u64, tally: &mut Tally) -> Slot<'t> {
+        if is_due(&entry, now_ms) {
+            let (entry, place) = entry.vacate();
+            tally.sub_entry(&entry);
+            self.expired(db, entry);
+            return Slot::Vacant(place);
+        }
+        if !self.expire_fields(db, &mut entry, now_ms) {
+            tally.volatile -= u64::from(!entry.has_field_deadlines());
+            return Slot::Occupied(entry);
+        }
         let (entry, place) = entry.vacate();
-        tally.sub(entry.deadline_ms().expect("only an entry with a deadline is due"));
-        self.expired(db, entry);
-        place
+        tally.sub_entry(&entry);
+        self.happened(db, Event::DEL, entry.key());
+        self.discard(entry);
+        Slot::Vacant(place)
     }
 
     /// Notes that an entry, already taken out of its table, has expired.
@@ -239,14 +270,17 @@ impl Record {
 
     /// Frees an entry: at once when that is quick, after the locks when it is not.
     pub fn discard(&mut self, entry: Entry) {
-        match entry.value() {
-            ValueRef::Shared(bytes) if bytes.len() >= LARGE_BYTES => self.garbage.push(Garbage::Entry(entry)),
-            _ => drop(entry),
+        let is_large = match entry.kind() {
+            Kind::String => matches!(entry.value(), ValueRef::Shared(bytes) if bytes.len() >= LARGE_BYTES),
+            _ => entry.is_boxed(),
+        };
+        if is_large {
+            self.garbage.push(Garbage::Entry(entry));
         }
     }
 
     #[inline]
-    fn touch(&mut self, entry: &mut EntryMut<'_>, now_ms: u64) {
+    pub(super) fn touch(&mut self, entry: &mut EntryMut<'_>, now_ms: u64) {
         match self.touch {
             Touch::No => {}
             Touch::Lru => entry.set_lru((now_ms / 1000) as u32 & 0xff_ffff),
@@ -271,17 +305,19 @@ impl Record {
 /// that changed something without it panics in debug builds.
 pub struct Write<'w> {
     /// `None` while a method turns it from one form into the other, and when the entry was taken.
-    slot: Option<Slot<'w>>,
+    pub(super) slot: Option<Slot<'w>>,
     wheel: &'w mut Option<Box<Wheel>>,
-    tally: &'w mut Tally,
-    space: &'w Space,
-    record: &'w mut Record,
-    key: &'w [u8],
+    pub(super) tally: &'w mut Tally,
+    pub(super) space: &'w Space,
+    pub(super) record: &'w mut Record,
+    pub(super) key: &'w [u8],
     hash: u64,
     shard: usize,
     db: usize,
-    now_ms: u64,
-    changed: bool,
+    pub(super) now_ms: u64,
+    pub(super) changed: bool,
+    /// The last element of a collection has gone: the key goes with the commit.
+    pub(super) emptied: bool,
 }
 
 impl<'w> Write<'w> {
@@ -325,26 +361,32 @@ impl<'w> Write<'w> {
         }
     }
 
-    fn occupied(&mut self) -> &mut EntryMut<'w> {
+    pub(super) fn occupied(&mut self) -> &mut EntryMut<'w> {
         match &mut self.slot {
             Some(Slot::Occupied(entry)) => entry,
             _ => unreachable!("the caller has seen that the key exists"),
         }
     }
 
-    /// Sets a string value, whatever was there. The entry loses the mark of an edited string.
+    /// Sets a value, whatever was there. The entry loses the mark of an edited string.
     pub fn set(&mut self, value: NewValue<'_>, deadline: Deadline) {
         self.changed = true;
         match self.slot.take() {
             Some(Slot::Occupied(mut entry)) => {
-                if let ValueRef::Shared(bytes) = entry.value()
+                self.tally.volatile -= u64::from(entry.has_field_deadlines());
+                if entry.is_boxed() {
+                    self.record.garbage.extend(entry.detach_box().map(Garbage::Value));
+                } else if entry.kind() == Kind::String
+                    && let ValueRef::Shared(bytes) = entry.value()
                     && bytes.len() >= LARGE_BYTES
                 {
                     self.record.garbage.push(Garbage::Bytes(Arc::clone(bytes)));
                 }
                 let taken = if entry.deadline_ms().is_some() { EMBEDDED_DEADLINE } else { 0 };
                 entry.set_value(value);
-                entry.set_raw(taken > 0 && !entry.is_embeddable(taken));
+                if entry.kind() == Kind::String {
+                    entry.set_raw(taken > 0 && !entry.is_embeddable(taken));
+                }
                 self.record.touch(&mut entry, self.now_ms);
                 self.slot = Some(Slot::Occupied(entry));
                 match deadline {
@@ -369,13 +411,12 @@ impl<'w> Write<'w> {
     pub fn put(&mut self, entry: Entry) {
         debug_assert_eq!(entry.key(), self.key);
         self.changed = true;
+        self.tally.volatile += u64::from(entry.has_field_deadlines());
         let deadline = entry.deadline_ms();
         match self.slot.take() {
             Some(Slot::Occupied(mut there)) => {
                 let old = there.replace(entry);
-                if let Some(at) = old.deadline_ms() {
-                    self.tally.sub(at);
-                }
+                self.tally.sub_entry(&old);
                 self.record.discard(old);
                 self.slot = Some(Slot::Occupied(there));
             }
@@ -385,10 +426,12 @@ impl<'w> Write<'w> {
         self.inserted(deadline);
     }
 
-    fn inserted(&mut self, deadline: Option<u64>) {
+    pub(super) fn inserted(&mut self, deadline: Option<u64>) {
         self.occupied().set_filed(false);
         if let Some(at) = deadline {
             self.tally.add(at);
+        }
+        if let Some(at) = self.occupied().next_due_ms() {
             self.file(at);
         }
         self.record.happened(self.db, Event::NEW, self.key);
@@ -440,15 +483,23 @@ impl<'w> Write<'w> {
         if old == deadline {
             return;
         }
-        let filed = entry.is_filed();
+        let filed_ms = entry.next_due_ms().filter(|_| entry.is_filed());
         entry.set_deadline(deadline);
         if let Some(old) = old {
             self.tally.sub(old);
         }
-        let Some(at) = deadline else { return };
-        self.tally.add(at);
-        // An item that fires earlier finds the later deadline and files the key again.
-        if !(filed && old.is_some_and(|old| old <= at)) {
+        if let Some(at) = deadline {
+            self.tally.add(at);
+        }
+        self.refile(filed_ms);
+    }
+
+    /// Files the key for what is due first now. `filed_ms`: for when it is filed already, if it is; an item
+    /// that fires too early finds the later deadline and files the key again.
+    pub(super) fn refile(&mut self, filed_ms: Option<u64>) {
+        if let Some(at) = self.occupied().next_due_ms()
+            && filed_ms.is_none_or(|filed_ms| filed_ms > at)
+        {
             self.file(at);
         }
     }
@@ -467,9 +518,7 @@ impl<'w> Write<'w> {
         self.changed = true;
         let Some(Slot::Occupied(entry)) = self.slot.take() else { unreachable!("the caller saw it") };
         let entry = entry.remove();
-        if let Some(at) = entry.deadline_ms() {
-            self.tally.sub(at);
-        }
+        self.tally.sub_entry(&entry);
         entry
     }
 
@@ -480,15 +529,28 @@ impl<'w> Write<'w> {
     }
 
     /// Ends the write with its event: one change.
-    pub fn commit(mut self, event: Event) {
+    #[inline]
+    pub fn commit(self, event: Event) {
+        self.commit_counting(event, 1);
+    }
+
+    /// Ends the write with its event: so many changes. A key that has lost its last element goes.
+    #[inline]
+    pub fn commit_counting(mut self, event: Event, changes: u64) {
         self.changed = false;
-        self.record.dirty += 1;
+        self.record.dirty += changes;
         self.record.happened(self.db, event, self.key);
+        if self.emptied {
+            self.remove();
+            self.changed = false;
+            self.record.happened(self.db, Event::DEL, self.key);
+        }
     }
 
     /// Ends a write that made the whole change of a command that counts as several, or whose event another
     /// guard tells.
     pub fn commit_silently(mut self) {
+        debug_assert!(!self.emptied, "who empties a key tells of it");
         self.changed = false;
     }
 

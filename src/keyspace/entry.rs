@@ -15,7 +15,7 @@
 //!
 //! `kind` holds the type in its high and the form of the value in its low half. The value is an `i64`
 //! (`Int`), two bytes of length and the bytes (`Bytes`), or an `Arc<Vec<u8>>` at the next multiple of eight
-//! (`Shared`). A form for boxed collections would be laid out like `Shared`. The key comes before all that is
+//! (`Shared`); of a collection, its compact run laid out like `Bytes`, or a `Box<Value>` laid out like `Shared`. The key comes before all that is
 //! optional, so that comparing keys costs no look at the flags. A key of 16 bytes with a value of 32 and a
 //! deadline takes exactly 64.
 
@@ -24,6 +24,9 @@ use std::fmt;
 use std::mem::{ManuallyDrop, size_of};
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
+
+pub use crate::value::Kind;
+use crate::value::collection::{AnyRef, Compact, Value};
 
 /// The longest string kept inside the block, in bytes.
 pub const INLINE_MAX: usize = 1024;
@@ -45,24 +48,6 @@ const DEADLINE_BYTES: usize = 8;
 const LEN_BYTES: usize = 2;
 const BLOCK_ALIGN: usize = 8;
 
-/// The type of a value, as TYPE names it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[repr(u8)]
-pub enum Kind {
-    /// A string or an integer.
-    String,
-    /// A list.
-    List,
-    /// A set.
-    Set,
-    /// A sorted set.
-    ZSet,
-    /// A hash.
-    Hash,
-    /// A stream.
-    Stream,
-}
-
 /// How the value lies in the block.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u8)]
@@ -70,10 +55,22 @@ enum Form {
     Int,
     Bytes,
     Shared,
+    /// A compact collection: laid out like `Bytes`.
+    Pack,
+    /// Likewise.
+    Ints,
+    /// A collection in a box: laid out like `Shared`.
+    Boxed,
 }
 
-/// A value to be stored. Its length decides whether it lies in the block, not the variant.
-#[derive(Clone, Debug)]
+impl Form {
+    /// Whether the value is a pointer, at a multiple of eight.
+    fn is_pointer(self) -> bool {
+        matches!(self, Form::Shared | Form::Boxed)
+    }
+}
+
+/// A value to be stored. The length of a string decides whether it lies in the block, not the variant.
 pub enum NewValue<'a> {
     /// A number, kept as such.
     Int(i64),
@@ -81,9 +78,13 @@ pub enum NewValue<'a> {
     Bytes(&'a [u8]),
     /// Bytes to take over without a copy if they are too long for the block.
     Shared(Arc<Vec<u8>>),
+    /// A collection of that type in its compact form, at most `INLINE_MAX` bytes.
+    Compact(Kind, Compact, &'a [u8]),
+    /// A collection in a box.
+    Boxed(Box<Value>),
 }
 
-/// A value as it is stored.
+/// A string as it is stored.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ValueRef<'a> {
     /// A number.
@@ -100,6 +101,7 @@ const FILED: u8 = 1 << 2;
 const WATCHED: u8 = 1 << 3;
 const TRACKED: u8 = 1 << 4;
 const SNAPSHOT: u8 = 1 << 5;
+const FIELDS: u8 = 1 << 6;
 
 /// Where the parts of a block lie; everything its size depends on.
 #[derive(Clone, Copy)]
@@ -114,7 +116,7 @@ struct Shape {
 impl Shape {
     fn value_at(self) -> usize {
         let at = self.key_end + if self.has_deadline { DEADLINE_BYTES } else { 0 };
-        if self.form == Form::Shared { at.next_multiple_of(BLOCK_ALIGN) } else { at }
+        if self.form.is_pointer() { at.next_multiple_of(BLOCK_ALIGN) } else { at }
     }
 
     /// Bytes to allocate: what is needed, rounded up to the size class general allocators would hand out
@@ -139,21 +141,21 @@ impl Shape {
 #[repr(transparent)]
 pub struct Entry(NonNull<u8>);
 
-// SAFETY: an entry owns its block, and what the block owns (an `Arc<Vec<u8>>`) is `Send` and `Sync`.
+// SAFETY: an entry owns its block, and what the block owns (an `Arc<Vec<u8>>` or a `Box<Value>`) is `Send` and
+// `Sync`.
 unsafe impl Send for Entry {}
 // SAFETY: nothing reachable through `&Entry` changes the block.
 unsafe impl Sync for Entry {}
 
 impl Entry {
-    /// A string entry with LRU 0 and no flag set. `deadline_ms` is Unix time in milliseconds.
+    /// An entry with LRU 0 and no flag set. `deadline_ms` is Unix time in milliseconds.
     pub fn new(key: &[u8], value: NewValue<'_>, deadline_ms: Option<u64>) -> Entry {
         canonical(value, |value| {
-            let (form, value_bytes) = measure(&value);
+            let (kind, form, value_bytes) = measure(&value);
             let key_end = KEY_LEN_AT + varint_bytes(key.len()) + key.len();
             let shape = Shape { key_end, has_deadline: deadline_ms.is_some(), form, value_bytes };
             let mut entry = Entry(allocate(shape));
-            let head =
-                [kind_byte(Kind::String, form), if deadline_ms.is_some() { DEADLINE } else { 0 }, 0, 0, 0];
+            let head = [kind_byte(kind, form), if deadline_ms.is_some() { DEADLINE } else { 0 }, 0, 0, 0];
             // SAFETY: the block is `shape.block_bytes()` long, which covers head, key and value of this
             // shape.
             unsafe {
@@ -192,7 +194,10 @@ impl Entry {
         }
     }
 
-    /// The value.
+    /// The value of a string.
+    ///
+    /// # Panics
+    /// When it is a collection: whoever asks has looked at [`Entry::kind`].
     #[inline]
     pub fn value(&self) -> ValueRef<'_> {
         let shape = self.place();
@@ -207,8 +212,146 @@ impl Entry {
                     ValueRef::Bytes(std::slice::from_raw_parts(at.add(LEN_BYTES), len))
                 }
                 Form::Shared => ValueRef::Shared(&*at.cast::<Arc<Vec<u8>>>()),
+                Form::Pack | Form::Ints | Form::Boxed => not_a_string(),
             }
         }
+    }
+
+    /// The value of a collection; `None` for a string.
+    #[inline]
+    pub fn collection(&self) -> Option<AnyRef<'_>> {
+        let place = self.place();
+        // SAFETY: as for `value`: `Pack` and `Ints` lie there like `Bytes`, `Boxed` like `Shared`.
+        unsafe {
+            let at = self.0.as_ptr().add(place.value_at());
+            let run = || {
+                let len = at.cast::<u16>().read_unaligned() as usize;
+                std::slice::from_raw_parts(at.add(LEN_BYTES), len)
+            };
+            match place.form {
+                Form::Int | Form::Bytes | Form::Shared => None,
+                Form::Pack => Some(AnyRef::Compact(self.kind(), Compact::Pack, run())),
+                Form::Ints => Some(AnyRef::Compact(self.kind(), Compact::Ints, run())),
+                Form::Boxed => Some(AnyRef::Boxed(&*at.cast::<Box<Value>>())),
+            }
+        }
+    }
+
+    /// The collection, to change where it is, if it lies in a box.
+    #[inline]
+    pub fn boxed_mut(&mut self) -> Option<&mut Value> {
+        let place = self.place();
+        // SAFETY: with this form an initialized, aligned `Box` lies at `value_at`; `self` is borrowed
+        // exclusively.
+        (place.form == Form::Boxed)
+            .then(|| unsafe { &mut **self.0.as_ptr().add(place.value_at()).cast::<Box<Value>>() })
+    }
+
+    /// Takes the box of a collection out; the entry holds the number 0 in its place.
+    pub fn detach_box(&mut self) -> Option<Box<Value>> {
+        let place = self.place();
+        if place.form != Form::Boxed {
+            return None;
+        }
+        // SAFETY: an initialized `Box` lies at `value_at`, and is left behind as eight bytes of an integer:
+        // the form says so before anything can drop it again. An integer needs no alignment, so the shapes
+        // may differ in padding; the bytes of the integer lie inside the block either way.
+        unsafe {
+            let at = self.0.as_ptr().add(place.value_at());
+            let value = at.cast::<Box<Value>>().read();
+            let old = self.shape();
+            let new = Shape { form: Form::Int, ..old };
+            if new.block_bytes() != old.block_bytes() {
+                let fresh = allocate(new);
+                ptr::copy_nonoverlapping(self.0.as_ptr(), fresh.as_ptr(), new.value_at());
+                dealloc(self.0.as_ptr(), old.layout());
+                self.0 = fresh;
+            }
+            self.0.as_ptr().add(KIND_AT).write(kind_byte(Kind::String, Form::Int));
+            self.0.as_ptr().add(new.value_at()).cast::<i64>().write_unaligned(0);
+            self.put(FIELDS, false);
+            Some(value)
+        }
+    }
+
+    /// Whether the value is a collection in a box, so that freeing it may take long.
+    #[inline]
+    pub fn is_boxed(&self) -> bool {
+        self.form() == Form::Boxed
+    }
+
+    /// Whether fields of this hash have deadlines.
+    #[inline]
+    pub fn has_field_deadlines(&self) -> bool {
+        self.has(FIELDS)
+    }
+
+    /// Notes whether fields of this hash have deadlines.
+    pub fn set_field_deadlines(&mut self, on: bool) {
+        self.put(FIELDS, on);
+    }
+
+    /// When the key or one of its fields is due first, Unix time in milliseconds.
+    #[inline]
+    pub fn next_due_ms(&self) -> Option<u64> {
+        if !self.has(DEADLINE | FIELDS) {
+            return None;
+        }
+        let fields = if self.has(FIELDS) { self.field_due_ms() } else { None };
+        self.deadline_ms().into_iter().chain(fields).min()
+    }
+
+    /// When the first field is due.
+    #[cold]
+    pub fn field_due_ms(&self) -> Option<u64> {
+        self.collection().and_then(AnyRef::earliest_deadline)
+    }
+
+    /// The entry under another key: deadline, age and marks of the value stay, the marks of others go.
+    pub fn into_renamed(self, key: &[u8]) -> Entry {
+        let deadline_ms = self.deadline_ms();
+        let mut renamed = if self.form() == Form::Boxed {
+            let this = ManuallyDrop::new(self);
+            let shape = this.shape();
+            // SAFETY: the box is read once and the block freed without dropping it: `this` drops nothing.
+            let (value, head) = unsafe {
+                let head = [
+                    this.byte(FLAGS_AT) & FIELDS,
+                    this.byte(LRU_AT),
+                    this.byte(LRU_AT + 1),
+                    this.byte(LRU_AT + 2),
+                ];
+                let value = this.0.as_ptr().add(shape.value_at()).cast::<Box<Value>>().read();
+                dealloc(this.0.as_ptr(), shape.layout());
+                (value, head)
+            };
+            let mut renamed = Entry::new(key, NewValue::Boxed(value), deadline_ms);
+            renamed.put(FIELDS, head[0] != 0);
+            renamed.set_lru(u32::from_le_bytes([head[1], head[2], head[3], 0]));
+            return renamed;
+        } else {
+            self.duplicate(key)
+        };
+        renamed.set_lru(self.lru());
+        renamed
+    }
+
+    /// A copy under another key, with LRU 0. A large collection shares its blocks with the copy until one of the
+    /// two changes them. What counts as `raw` stays so, even where the new key is short enough.
+    pub fn duplicate(&self, key: &[u8]) -> Entry {
+        let value = match self.collection() {
+            Some(AnyRef::Compact(kind, form, bytes)) => NewValue::Compact(kind, form, bytes),
+            Some(AnyRef::Boxed(value)) => NewValue::Boxed(Box::new(value.clone())),
+            None => match self.value() {
+                ValueRef::Int(int) => NewValue::Int(int),
+                ValueRef::Bytes(bytes) => NewValue::Bytes(bytes),
+                ValueRef::Shared(shared) => NewValue::Shared(Arc::clone(shared)),
+            },
+        };
+        let mut copy = Entry::new(key, value, self.deadline_ms());
+        copy.put(FIELDS, self.has(FIELDS));
+        copy.set_raw(self.kind() == Kind::String && (self.is_raw() || !self.is_embeddable(0)));
+        copy
     }
 
     /// Whether the string was edited in place since it was last set: OBJECT ENCODING says `raw` for it.
@@ -306,6 +449,9 @@ impl Entry {
     /// Heap bytes of the block and of what it owns. A vector shared with others is counted in full.
     pub fn block_bytes(&self) -> usize {
         let own = self.shape().block_bytes();
+        if let Some(collection) = self.collection() {
+            return own + collection.heap_bytes();
+        }
         match self.value() {
             // The vector's header lies behind the two counters of the `Arc`.
             ValueRef::Shared(bytes) => own + 2 * size_of::<usize>() + size_of::<Vec<u8>>() + bytes.capacity(),
@@ -313,12 +459,12 @@ impl Entry {
         }
     }
 
-    /// Replaces the value and makes the entry a string that was not edited; key, deadline, LRU and the other
-    /// flags stay. The block stays too if the new value needs one of the same size.
+    /// Replaces the value, whatever its type, by one that counts as not edited and has no deadlines in it; key,
+    /// deadline, LRU and the other flags stay. The block stays too if the new value needs one of the same size.
     pub fn set_value(&mut self, value: NewValue<'_>) {
         canonical(value, |value| {
             let old = self.shape();
-            let (form, value_bytes) = measure(&value);
+            let (kind, form, value_bytes) = measure(&value);
             let new = Shape { form, value_bytes, ..old };
             let fresh = (new.block_bytes() != old.block_bytes()).then(|| allocate(new));
             // SAFETY: the old value is dropped once and overwritten or left behind in a block that is freed
@@ -332,10 +478,10 @@ impl Entry {
                     dealloc(self.0.as_ptr(), old.layout());
                     self.0 = fresh;
                 }
-                self.0.as_ptr().add(KIND_AT).write(kind_byte(Kind::String, form));
+                self.0.as_ptr().add(KIND_AT).write(kind_byte(kind, form));
                 self.write_value(new, value);
             }
-            self.put(RAW, false);
+            self.put(RAW | FIELDS, false);
         });
     }
 
@@ -456,7 +602,10 @@ impl Entry {
         match self.byte(KIND_AT) & 15 {
             0 => Form::Int,
             1 => Form::Bytes,
-            _ => Form::Shared,
+            2 => Form::Shared,
+            3 => Form::Pack,
+            4 => Form::Ints,
+            _ => Form::Boxed,
         }
     }
 
@@ -494,8 +643,8 @@ impl Entry {
         let place = self.place();
         let value_bytes = match place.form {
             Form::Int => size_of::<i64>(),
-            Form::Shared => size_of::<Arc<Vec<u8>>>(),
-            Form::Bytes => {
+            Form::Shared | Form::Boxed => size_of::<usize>(),
+            Form::Bytes | Form::Pack | Form::Ints => {
                 // SAFETY: `Bytes` begins with its length.
                 LEN_BYTES
                     + unsafe { self.0.as_ptr().add(place.value_at()).cast::<u16>().read_unaligned() } as usize
@@ -517,18 +666,19 @@ impl Entry {
     /// # Safety
     /// The block must have the given shape, and the shape must be that of `value`.
     unsafe fn write_value(&mut self, shape: Shape, value: NewValue<'_>) {
-        debug_assert_eq!((shape.form, shape.value_bytes), measure(&value));
+        debug_assert_eq!((shape.form, shape.value_bytes), (measure(&value).1, measure(&value).2));
         // SAFETY: the shape has `value_bytes` at `value_at`, a multiple of eight for `Shared`; the bytes to
         // copy are borrowed from outside the block, which is borrowed exclusively.
         unsafe {
             let at = self.0.as_ptr().add(shape.value_at());
             match value {
                 NewValue::Int(number) => at.cast::<i64>().write_unaligned(number),
-                NewValue::Bytes(bytes) => {
+                NewValue::Bytes(bytes) | NewValue::Compact(_, _, bytes) => {
                     at.cast::<u16>().write_unaligned(bytes.len() as u16);
                     ptr::copy_nonoverlapping(bytes.as_ptr(), at.add(LEN_BYTES), bytes.len());
                 }
                 NewValue::Shared(bytes) => at.cast::<Arc<Vec<u8>>>().write(bytes),
+                NewValue::Boxed(value) => at.cast::<Box<Value>>().write(value),
             }
         }
     }
@@ -539,6 +689,10 @@ impl Entry {
         if let Some(shared) = self.shared_mut() {
             // SAFETY: the caller takes care that this is the only drop.
             unsafe { ptr::drop_in_place(shared) };
+        } else if self.form() == Form::Boxed {
+            let at = self.place().value_at();
+            // SAFETY: likewise; with this form an initialized `Box` lies at `value_at`.
+            unsafe { ptr::drop_in_place(self.0.as_ptr().add(at).cast::<Box<Value>>()) };
         }
     }
 
@@ -569,7 +723,10 @@ impl Drop for Entry {
 impl fmt::Debug for Entry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut entry = f.debug_struct("Entry");
-        entry.field("key", &self.key().escape_ascii().to_string()).field("value", &self.value());
+        entry.field("key", &self.key().escape_ascii().to_string()).field("kind", &self.kind());
+        if self.kind() == Kind::String {
+            entry.field("value", &self.value());
+        }
         entry.field("deadline_ms", &self.deadline_ms()).finish_non_exhaustive()
     }
 }
@@ -585,16 +742,27 @@ fn canonical<R>(value: NewValue<'_>, store: impl FnOnce(NewValue<'_>) -> R) -> R
     }
 }
 
-/// Form and bytes of the value part for a canonical value.
-fn measure(value: &NewValue<'_>) -> (Form, usize) {
+/// Type, form and bytes of the value part for a canonical value.
+fn measure(value: &NewValue<'_>) -> (Kind, Form, usize) {
     match value {
-        NewValue::Int(_) => (Form::Int, size_of::<i64>()),
+        NewValue::Int(_) => (Kind::String, Form::Int, size_of::<i64>()),
         NewValue::Bytes(bytes) => {
             debug_assert!(bytes.len() <= INLINE_MAX);
-            (Form::Bytes, LEN_BYTES + bytes.len())
+            (Kind::String, Form::Bytes, LEN_BYTES + bytes.len())
         }
-        NewValue::Shared(_) => (Form::Shared, size_of::<Arc<Vec<u8>>>()),
+        NewValue::Shared(_) => (Kind::String, Form::Shared, size_of::<Arc<Vec<u8>>>()),
+        NewValue::Compact(kind, form, bytes) => {
+            assert!(bytes.len() <= INLINE_MAX, "a longer run lies in a box");
+            let form = if *form == Compact::Pack { Form::Pack } else { Form::Ints };
+            (*kind, form, LEN_BYTES + bytes.len())
+        }
+        NewValue::Boxed(value) => (value.kind(), Form::Boxed, size_of::<Box<Value>>()),
     }
+}
+
+#[cold]
+fn not_a_string() -> ! {
+    panic!("a collection was taken for a string");
 }
 
 fn kind_byte(kind: Kind, form: Form) -> u8 {

@@ -12,6 +12,7 @@ use super::db::Db;
 use super::record::Record;
 use super::shard::{Keys, Shard};
 use super::space::Space;
+use super::table::Slot;
 use super::wheel::Verdict;
 
 /// After that many keys a moved clock lets what waits for their events take it in.
@@ -107,16 +108,18 @@ fn expire_tick(
     let wheel = wheel.as_mut().expect("the caller saw it");
     let hasher = &space.hasher;
     let looked = wheel.advance(tick_ms, budget, &mut |hash, _| {
-        let found = table.find_by_hash(hash, |e| e.deadline_ms().is_some() && hasher.hash(e.key()) == hash);
+        let found = table.find_by_hash(hash, |e| e.next_due_ms().is_some() && hasher.hash(e.key()) == hash);
         let Some(entry) = found else { return Verdict::Gone };
-        let at = entry.deadline_ms().expect("the search asks for one");
-        if at > tick_ms {
-            return Verdict::Due(at);
+        match record.settle(db, entry, tick_ms, tally) {
+            Slot::Vacant(_) => Verdict::Gone,
+            Slot::Occupied(mut entry) => match entry.next_due_ms() {
+                Some(at) => Verdict::Due(at),
+                None => {
+                    entry.set_filed(false);
+                    Verdict::Gone
+                }
+            },
         }
-        let entry = entry.remove();
-        tally.sub(at);
-        record.expired(db, entry);
-        Verdict::Gone
     });
     if table.has_retired() {
         record.retired.append(&mut table.take_retired());

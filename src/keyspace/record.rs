@@ -11,6 +11,7 @@ use std::sync::Arc;
 use super::entry::Entry;
 use super::table::Retired;
 use crate::clock::Chance;
+use crate::value::Value;
 
 /// The class of a keyspace event, as the letters of `notify-keyspace-events` name them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +26,16 @@ pub enum Class {
     New,
     /// `m`
     KeyMiss,
+    /// `l`
+    List,
+    /// `s`
+    Set,
+    /// `h`
+    Hash,
+    /// `z`
+    ZSet,
+    /// `t`
+    Stream,
 }
 
 /// A keyspace event: its class and its wire name.
@@ -65,6 +76,51 @@ events! {
     SETBIT = String "setbit";
     INCRBY = String "incrby";
     INCRBYFLOAT = String "incrbyfloat";
+    LPUSH = List "lpush";
+    RPUSH = List "rpush";
+    LPOP = List "lpop";
+    RPOP = List "rpop";
+    LINSERT = List "linsert";
+    LSET = List "lset";
+    LREM = List "lrem";
+    LTRIM = List "ltrim";
+    SORTSTORE = List "sortstore";
+    SADD = Set "sadd";
+    SREM = Set "srem";
+    SPOP = Set "spop";
+    SINTERSTORE = Set "sinterstore";
+    SUNIONSTORE = Set "sunionstore";
+    SDIFFSTORE = Set "sdiffstore";
+    HSET = Hash "hset";
+    HINCRBY = Hash "hincrby";
+    HINCRBYFLOAT = Hash "hincrbyfloat";
+    HDEL = Hash "hdel";
+    HEXPIRE = Hash "hexpire";
+    HPERSIST = Hash "hpersist";
+    HEXPIRED = Hash "hexpired";
+    ZADD = ZSet "zadd";
+    ZINCR = ZSet "zincr";
+    ZREM = ZSet "zrem";
+    ZREMRANGEBYRANK = ZSet "zremrangebyrank";
+    ZREMRANGEBYSCORE = ZSet "zremrangebyscore";
+    ZREMRANGEBYLEX = ZSet "zremrangebylex";
+    ZPOPMIN = ZSet "zpopmin";
+    ZPOPMAX = ZSet "zpopmax";
+    ZRANGESTORE = ZSet "zrangestore";
+    ZUNIONSTORE = ZSet "zunionstore";
+    ZINTERSTORE = ZSet "zinterstore";
+    ZDIFFSTORE = ZSet "zdiffstore";
+    GEOSEARCHSTORE = ZSet "geosearchstore";
+    GEORADIUSSTORE = ZSet "georadiusstore";
+    XADD = Stream "xadd";
+    XDEL = Stream "xdel";
+    XTRIM = Stream "xtrim";
+    XSETID = Stream "xsetid";
+    XGROUP_CREATE = Stream "xgroup-create";
+    XGROUP_SETID = Stream "xgroup-setid";
+    XGROUP_DESTROY = Stream "xgroup-destroy";
+    XGROUP_CREATECONSUMER = Stream "xgroup-createconsumer";
+    XGROUP_DELCONSUMER = Stream "xgroup-delconsumer";
 }
 
 /// An event at a key, as it is told to watchers, trackers, waiters and subscribers.
@@ -96,6 +152,8 @@ pub struct Counts {
     pub misses: u64,
     /// Keys that left because of their deadline.
     pub expired: u64,
+    /// Fields of hashes that left because of theirs.
+    pub expired_fields: u64,
 }
 
 /// How a touched entry's access field is kept.
@@ -141,6 +199,8 @@ pub struct Record {
     pub garbage: Vec<Garbage>,
     /// Table memory that hints may still be reading.
     pub retired: Vec<Retired>,
+    /// Room for compact collections while they are changed; empty in between.
+    pub spare: Vec<u8>,
     /// The worker's chance.
     pub chance: Chance,
     /// A panic passed through an open write: the data may be broken.
@@ -153,6 +213,8 @@ pub enum Garbage {
     Entry(Entry),
     /// A large string.
     Bytes(Arc<Vec<u8>>),
+    /// A collection.
+    Value(Box<Value>),
 }
 
 impl Record {
@@ -171,6 +233,7 @@ impl Record {
             touch: Touch::Lru,
             garbage: Vec::new(),
             retired: Vec::new(),
+            spare: Vec::new(),
             chance,
             is_broken: false,
         }

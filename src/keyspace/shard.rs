@@ -1,12 +1,13 @@
 //! One shard: for every database, the keys whose hash says they live here.
 //!
 //! For: what a shard's mutex protects. May touch: table, wheel.
-//! Always: `Tally` agrees with the entries of the table; every entry with a deadline has an item in the wheel
-//! that fires no later than that deadline (its `filed` bit says so).
+//! Always: `Tally` agrees with the entries of the table; every entry with a deadline, or with a field that
+//! has one, has an item in the wheel that fires no later than that (its `filed` bit says so).
 
 use std::sync::Arc;
 
 use super::ahead::Ahead;
+use super::entry::Entry;
 use super::hash::KeyHasher;
 use super::table::Table;
 use super::wheel::Wheel;
@@ -35,6 +36,8 @@ pub struct Tally {
     pub deadlines: u64,
     /// Sum of these deadlines in unix milliseconds, for the mean time to live.
     pub deadline_sum_ms: u128,
+    /// Hashes with fields that have deadlines.
+    pub volatile: u64,
 }
 
 impl Shard {
@@ -106,7 +109,7 @@ impl Keys {
     /// keys with ever new deadlines does not grow it without bound.
     #[inline]
     pub fn tidy(&mut self, now_ms: u64, hasher: &KeyHasher) {
-        let live = self.tally.deadlines as usize;
+        let live = (self.tally.deadlines + self.tally.volatile) as usize;
         if self.wheel.as_ref().is_some_and(|w| w.should_rebuild(live)) {
             self.rebuild_wheel(now_ms, hasher);
         }
@@ -115,7 +118,7 @@ impl Keys {
     /// Makes the wheel anew from the entries' deadlines; none where no entry has one.
     pub fn refile(&mut self, now_ms: u64, hasher: &KeyHasher) {
         self.wheel = None;
-        if self.tally.deadlines > 0 {
+        if self.tally.deadlines + self.tally.volatile > 0 {
             self.rebuild_wheel(now_ms, hasher);
         }
     }
@@ -125,19 +128,22 @@ impl Keys {
     pub fn check_invariants(&self) {
         self.table.check_invariants();
         let mut tally = Tally::default();
-        for at in self.table.iter().filter_map(|entry| entry.deadline_ms()) {
-            tally.add(at);
+        let mut due = 0;
+        for entry in self.table.iter() {
+            tally.add_entry(entry);
+            due += u64::from(entry.next_due_ms().is_some());
+            assert_eq!(entry.has_field_deadlines(), entry.field_due_ms().is_some(), "{entry:?}");
         }
         assert_eq!(tally, self.tally);
         let filed = self.wheel.as_ref().map_or(0, |wheel| wheel.len());
-        assert!(filed as u64 >= tally.deadlines, "{filed} items for {tally:?}");
+        assert!(filed as u64 >= due, "{filed} items for {tally:?}");
     }
 
     #[cold]
     fn rebuild_wheel(&mut self, now_ms: u64, hasher: &KeyHasher) {
         let mut wheel = Box::new(Wheel::new(now_ms));
         for entry in self.table.iter() {
-            if let Some(at) = entry.deadline_ms() {
+            if let Some(at) = entry.next_due_ms() {
                 wheel.file(at, hasher.hash(entry.key()));
             }
         }
@@ -146,6 +152,22 @@ impl Keys {
 }
 
 impl Tally {
+    /// An entry came.
+    pub fn add_entry(&mut self, entry: &Entry) {
+        if let Some(at) = entry.deadline_ms() {
+            self.add(at);
+        }
+        self.volatile += u64::from(entry.has_field_deadlines());
+    }
+
+    /// An entry went.
+    pub fn sub_entry(&mut self, entry: &Entry) {
+        if let Some(at) = entry.deadline_ms() {
+            self.sub(at);
+        }
+        self.volatile -= u64::from(entry.has_field_deadlines());
+    }
+
     /// An entry got this deadline.
     pub fn add(&mut self, deadline_ms: u64) {
         self.deadlines += 1;

@@ -78,6 +78,8 @@ counters! {
     misses,
     /// Keys that left because of their deadline.
     expired,
+    /// Fields of hashes that left because of theirs.
+    expired_fields,
     /// Changes to the keyspace.
     dirty,
     /// Bytes received.
@@ -297,6 +299,7 @@ impl Lane {
         add(&self.hits, counts.hits);
         add(&self.misses, counts.misses);
         add(&self.expired, counts.expired);
+        add(&self.expired_fields, counts.expired_fields);
         *counts = Counts::default();
     }
 }

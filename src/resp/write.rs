@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use super::double::{format_double, format_human_double};
 use super::parse::BIG_ARG;
+use crate::value::Item;
 
 /// A tail of at least this many bytes is sealed by [`Out::seal`].
 const RUN_BYTES: usize = 256 * 1024;
@@ -203,6 +204,15 @@ impl Out {
     /// A string of decimal digits.
     pub fn bulk_int(&mut self, value: i64) {
         self.bulk(itoa::Buffer::new().format(value).as_bytes());
+    }
+
+    /// An element of a compact collection, as a string.
+    #[inline]
+    pub fn item(&mut self, item: Item<'_>) {
+        match item {
+            Item::Int(value) => self.bulk_int(value),
+            Item::Bytes(bytes) => self.bulk(bytes),
+        }
     }
 
     /// No value, where a string is expected.

@@ -4,9 +4,26 @@
 //! Always: every function here is a pure function of its arguments or of the value it is called on.
 
 pub mod bits;
+pub mod collection;
 pub mod glob;
 pub mod hll;
 pub mod lcs;
 pub mod long_double;
 pub mod lzf;
 pub mod number;
+pub mod pack;
+// Each type beside its file.
+pub mod stub;
+
+pub use stub::List;
+// A set.
+pub use stub::Set;
+// A hash.
+pub use stub::Hash;
+// A sorted set.
+pub use stub::ZSet;
+// A stream.
+pub use stub::Stream;
+// What they have in common.
+pub use collection::{Collection, Compact, Kind, Value};
+pub use pack::Item;

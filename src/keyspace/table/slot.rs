@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicPtr, Ordering::Relaxed};
 use super::bucket::entry_in;
 use super::{Place, Table};
 use crate::keyspace::entry::{Entry, NewValue};
+use crate::value::Value;
 
 /// What a table has for a key.
 #[derive(Debug)]
@@ -137,6 +138,26 @@ impl<'a> EntryMut<'a> {
         let bytes = entry.bytes_mut().map(NonNull::from)?;
         // SAFETY: the bytes belong to the block or to the vector it owns, not to the handle `entry`.
         Some(unsafe { &mut *bytes.as_ptr() })
+    }
+
+    /// As [`Entry::boxed_mut`].
+    pub fn boxed_mut(&mut self) -> Option<&mut Value> {
+        // SAFETY: as for `bytes_mut`.
+        let mut entry =
+            unsafe { ManuallyDrop::new(Entry::from_raw(NonNull::new(self.cell.as_ref().load(Relaxed))?)) };
+        let value = entry.boxed_mut().map(NonNull::from)?;
+        // SAFETY: the value lies in a box of its own, not in the handle `entry`.
+        Some(unsafe { &mut *value.as_ptr() })
+    }
+
+    /// As [`Entry::detach_box`].
+    pub fn detach_box(&mut self) -> Option<Box<Value>> {
+        self.borrow().entry.detach_box()
+    }
+
+    /// As [`Entry::set_field_deadlines`].
+    pub fn set_field_deadlines(&mut self, on: bool) {
+        self.borrow().entry.set_field_deadlines(on);
     }
 
     /// As [`Entry::set_raw`].
