@@ -21,6 +21,7 @@ pub mod expire;
 pub mod flush;
 pub mod generic;
 mod help;
+pub mod hyperloglog;
 pub mod info;
 mod info_data;
 mod info_memory;
@@ -56,6 +57,7 @@ pub const FAMILIES: &[&[Command]] = &[
     expire::ROWS,
     flush::ROWS,
     generic::ROWS,
+    hyperloglog::ROWS,
     info::ROWS,
     memory::ROWS,
     object::ROWS,

@@ -135,9 +135,9 @@ impl<'a> HllRef<'a> {
     }
 }
 
-/// A HyperLogLog that has seen nothing.
+/// A HyperLogLog that has seen nothing, and has not been counted.
 pub fn empty() -> Vec<u8> {
-    let mut bytes = [MAGIC, &[SPARSE, 0, 0, 0], &[0; 8]].concat();
+    let mut bytes = [MAGIC, &[SPARSE, 0, 0, 0], &[0; 7], &[STALE]].concat();
     Run::Zeros(REGISTERS).append_to(&mut bytes);
     bytes
 }
