@@ -6,6 +6,10 @@
 //!
 //! `OCHRE_TEST_SEED` repeats a run's choices (not its timing), `OCHRE_EFFECTS_SEQUENCES` makes it longer.
 
+#[path = "effects/pick.rs"]
+mod pick;
+#[path = "effects/strings.rs"]
+mod strings;
 mod support;
 
 use std::collections::BTreeSet;
@@ -17,6 +21,7 @@ use ochre::command::Flags;
 use ochre::config::Directive;
 use ochre::keyspace::log::Unit;
 use ochre::keyspace::record::Effect;
+use pick::{Draw, Pick};
 use support::Client;
 use support::local::{Content, DATABASES, Dataset, Local, START_MS, ask, ask_all, ask_int, dataset};
 
@@ -133,112 +138,11 @@ fn check(leader: &Local, steps: &[(&str, &str)]) {
     assert_eq!(dataset(&mut client), follower.dataset());
 }
 
-/// For every write command: a line with a form of its own, and what becomes of it.
-const EXAMPLES: &[(&str, &str)] = &[
-    ("SET k v", "="),
-    ("set k v get", "SET k v"),
-    ("SET k v EX 10", "SET k v PXAT @10000"),
-    ("SET k v PX 10 GET", "SET k v PXAT @10"),
-    ("SET k v EXAT @@100", "SET k v PXAT @100000"),
-    ("SET k v PXAT @77", "="),
-    ("SET k w XX KEEPTTL", "="),
-    ("SET k v NX", ""),
-    ("SET nothing v XX GET", ""),
-    ("SET k v IFEQ w", "="),
-    ("SET k v IFEQ w", ""),
-    ("SET k v EXAT 1", "UNLINK k"),
-    ("SET k v EXAT 1", ""),
-    ("SETEX k 10 v", "SET k v PXAT @10000"),
-    ("SETEX k 0 v", ""),
-    ("PSETEX k 10 v", "SET k v PXAT @10"),
-    ("SETNX k v", ""),
-    ("SETNX l ''", "="),
-    ("GETSET l 5", "SET l 5"),
-    ("GETEX l", ""),
-    ("GETEX l EX 10", "PEXPIREAT l @10000"),
-    ("GETEX l PX 10", "PEXPIREAT l @10"),
-    ("GETEX l EXAT @@10", "PEXPIREAT l @10000"),
-    ("GETEX l PERSIST", "PERSIST l"),
-    ("GETEX l PERSIST", ""),
-    ("GETEX l PXAT 1", "UNLINK l"),
-    ("GETDEL l", ""),
-    ("GETDEL k", "DEL k"),
-    ("MSET a 1 b 2 a 3", "="),
-    ("MSETNX b 1 c 2", ""),
-    ("MSETNX c 1 d 2", "="),
-    ("MSETEX 2 a 1 e 2 EX 10", "MSETEX 2 a 1 e 2 PXAT @10000"),
-    ("MSETEX 2 a 1 f 2 NX", ""),
-    ("MSETEX 2 a 1 e 2 XX KEEPTTL", "="),
-    ("APPEND a 1", "="),
-    ("APPEND a ''", "="),
-    ("SETRANGE s 3 abc", "="),
-    ("SETRANGE nothing 3 ''", ""),
-    ("SETBIT s 7 1", "="),
-    ("SETBIT s 7 1", ""),
-    ("BITFIELD s SET u8 0 9 GET u8 8 INCRBY i5 3 1", "="),
-    ("BITFIELD s GET u8 0", ""),
-    ("BITFIELD s OVERFLOW FAIL INCRBY u8 0 300", ""),
-    ("BITOP OR t s a", "="),
-    ("BITOP AND t nothing", "="),
-    ("BITOP AND t nothing", ""),
-    ("INCR a", "="),
-    ("DECR a", "="),
-    ("INCRBY a -5", "="),
-    ("DECRBY a 3", "="),
-    ("INCR s", ""),
-    ("INCRBYFLOAT a 0.5", "SET a 3.5 KEEPTTL"),
-    ("INCRBYFLOAT a 0.5", "SET a 4 KEEPTTL"),
-    ("INCREX a", "SET a 5 KEEPTTL"),
-    ("INCREX a BYINT 2 PX 50", "SET a 7 PXAT @50"),
-    ("INCREX a UBOUND 7", ""),
-    ("DELIFEQ b x", ""),
-    ("DELIFEQ b 2", "DEL b"),
-    ("SET b 2", "="),
-    ("DELEX b IFNE 2", ""),
-    ("DELEX b IFEQ 2", "DEL b"),
-    ("EXPIRE b 10", ""),
-    ("EXPIRE c 10", "PEXPIREAT c @10000"),
-    ("expire c 20 gt", "PEXPIREAT c @20000 gt"),
-    ("EXPIRE c 10 GT", ""),
-    ("EXPIRE c 5 LT", "PEXPIREAT c @5000 LT"),
-    ("PEXPIRE c 100 XX", "PEXPIREAT c @100 XX"),
-    ("EXPIREAT c @@9", "PEXPIREAT c @9000"),
-    ("PEXPIREAT c @8", "="),
-    ("PERSIST c", "="),
-    ("PERSIST c", ""),
-    ("PEXPIRE c 100 NX", "PEXPIREAT c @100 NX"),
-    ("PEXPIRE c 100 NX", ""),
-    ("EXPIRE c -1", "UNLINK c"),
-    ("EXPIREAT d 1", "UNLINK d"),
-    ("PEXPIRE e 0", "UNLINK e"),
-    ("SETEX d 100 v", "SET d v PXAT @100000"),
-    ("RENAME d e", "="),
-    ("RENAME d e", ""),
-    ("RENAME e e", ""),
-    ("RENAMENX e a", ""),
-    ("RENAMENX e d", "="),
-    ("COPY d e", "="),
-    ("COPY d e", ""),
-    ("COPY d d DB 2 REPLACE", "="),
-    ("MOVE d 2", ""),
-    ("MOVE e 2", "="),
-    ("MOVE e 2", ""),
-    ("SWAPDB 2 3", "="),
-    ("SELECT 3", ""),
-    ("DEL nothing e nothing", "[3] DEL nothing e nothing"),
-    ("DEL e", ""),
-    ("COPY d d DB 1", "[3] COPY d d DB 1"),
-    ("FLUSHDB", "[3] FLUSHDB"),
-    ("SELECT 1", ""),
-    ("UNLINK d", "[1] UNLINK d"),
-    ("UNLINK d", ""),
-    ("MSET x 1 y 2", "[1] MSET x 1 y 2"),
-    ("FLUSHALL ASYNC", "[1] FLUSHALL ASYNC"),
-];
-
 #[test]
 fn every_command_is_propagated_in_its_own_form() {
-    check(&Local::frozen(&[]), EXAMPLES);
+    for (examples, _) in FAMILIES {
+        check(&Local::frozen(&[]), examples);
+    }
 }
 
 /// What happens to a key whose deadline has passed when nothing but commands removes it; `E` is its removal.
@@ -314,161 +218,14 @@ fn a_key_that_expired_is_removed_before_anything_else_happens_to_it() {
     }
 }
 
-/// Draws the words of commands. Few keys, so that commands meet.
-struct Pick(Chance);
+/// A family's examples: a line, and what becomes of it.
+type Examples = &'static [(&'static str, &'static str)];
 
-impl Pick {
-    fn below(&mut self, n: u64) -> u64 {
-        self.0.below(n)
-    }
-
-    fn one<'a>(&mut self, of: &[&'a str]) -> &'a str {
-        of[self.below(of.len() as u64) as usize]
-    }
-
-    fn key(&mut self) -> String {
-        format!("k{}", self.below(12))
-    }
-
-    fn keys(&mut self) -> String {
-        (0..=self.below(3)).map(|_| self.key()).collect::<Vec<_>>().join(" ")
-    }
-
-    fn value(&mut self) -> String {
-        match self.below(6) {
-            0 => "''".to_owned(),
-            1 => "1.5".to_owned(),
-            2 => "x".repeat(self.below(200) as usize + 1),
-            3 => self.one(&["foo", "bar"]).to_owned(),
-            _ => self.below(20).to_string(),
-        }
-    }
-
-    fn pairs(&mut self) -> (u64, String) {
-        let count = self.below(3) + 1;
-        let pairs = (0..count).map(|_| format!("{} {}", self.key(), self.value()));
-        (count, pairs.collect::<Vec<_>>().join(" "))
-    }
-
-    /// A lifetime, which may have passed, or nothing.
-    fn lifetime(&mut self) -> String {
-        match self.below(10) {
-            0 => format!(" EX {}", self.below(4) + 1),
-            1 | 2 => format!(" PX {}", self.below(3_000) + 1),
-            3 => format!(" EXAT @@{}", self.below(5)),
-            4 => format!(" PXAT @{}", self.below(3_000)),
-            5 => " PXAT 1".to_owned(),
-            _ => String::new(),
-        }
-    }
-
-    fn expiry(&mut self, time: &str) -> String {
-        let condition = self.one(&["", "", "", " NX", " XX", " GT", " LT", " XX GT", " lt"]);
-        format!("{} {time}{condition}", self.key())
-    }
-}
-
-/// Draws a command's arguments.
-type Draw = fn(&mut Pick) -> String;
-
-/// For every write command, how its arguments are drawn.
-const DRAWN: &[(&str, Draw)] = &[
-    ("SET", |p| {
-        let when = match p.below(8) {
-            0 => " NX".to_owned(),
-            1 => " XX".to_owned(),
-            2 => format!(" IFEQ {}", p.value()),
-            3 => format!(" IFNE {}", p.value()),
-            _ => String::new(),
-        };
-        let lifetime = if p.below(5) == 0 { " KEEPTTL".to_owned() } else { p.lifetime() };
-        format!("{} {}{when}{}{lifetime}", p.key(), p.value(), p.one(&["", "", " GET"]))
-    }),
-    ("SETEX", |p| format!("{} {} {}", p.key(), p.below(4), p.value())),
-    ("PSETEX", |p| format!("{} {} {}", p.key(), p.below(3_000), p.value())),
-    ("SETNX", |p| format!("{} {}", p.key(), p.value())),
-    ("GETSET", |p| format!("{} {}", p.key(), p.value())),
-    ("GETDEL", |p| p.key()),
-    ("GETEX", |p| {
-        let lifetime = if p.below(5) == 0 { " PERSIST".to_owned() } else { p.lifetime() };
-        format!("{}{lifetime}", p.key())
-    }),
-    ("MSET", |p| p.pairs().1),
-    ("MSETNX", |p| p.pairs().1),
-    ("MSETEX", |p| {
-        let (count, pairs) = p.pairs();
-        // With a time that has passed it sets keys that are gone at once, for a follower as well.
-        let ahead = Some(p.lifetime()).filter(|it| !it.contains("AT ")).unwrap_or_default();
-        let lifetime = if p.below(5) == 0 { " KEEPTTL".to_owned() } else { ahead };
-        format!("{count} {pairs}{}{lifetime}", p.one(&["", "", " NX", " XX"]))
-    }),
-    ("APPEND", |p| format!("{} {}", p.key(), p.value())),
-    ("SETRANGE", |p| format!("{} {} {}", p.key(), p.below(20), p.value())),
-    ("SETBIT", |p| format!("{} {} {}", p.key(), p.below(100), p.below(2))),
-    ("BITFIELD", |p| {
-        let operations = (0..=p.below(3)).map(|_| match p.below(3) {
-            0 => format!(" GET u8 {}", p.below(60)),
-            1 => format!(" SET i9 {} {}", p.below(60), p.below(200)),
-            _ => {
-                format!(
-                    " OVERFLOW {} INCRBY u5 {} {}",
-                    p.one(&["WRAP", "SAT", "FAIL"]),
-                    p.below(60),
-                    p.below(40)
-                )
-            }
-        });
-        let operations = operations.collect::<String>();
-        format!("{}{operations}", p.key())
-    }),
-    ("BITOP", |p| match p.below(5) {
-        0 => format!("NOT {} {}", p.key(), p.key()),
-        _ => format!("{} {} {}", p.one(&["AND", "OR", "XOR", "ONE", "DIFF"]), p.key(), p.keys()),
-    }),
-    ("INCR", |p| p.key()),
-    ("DECR", |p| p.key()),
-    ("INCRBY", |p| format!("{} {}", p.key(), p.below(100))),
-    ("DECRBY", |p| format!("{} {}", p.key(), p.below(100))),
-    ("INCRBYFLOAT", |p| format!("{} {}", p.key(), p.one(&["0.1", "-3", "1e3", "2.75", "inf"]))),
-    ("INCREX", |p| {
-        let by =
-            p.one(&["", " BYINT 3", " BYFLOAT 0.3", " BYINT 10 UBOUND 15", " BYINT 10 UBOUND 15 SATURATE"]);
-        let lifetime = if p.below(5) == 0 { " PERSIST".to_owned() } else { p.lifetime() };
-        let only = if lifetime.contains('X') { p.one(&["", " ENX"]) } else { "" };
-        format!("{}{by}{lifetime}{only}", p.key())
-    }),
-    ("DELIFEQ", |p| format!("{} {}", p.key(), p.value())),
-    ("DELEX", |p| format!("{}{} {}", p.key(), p.one(&[" IFEQ", " IFNE"]), p.value())),
-    ("DEL", |p| p.keys()),
-    ("UNLINK", |p| p.keys()),
-    ("EXPIRE", |p| {
-        let time = p.one(&["-1", "0", "1", "2", "3"]);
-        p.expiry(time)
-    }),
-    ("PEXPIRE", |p| {
-        let time = (p.below(3_000) as i64 - 100).to_string();
-        p.expiry(&time)
-    }),
-    ("EXPIREAT", |p| {
-        let time = p.one(&["1", "@@-1", "@@0", "@@1", "@@2", "@@3"]);
-        p.expiry(time)
-    }),
-    ("PEXPIREAT", |p| {
-        let time = format!("@{}", p.below(3_000) as i64 - 100);
-        p.expiry(&time)
-    }),
-    ("PERSIST", |p| p.key()),
-    ("RENAME", |p| format!("{} {}", p.key(), p.key())),
-    ("RENAMENX", |p| format!("{} {}", p.key(), p.key())),
-    ("COPY", |p| {
-        let target =
-            if p.below(2) == 0 { String::new() } else { format!(" DB {}", p.below(DATABASES as u64)) };
-        format!("{} {}{target}{}", p.key(), p.key(), p.one(&["", " REPLACE"]))
-    }),
-    ("MOVE", |p| format!("{} {}", p.key(), p.below(DATABASES as u64))),
-    ("SWAPDB", |p| format!("{} {}", p.below(DATABASES as u64), p.below(DATABASES as u64))),
-    ("FLUSHDB", |p| p.one(&["", "ASYNC", "SYNC"]).to_owned()),
-    ("FLUSHALL", |p| p.one(&["", "ASYNC", "SYNC"]).to_owned()),
+/// The families: examples that write, in an order in which they can run, and how the arguments of every write
+/// command are drawn.
+const FAMILIES: &[(Examples, &[(&str, Draw)])] = &[
+    (strings::EXAMPLES, strings::DRAWN),
+    // More families follow.
 ];
 
 /// A random command that may write, read, or choose another database.
@@ -478,7 +235,8 @@ fn drawn(pick: &mut Pick, now_ms: u64) -> String {
         1 => format!("MGET {}", pick.keys()),
         2 => "SCAN 0 COUNT 100".to_owned(),
         _ => {
-            let (name, arguments) = &DRAWN[pick.below(DRAWN.len() as u64) as usize];
+            let (_, family) = FAMILIES[pick.below(FAMILIES.len() as u64) as usize];
+            let (name, arguments) = &family[pick.below(family.len() as u64) as usize];
             // Emptying is drawn less often than anything else, or there would be little to do for the others.
             if name.starts_with("FLUSH") && pick.below(4) > 0 {
                 return drawn(pick, now_ms);
@@ -500,9 +258,14 @@ fn writers(local: &Local) -> BTreeSet<String> {
 fn every_write_command_is_among_the_examples_and_among_those_drawn() {
     let writers = writers(&Local::start());
     let name = |line: &str| line.split(' ').next().unwrap_or_default().to_ascii_uppercase();
-    let examples: BTreeSet<_> =
-        EXAMPLES.iter().filter(|(_, e)| !e.is_empty()).map(|(l, _)| name(l)).collect();
-    let drawn: BTreeSet<_> = DRAWN.iter().map(|(name, _)| (*name).to_owned()).collect();
+    let examples: BTreeSet<_> = FAMILIES
+        .iter()
+        .flat_map(|(examples, _)| *examples)
+        .filter(|(_, e)| !e.is_empty())
+        .map(|(l, _)| name(l))
+        .collect();
+    let drawn: BTreeSet<_> =
+        FAMILIES.iter().flat_map(|(_, drawn)| *drawn).map(|(name, _)| (*name).to_owned()).collect();
     assert_eq!(writers.difference(&examples).collect::<Vec<_>>(), Vec::<&String>::new(), "lack an example");
     assert_eq!(writers.difference(&drawn).collect::<Vec<_>>(), Vec::<&String>::new(), "are never drawn");
 }

@@ -29,7 +29,7 @@ pub struct Content {
     /// TYPE
     pub kind: String,
     /// The whole value.
-    pub value: Reply,
+    pub value: Vec<String>,
     /// PEXPIRETIME: unix milliseconds, -1 without deadline.
     pub deadline_ms: i64,
 }
@@ -131,20 +131,58 @@ pub fn dataset(client: &mut Client) -> Dataset {
         ask(client, &format!("SELECT {db}"));
         let keys = ask(client, "KEYS *");
         let keys: Vec<Vec<u8>> = keys.members().expect("KEYS answers an array").iter().map(bytes).collect();
-        for key in &keys {
-            client.send(&[b"TYPE", &key[..]]).expect("a request is sent");
-            client.send(&[b"GET", &key[..]]).expect("a request is sent");
-            client.send(&[b"PEXPIRETIME", &key[..]]).expect("a request is sent");
-        }
         for key in keys {
-            let mut read = || client.read().expect("a request is answered");
-            let (kind, value) = (read().text().expect("TYPE answers a word"), read());
-            let Reply::Integer(deadline_ms) = read() else { panic!("PEXPIRETIME answers an integer") };
-            assert_eq!(kind, "string", "this reading knows strings only");
+            let mut call = |words: &[&[u8]]| client.call(words).expect("a request is answered");
+            let kind = call(&[b"TYPE", &key]).text().expect("TYPE answers a word");
+            let Reply::Integer(deadline_ms) = call(&[b"PEXPIRETIME", &key]) else {
+                panic!("PEXPIRETIME answers an integer")
+            };
+            let value = content(&kind, &key, call);
             all.insert((db, key), Content { kind, value, deadline_ms });
         }
     }
     ask(client, "SELECT 0");
+    all
+}
+
+/// What a key holds, read by the commands of its type; in an order of its own where the type has none.
+fn content(kind: &str, key: &[u8], mut call: impl FnMut(&[&[u8]]) -> Reply) -> Vec<String> {
+    let mut all = Vec::new();
+    let mut read = |words: &[&[u8]], sorts: bool| {
+        let reply = call(words);
+        assert!(!reply.is_error(), "{kind} {}: {reply:?}", key.escape_ascii());
+        let mut parts: Vec<String> = match reply.members() {
+            Some(members) => members.iter().map(|it| format!("{it:?}")).collect(),
+            None => vec![format!("{reply:?}")],
+        };
+        if sorts {
+            parts.sort();
+        }
+        all.append(&mut parts);
+    };
+    match kind {
+        "string" => read(&[b"GET", key], false),
+        "list" => read(&[b"LRANGE", key, b"0", b"-1"], false),
+        "set" => read(&[b"SMEMBERS", key], true),
+        "zset" => read(&[b"ZRANGE", key, b"0", b"-1", b"WITHSCORES"], false),
+        "stream" => {
+            read(&[b"XRANGE", key, b"-", b"+"], false);
+            read(&[b"XINFO", b"STREAM", key, b"FULL", b"COUNT", b"0"], false);
+        }
+        "hash" => {
+            let fields = call(&[b"HKEYS", key]);
+            let mut lines: Vec<String> = Vec::new();
+            for field in fields.members().expect("HKEYS answers an array") {
+                let field = bytes(field);
+                let value = call(&[b"HGET", key, &field]);
+                let until = call(&[b"HPEXPIRETIME", key, b"FIELDS", b"1", &field]);
+                lines.push(format!("{}: {value:?} {until:?}", field.escape_ascii()));
+            }
+            lines.sort();
+            return lines;
+        }
+        other => panic!("this reading does not know the type {other}"),
+    }
     all
 }
 
