@@ -5,6 +5,7 @@
 
 pub mod bits;
 pub mod collection;
+pub mod geo;
 pub mod glob;
 pub mod hll;
 pub mod lcs;
