@@ -151,6 +151,16 @@ faults! {
     LOG_TYPE = "ERR type should be one of the following: slow, large-request, large-reply";
     /// LOLWUT with other arguments than it takes.
     LOLWUT_USAGE = "ERR Syntax error. Use: LOLWUT [columns rows] [real imaginary]";
+    /// LSET at a position that the list does not have.
+    INDEX_RANGE = "ERR index out of range";
+    /// The lowest integer where its negation is needed.
+    NO_NEGATION = "ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807";
+    /// LPOS with rank 0.
+    RANK_ZERO = "ERR RANK can't be zero: use 1 to start from the first match, 2 from the second ... or use negative to start from the end of the list";
+    /// LPOS with a count that is no number or below zero.
+    NEGATIVE_COUNT = "ERR COUNT can't be negative";
+    /// LPOS with a length that is no number or below zero.
+    NEGATIVE_MAXLEN = "ERR MAXLEN can't be negative";
     /// An argument that must fit in 32 bits.
     NOT_AN_INT32 = "ERR value is out of range, value must between -2147483648 and 2147483647";
     /// AUTH with a password alone where none is set up.
@@ -171,6 +181,10 @@ faults! {
     NO_IMPORT_MODE = "ERR Server is not in import mode";
     /// A timeout below zero.
     NEGATIVE_TIMEOUT = "ERR timeout is negative";
+    /// A timeout in seconds that is no number.
+    TIMEOUT_NOT_A_FLOAT = "ERR timeout is not a float or out of range";
+    /// What a blocked client is told whose wait CLIENT UNBLOCK ends with ERROR.
+    UNBLOCKED = "UNBLOCKED client unblocked via CLIENT UNBLOCK";
     /// A timeout whose end does not fit.
     TIMEOUT_RANGE = "ERR timeout is out of range";
     /// OCHRE.CLOCK RATE with something else.

@@ -165,26 +165,16 @@ fn places(row: &Command) -> Places {
 #[inline]
 fn words(name: &[u8]) -> (u64, u64) {
     const LOWER: u64 = 0x2020_2020_2020_2020;
-    let word = |bytes: &[u8]| {
-        let mut word = [0; 8];
-        word[..bytes.len()].copy_from_slice(bytes);
-        u64::from_le_bytes(word) | LOWER
+    let byte = |at: usize| u64::from(name[at]);
+    let four = |at: usize| u64::from(u32::from_le_bytes(*name[at..].first_chunk().expect("four are left")));
+    let eight = |at: usize| u64::from_le_bytes(*name[at..].first_chunk().expect("eight are left"));
+    let (first, last) = match name.len() {
+        0 => (0, 0),
+        len @ 1..=3 => (byte(0) | byte(len / 2) << 8 | byte(len - 1) << 16, 0),
+        len @ 4..=7 => (four(0) | four(len - 4) << 32, 0),
+        len => (eight(0), eight(len - 8)),
     };
-    match name.len() {
-        0..=3 => {
-            let mut low = 0;
-            for &byte in name {
-                low = low << 8 | u64::from(byte);
-            }
-            (low | LOWER, LOWER)
-        }
-        4..=7 => {
-            let (head, tail) = (&name[..4], &name[name.len() - 4..]);
-            let four = |b: &[u8]| u64::from(u32::from_le_bytes([b[0], b[1], b[2], b[3]]));
-            (four(head) | four(tail) << 32 | LOWER, LOWER)
-        }
-        n => (word(&name[..8]), word(&name[n - 8..])),
-    }
+    (first | LOWER, last | LOWER)
 }
 
 #[inline]

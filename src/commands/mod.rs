@@ -5,6 +5,7 @@
 
 pub mod bitfield;
 pub mod bitmap;
+pub mod blocking;
 pub mod client;
 mod client_filter;
 mod client_kill;
@@ -29,6 +30,8 @@ mod info_server;
 mod info_stats;
 pub mod latency;
 mod latency_report;
+pub mod list;
+pub mod list_move;
 pub mod lolwut;
 pub mod memory;
 pub mod object;
@@ -64,6 +67,8 @@ pub const FAMILIES: &[&[Command]] = &[
     scan::ROWS,
     server::ROWS,
     latency::ROWS,
+    list::ROWS,
+    list_move::ROWS,
     lolwut::ROWS,
     slowlog::ROWS,
     string::ROWS,

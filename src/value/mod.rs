@@ -9,6 +9,7 @@ pub mod geo;
 pub mod glob;
 pub mod hll;
 pub mod lcs;
+pub mod list;
 pub mod long_double;
 pub mod lzf;
 pub mod number;
@@ -16,7 +17,7 @@ pub mod pack;
 // Each type beside its file.
 pub mod stub;
 
-pub use stub::List;
+pub use list::List;
 // A set.
 pub use stub::Set;
 // A hash.

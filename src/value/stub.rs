@@ -44,7 +44,6 @@ macro_rules! stub {
     };
 }
 
-stub!(List);
 stub!(Set);
 stub!(ZSet);
 stub!(Hash);
