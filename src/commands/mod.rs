@@ -22,6 +22,7 @@ pub mod expire;
 pub mod flush;
 pub mod generic;
 mod help;
+pub mod hyperloglog;
 pub mod info;
 mod info_data;
 mod info_memory;
@@ -61,6 +62,7 @@ pub const FAMILIES: &[&[Command]] = &[
     expire::ROWS,
     flush::ROWS,
     generic::ROWS,
+    hyperloglog::ROWS,
     info::ROWS,
     memory::ROWS,
     object::ROWS,
