@@ -370,7 +370,9 @@ impl Set {
             Item::Int(value) => Some(value),
             Item::Bytes(text) => parse_i64(text),
         };
-        let Some(mut values) = self.as_ref().iter().map(value_of).collect::<Option<Vec<i64>>>() else { return };
+        let Some(mut values) = self.as_ref().iter().map(value_of).collect::<Option<Vec<i64>>>() else {
+            return;
+        };
         values.sort_unstable();
         let mut ints = IntSet::new();
         for value in values {

@@ -25,12 +25,7 @@ impl<const VALUED: bool> Dict<VALUED> {
 
     /// Visits about `count` entries from `cursor` on and returns the next cursor, of 48 bits. 0 begins, and 0 is
     /// returned when the end is reached. Any number is a valid cursor.
-    pub fn scan<'a>(
-        &'a self,
-        cursor: u64,
-        count: usize,
-        visit: &mut dyn FnMut(&'a [u8], &'a [u8]),
-    ) -> u64 {
+    pub fn scan<'a>(&'a self, cursor: u64, count: usize, visit: &mut dyn FnMut(&'a [u8], &'a [u8])) -> u64 {
         let mut cursor = cursor << (u64::BITS - CURSOR_BITS) >> (u64::BITS - CURSOR_BITS);
         let mut visited = 0;
         for _ in 0..count.saturating_mul(GROUPS_PER_ENTRY).max(1) {
