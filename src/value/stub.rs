@@ -44,7 +44,5 @@ macro_rules! stub {
     };
 }
 
-stub!(List);
-stub!(Set);
 stub!(Hash);
 stub!(Stream);
