@@ -147,8 +147,6 @@ faults! {
     WITHSCORES_BYLEX = "ERR syntax error, WITHSCORES not supported in combination with BYLEX";
     /// A weight that is no number.
     WEIGHT_NOT_A_FLOAT = "ERR weight value is not a float";
-    /// ZINTERCARD and SINTERCARD with a limit below zero, or none.
-    NEGATIVE_LIMIT = "ERR LIMIT can't be negative";
     /// A count that is too large.
     OUT_OF_RANGE = "ERR value is out of range";
     /// A count that has no negation.

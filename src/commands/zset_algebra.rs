@@ -12,11 +12,12 @@ use super::zset::{READ, limits, reply_entries};
 use crate::command::cursor::int;
 use crate::command::{Acl, Command, Cursor, Cx, Flags, Group, KeyFlags, KeySpec, Outcome, cmd};
 use crate::fault::Fault;
-use crate::keyspace::{Deadline, Event};
+use crate::keyspace::{Deadline, Entry, Event};
 use crate::resp::Args;
 use crate::value::number::{MAX_I64_LEN, parse_double};
+use crate::value::set::SetRef;
 use crate::value::zset::{ZSetLimits, ZSetRef};
-use crate::value::{Item, Kind, ZSet};
+use crate::value::{Item, Kind, Set, ZSet};
 
 const READ_KEYS: Flags = READ.union(Flags::MOVABLE_KEYS);
 const STORE_KEYS: Flags = Flags::WRITE.union(Flags::DENY_OOM).union(Flags::MOVABLE_KEYS);
@@ -27,9 +28,13 @@ const STORES_THEM: &[KeySpec] = &[
     KeySpec::counted(2, KeyFlags::RO.union(KeyFlags::ACCESS)),
 ];
 
+/// What a member of a set counts with.
+const SET_SCORE: f64 = 1.0;
+
 const UNION_COST: &str = "O(N + M log M), N members of all sets, M members of the result.";
 const INTER_COST: &str = "O(N K + M log M), N members of the smallest of K sets, M members of the result.";
-const DIFF_COST: &str = "O(N K + M log M) or less, N members of the first of K sets, M members of the result.";
+const DIFF_COST: &str =
+    "O(N K + M log M) or less, N members of the first of K sets, M members of the result.";
 
 /// The rows of this file.
 pub const ROWS: &[Command] = &[
@@ -214,7 +219,7 @@ fn keys(args: Args<'_>, at: usize, name: &str) -> Result<(usize, usize), Fault> 
 fn look_up(cx: &mut Cx<'_>, args: Args<'_>, first: usize, count: usize) -> Result<(), Fault> {
     for at in first..first + count {
         let kind = cx.db.read(args.get(at)).map(|entry| entry.kind());
-        if kind.is_some_and(|kind| kind != Kind::ZSet) {
+        if kind.is_some_and(|kind| !matches!(kind, Kind::ZSet | Kind::Set)) {
             return Err(Fault::WRONG_TYPE);
         }
     }
@@ -225,6 +230,7 @@ fn look_up(cx: &mut Cx<'_>, args: Args<'_>, first: usize, count: usize) -> Resul
 #[derive(Clone, Copy)]
 enum Members<'a> {
     None,
+    Unscored(SetRef<'a>),
     Scored(ZSetRef<'a>),
 }
 
@@ -232,6 +238,7 @@ impl<'a> Members<'a> {
     fn len(self) -> usize {
         match self {
             Members::None => 0,
+            Members::Unscored(set) => set.len(),
             Members::Scored(set) => set.len(),
         }
     }
@@ -239,6 +246,7 @@ impl<'a> Members<'a> {
     fn score(self, member: &[u8]) -> Option<f64> {
         match self {
             Members::None => None,
+            Members::Unscored(set) => set.contains(member).then_some(SET_SCORE),
             Members::Scored(set) => set.score(member),
         }
     }
@@ -247,6 +255,9 @@ impl<'a> Members<'a> {
     fn each(self, visit: &mut dyn FnMut(Item<'a>, f64) -> bool) {
         match self {
             Members::None => {}
+            Members::Unscored(set) => {
+                set.iter().all(|member| visit(member, SET_SCORE));
+            }
             Members::Scored(set) => {
                 set.iter().all(|(member, score)| visit(member, score));
             }
@@ -263,11 +274,14 @@ struct Source<'a> {
 
 /// The inputs, which were looked up before.
 fn sources<'a>(cx: &'a Cx<'_>, args: Args<'_>, first: usize, count: usize) -> Vec<Source<'a>> {
-    let one = |at| match cx.db.look_as::<ZSet>(args.get(at)) {
-        Ok(Some(set)) => Source { members: Members::Scored(set), weight: 1.0 },
-        _ => Source { members: Members::None, weight: 1.0 },
+    let members = |key: &[u8]| {
+        let value = cx.db.look(key).and_then(Entry::collection)?;
+        let scored = value.to::<ZSet>().map(Members::Scored);
+        scored.or_else(|| value.to::<Set>().map(Members::Unscored))
     };
-    (first..first + count).map(one).collect()
+    (first..first + count)
+        .map(|at| Source { members: members(args.get(at)).unwrap_or(Members::None), weight: 1.0 })
+        .collect()
 }
 
 fn has_all(sources: &[Source<'_>], member: Item<'_>) -> bool {
@@ -351,7 +365,7 @@ impl Options {
     }
 }
 
-type Entry<'a> = (Cow<'a, [u8]>, f64);
+type Scored<'a> = (Cow<'a, [u8]>, f64);
 
 /// The result in order, and whether scores are asked for. The number of keys stands at argument `at`.
 fn compute<'a>(
@@ -361,7 +375,7 @@ fn compute<'a>(
     operation: Operation,
     name: &str,
     stores: bool,
-) -> Result<(Vec<Entry<'a>>, bool), Fault> {
+) -> Result<(Vec<Scored<'a>>, bool), Fault> {
     let (first, count) = keys(args, at, name)?;
     look_up(cx, args, first, count)?;
     let options = Options::read(Cursor::new(args, first + count), count, operation, stores)?;
@@ -380,19 +394,14 @@ fn compute<'a>(
             }
         }
     };
-    let order = |one: &Entry<'_>, two: &Entry<'_>| {
+    let order = |one: &Scored<'_>, two: &Scored<'_>| {
         one.1.partial_cmp(&two.1).expect("scores are no NaN").then_with(|| one.0.cmp(&two.0))
     };
     result.sort_unstable_by(order);
     Ok((result, options.with_scores))
 }
 
-fn reply_result(
-    cx: &mut Cx<'_>,
-    args: Args<'_>,
-    operation: Operation,
-    name: &str,
-) -> Result<Outcome, Fault> {
+fn reply_result(cx: &mut Cx<'_>, args: Args<'_>, operation: Operation, name: &str) -> Result<Outcome, Fault> {
     let mut found = crate::resp::Out::new();
     found.set_proto(cx.out.proto());
     let (result, with_scores) = compute(cx, args, 1, operation, name, false)?;
@@ -467,13 +476,13 @@ impl<'a> Gathered<'a> {
         Hashed { hash: cx.db.space().hasher.hash(&member), member }
     }
 
-    fn into_entries(self) -> Vec<Entry<'a>> {
+    fn into_entries(self) -> Vec<Scored<'a>> {
         self.scores.into_iter().map(|(key, score)| (key.member, score)).collect()
     }
 }
 
 /// What any source has. Smaller sources come first.
-fn union<'a>(cx: &Cx<'_>, sources: &[Source<'a>], aggregate: Aggregate) -> Vec<Entry<'a>> {
+fn union<'a>(cx: &Cx<'_>, sources: &[Source<'a>], aggregate: Aggregate) -> Vec<Scored<'a>> {
     let largest = sources.last().map_or(0, |source| source.members.len());
     let mut gathered = Gathered::with_capacity(largest);
     for source in sources {
@@ -488,7 +497,7 @@ fn union<'a>(cx: &Cx<'_>, sources: &[Source<'a>], aggregate: Aggregate) -> Vec<E
 }
 
 /// What all sources have. Smaller sources come first.
-fn intersection<'a>(sources: &[Source<'a>], aggregate: Aggregate) -> Vec<Entry<'a>> {
+fn intersection<'a>(sources: &[Source<'a>], aggregate: Aggregate) -> Vec<Scored<'a>> {
     let Some((smallest, others)) = sources.split_first() else { return Vec::new() };
     let mut shared = Vec::new();
     smallest.members.each(&mut |member, score| {
@@ -509,7 +518,7 @@ fn intersection<'a>(sources: &[Source<'a>], aggregate: Aggregate) -> Vec<Entry<'
 
 /// What the first source has and no other: by asking the others for each of its members, or, where that is
 /// less, by taking theirs away.
-fn difference<'a>(cx: &Cx<'_>, sources: &[Source<'a>]) -> Vec<Entry<'a>> {
+fn difference<'a>(cx: &Cx<'_>, sources: &[Source<'a>]) -> Vec<Scored<'a>> {
     let Some((first, others)) = sources.split_first() else { return Vec::new() };
     let total: usize = others.iter().map(|source| source.members.len()).sum();
     if total < first.members.len().saturating_mul(others.len()) {

@@ -3,19 +3,58 @@
 //! For: the commands that pop, waiting or not. May touch: what `Cx` carries.
 //! Always: what is propagated names the key that was popped from and how many left it.
 
+use std::ops::Range;
+
+use super::blocking::{block, parse_timeout};
 use super::zset::{WRITE_FAST, reply_entries};
 use crate::command::cursor::int;
-use crate::command::{Acl, Command, Cursor, Cx, Flags, Group, KeyFlags, KeySpec, Outcome, cmd};
+use crate::command::{Acl, Command, Cursor, Cx, Flags, Group, KeyFlags, KeySpec, Outcome, Wait, cmd};
 use crate::fault::Fault;
 use crate::keyspace::Event;
 use crate::resp::{Args, Out};
-use crate::value::ZSet;
 use crate::value::zset::Entries;
+use crate::value::{Kind, ZSet};
 
 const POPS: KeyFlags = KeyFlags::RW.union(KeyFlags::ACCESS).union(KeyFlags::DELETE);
 
 /// The rows of this file.
 pub const ROWS: &[Command] = &[
+    cmd("BZMPOP", bzmpop)
+        .arity(-5)
+        .flags(Flags::WRITE.union(Flags::BLOCKING).union(Flags::MOVABLE_KEYS))
+        .acl(Acl::SORTEDSET)
+        .keys(&[KeySpec::counted(2, POPS)])
+        .group(Group::SortedSet)
+        .since("7.0.0")
+        .cost("O(K + M log N), K keys, M members popped of N.")
+        .doc(
+            "Removes members from an end of the first sorted set that has any, waiting until one has.",
+            "timeout:double numkeys key [key ...] where=<MIN | MAX> [COUNT count]",
+        ),
+    cmd("BZPOPMAX", bzpopmax)
+        .arity(-3)
+        .flags(WRITE_FAST.union(Flags::BLOCKING))
+        .acl(Acl::SORTEDSET)
+        .keys(&[KeySpec::range(1, -2, 1, POPS)])
+        .group(Group::SortedSet)
+        .since("5.0.0")
+        .cost("O(log N), N members.")
+        .doc(
+            "Removes the member with the highest score of the first sorted set that has any, waiting until one has.",
+            "key [key ...] timeout:double",
+        ),
+    cmd("BZPOPMIN", bzpopmin)
+        .arity(-3)
+        .flags(WRITE_FAST.union(Flags::BLOCKING))
+        .acl(Acl::SORTEDSET)
+        .keys(&[KeySpec::range(1, -2, 1, POPS)])
+        .group(Group::SortedSet)
+        .since("5.0.0")
+        .cost("O(log N), N members.")
+        .doc(
+            "Removes the member with the lowest score of the first sorted set that has any, waiting until one has.",
+            "key [key ...] timeout:double",
+        ),
     cmd("ZMPOP", zmpop)
         .arity(-4)
         .flags(Flags::WRITE.union(Flags::MOVABLE_KEYS))
@@ -78,15 +117,33 @@ enum Shape {
     KeyAndFlat,
 }
 
+fn bzmpop(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Outcome, Fault> {
+    let until_ms = parse_timeout(args.get(1), cx.db.now_ms())?;
+    let query = Query::read(args, 2)?;
+    let keys = query.first..query.first + query.keys;
+    if let Some((at, popped)) = pop_first(cx, args, keys.clone(), query.end, query.count, Shape::KeyAndPairs)?
+    {
+        propagate(cx, args.get(at), query.end, Some(popped));
+        return Ok(Outcome::Done);
+    }
+    Ok(wait(cx, keys, until_ms))
+}
+
+fn bzpopmax(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Outcome, Fault> {
+    pop_or_wait(cx, args, End::Max)
+}
+
+fn bzpopmin(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Outcome, Fault> {
+    pop_or_wait(cx, args, End::Min)
+}
+
 fn zmpop(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Outcome, Fault> {
     let query = Query::read(args, 1)?;
-    for at in query.first..query.first + query.keys {
-        if let Some(popped) = pop(cx, args.get(at), query.end, query.count, Shape::KeyAndPairs)? {
-            propagate(cx, args.get(at), query.end, Some(popped));
-            return Ok(Outcome::Done);
-        }
+    let keys = query.first..query.first + query.keys;
+    match pop_first(cx, args, keys, query.end, query.count, Shape::KeyAndPairs)? {
+        Some((at, popped)) => propagate(cx, args.get(at), query.end, Some(popped)),
+        None => cx.out.null_array(),
     }
-    cx.out.null_array();
     Ok(Outcome::Done)
 }
 
@@ -113,6 +170,45 @@ fn pop_one_key(cx: &mut Cx<'_>, args: Args<'_>, end: End) -> Result<Outcome, Fau
         cx.out.array(0);
     }
     Ok(Outcome::Done)
+}
+
+fn pop_or_wait(cx: &mut Cx<'_>, args: Args<'_>, end: End) -> Result<Outcome, Fault> {
+    let last = args.len() - 1;
+    let until_ms = parse_timeout(args.get(last), cx.db.now_ms())?;
+    if let Some((at, _)) = pop_first(cx, args, 1..last, end, 1, Shape::KeyAndFlat)? {
+        propagate(cx, args.get(at), end, None);
+        return Ok(Outcome::Done);
+    }
+    Ok(wait(cx, 1..last, until_ms))
+}
+
+/// Pops from the first of these keys that has anything; of a client that waited, from the one that is ready.
+/// Returns the key's position and how many were popped.
+fn pop_first(
+    cx: &mut Cx<'_>,
+    args: Args<'_>,
+    keys: Range<usize>,
+    end: End,
+    count: usize,
+    shape: Shape,
+) -> Result<Option<(usize, usize)>, Fault> {
+    if let Some(at) = cx.served {
+        let is_ready = cx.db.peek(args.get(at)).is_some_and(|entry| entry.kind() == Kind::ZSet);
+        let popped = if is_ready { pop(cx, args.get(at), end, count, shape)? } else { None };
+        return Ok(popped.map(|popped| (at, popped)));
+    }
+    for at in keys {
+        if let Some(popped) = pop(cx, args.get(at), end, count, shape)? {
+            return Ok(Some((at, popped)));
+        }
+    }
+    Ok(None)
+}
+
+fn wait(cx: &mut Cx<'_>, keys: Range<usize>, until_ms: Option<u64>) -> Outcome {
+    let keys = keys.map(|at| at as u32).collect();
+    let wait = Wait { keys, kind: Kind::ZSet, until_ms, target: None, argv: None, on_removal: false };
+    block(cx, wait, |cx| cx.out.null_array())
 }
 
 /// What ZMPOP is asked for.
