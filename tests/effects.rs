@@ -10,6 +10,8 @@
 mod hyperloglog;
 #[path = "effects/pick.rs"]
 mod pick;
+#[path = "effects/sorted_sets.rs"]
+mod sorted_sets;
 #[path = "effects/strings.rs"]
 mod strings;
 mod support;
@@ -228,6 +230,7 @@ type Examples = &'static [(&'static str, &'static str)];
 const FAMILIES: &[(Examples, &[(&str, Draw)])] = &[
     (strings::EXAMPLES, strings::DRAWN),
     (hyperloglog::EXAMPLES, hyperloglog::DRAWN),
+    (sorted_sets::EXAMPLES, sorted_sets::DRAWN),
     // More families follow.
 ];
 
