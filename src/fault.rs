@@ -38,6 +38,12 @@ faults! {
     PFDEBUG_ON_OFF = "ERR Argument must be ON or OFF";
     /// PFDEBUG DECODE of a dense HyperLogLog.
     PFDEBUG_DENSE = "ERR HLL encoding is not sparse";
+    /// EXEC outside of MULTI.
+    EXEC_WITHOUT_MULTI = "ERR EXEC without MULTI";
+    /// DISCARD outside of MULTI.
+    DISCARD_WITHOUT_MULTI = "ERR DISCARD without MULTI";
+    /// EXEC after a command that could not be queued.
+    EXEC_ABORT = "EXECABORT Transaction discarded because of previous errors.";
     /// A command that needs an existing key met none.
     NO_SUCH_KEY = "ERR no such key";
     /// A database index that is not an integer or not below `databases`.
@@ -235,6 +241,27 @@ fn echo(words: &[u8]) -> &[u8] {
 impl Fault {
     const fn fixed(text: &'static str) -> Fault {
         Fault(Cow::Borrowed(text.as_bytes()))
+    }
+
+    /// An EXEC that is itself refused, and for what.
+    pub fn aborted_because(reason: &Fault) -> Fault {
+        let text = reason.text();
+        let reason = text.strip_prefix(b"ERR ").unwrap_or(text);
+        Fault(Cow::Owned([b"EXECABORT Transaction discarded because of: ", reason].concat()))
+    }
+
+    /// A command that MULTI does not queue.
+    pub fn not_in_multi(full_name: &str) -> Fault {
+        Fault(Cow::Owned(format!("ERR Command '{full_name}' not allowed inside a transaction").into_bytes()))
+    }
+
+    /// A RESP2 session that has subscribed to something runs another command.
+    pub fn not_a_subscriber_command(full_name: &str) -> Fault {
+        let text = format!(
+            "ERR Can't execute '{full_name}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are \
+             allowed in this context"
+        );
+        Fault(Cow::Owned(text.into_bytes()))
     }
 
     /// An error whose text is made at run time; `text` starts with the error code.

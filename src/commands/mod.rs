@@ -35,6 +35,7 @@ pub mod list_move;
 pub mod lolwut;
 pub mod memory;
 pub mod object;
+pub mod pubsub;
 pub mod scan;
 pub mod server;
 pub mod set;
@@ -44,6 +45,7 @@ pub mod string;
 pub mod string_lcs;
 pub mod string_number;
 pub mod string_set;
+pub mod transaction;
 #[cfg(test)]
 mod trial;
 
@@ -66,7 +68,9 @@ pub const FAMILIES: &[&[Command]] = &[
     info::ROWS,
     memory::ROWS,
     object::ROWS,
+    pubsub::ROWS,
     scan::ROWS,
+    transaction::ROWS,
     server::ROWS,
     latency::ROWS,
     list::ROWS,

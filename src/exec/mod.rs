@@ -8,7 +8,9 @@
 pub mod admit;
 pub mod apply;
 pub mod block;
+pub mod multi;
 mod notes;
+pub mod notify;
 pub mod plan;
 pub mod run;
 

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use super::admit::{Admission, admit};
 use super::block::{self, Server};
 use super::notes::{Thresholds, Took};
-use super::{apply, plan};
+use super::{apply, multi, notify, plan};
 use crate::client::registry::bump;
 use crate::client::{ReplyMode, Session};
 use crate::clock::Chance;
@@ -58,7 +58,7 @@ pub struct Executor {
     now_ms: u64,
     /// Raw ticks when the clock was read, when the last command ended, and when everything was locked.
     clock_read: u64,
-    last: u64,
+    pub(super) last: u64,
     exclusive_since: u64,
     graveyard: Graveyard,
     sums: Sums,
@@ -78,6 +78,7 @@ struct Knobs {
     notable: Thresholds,
     tracks_latency: bool,
     touch: Touch,
+    events: u32,
 }
 
 impl Knobs {
@@ -93,6 +94,7 @@ impl Knobs {
             notable: Thresholds::of(settings),
             tracks_latency: settings.bool(Directive::LatencyTracking),
             touch,
+            events: settings.events(),
         }
     }
 }
@@ -128,7 +130,8 @@ impl Executor {
     /// Reads time and configuration anew: at the start of a turn, and whenever the gate was left in between.
     pub fn refresh(&mut self, host: &Host) {
         self.refresh_settings(host);
-        self.record.listens = host.space.listens.load(Ordering::Relaxed);
+        self.record.events = self.knobs.events;
+        self.record.listens = notify::asks(self.knobs.events) || host.space.listens.load(Ordering::Relaxed);
         self.record.logs = host.log.is_read();
         self.last = host.ticks.now();
         self.read_clock(host);
@@ -176,17 +179,20 @@ impl Executor {
             None => self.refuse_unknown(host, session, out, &args),
             // Who has not authenticated is not told what exists.
             Some(entry) if !session.authenticated && !is_open(entry) => {
-                self.refuse(host, out, Some(entry), Fault::NO_AUTH)
+                self.refuse(host, session, out, Some(entry), Fault::NO_AUTH)
             }
             Some(entry) => match check(entry, &args) {
                 // A subcommand that does not exist is not the container's failure.
                 Err(fault) => {
                     let row = Some(entry).filter(|entry| entry.subs.is_empty() || args.len() < 2);
-                    self.refuse(host, out, row, fault)
+                    self.refuse(host, session, out, row, fault)
                 }
                 Ok(()) => match admit(host, &self.settings, session, entry, self.now_ms) {
                     Admission::Wait => return Ran::Wait,
-                    Admission::Refuse(fault) => self.refuse(host, out, Some(entry), fault),
+                    Admission::Refuse(fault) => self.refuse(host, session, out, Some(entry), fault),
+                    Admission::Go if session.transaction.is_some() => {
+                        self.run_in_multi(host, turn, session, out, args, entry)
+                    }
                     Admission::Go => self.execute(host, turn, session, out, args, entry),
                 },
             },
@@ -194,13 +200,46 @@ impl Executor {
         if session.reply != ReplyMode::On {
             mute(session, out, start);
         }
+        if !session.pushes.is_empty() {
+            session.pushes.drain(..).for_each(|frame| frame.write(out));
+        }
         ran
+    }
+
+    /// Runs or queues a command of a session in MULTI.
+    #[cold]
+    fn run_in_multi(
+        &mut self,
+        host: &Host,
+        turn: &mut Turn<'_, Shard>,
+        session: &mut Session,
+        out: &mut Out,
+        args: Args<'_>,
+        entry: &Entry,
+    ) -> Ran {
+        if entry.row.flags.contains(Flags::RUNS_QUEUE) {
+            return self.run_queue(host, turn, session, out, args, entry);
+        }
+        if multi::queue(session, out, &args, entry) {
+            return Ran::Done;
+        }
+        self.execute(host, turn, session, out, args, entry)
+    }
+
+    /// The thread's place in counters and the commit log.
+    pub(super) fn lane(&self) -> usize {
+        self.lane
+    }
+
+    /// How reads touch entries.
+    pub(super) fn touch(&self) -> Touch {
+        self.knobs.touch
     }
 
     /// A name without a row. What a browser would send ends the connection, so that no page makes it talk to
     /// the server.
     #[cold]
-    fn refuse_unknown(&mut self, host: &Host, session: &Session, out: &mut Out, args: &Args<'_>) -> Ran {
+    fn refuse_unknown(&mut self, host: &Host, session: &mut Session, out: &mut Out, args: &Args<'_>) -> Ran {
         let name = args.get(0);
         if name.eq_ignore_ascii_case(b"post") || name.eq_ignore_ascii_case(b"host:") {
             let now_ns = host.ticks.since_start_ns().max(1);
@@ -216,12 +255,20 @@ impl Executor {
             return Ran::Close;
         }
         if !session.authenticated {
-            return self.refuse(host, out, None, Fault::NO_AUTH);
+            return self.refuse(host, session, out, None, Fault::NO_AUTH);
         }
-        self.refuse(host, out, None, Fault::unknown_command(name, args.from(1).iter()))
+        self.refuse(host, session, out, None, Fault::unknown_command(name, args.from(1).iter()))
     }
 
-    fn refuse(&mut self, host: &Host, out: &mut Out, entry: Option<&Entry>, fault: Fault) -> Ran {
+    fn refuse(
+        &mut self,
+        host: &Host,
+        session: &mut Session,
+        out: &mut Out,
+        entry: Option<&Entry>,
+        fault: Fault,
+    ) -> Ran {
+        let fault = multi::spoil(session, entry, &fault).unwrap_or(fault);
         if let Some(entry) = entry {
             host.observe.lane(self.lane).rejected(entry.index);
         }
@@ -236,7 +283,7 @@ impl Executor {
     }
 
     /// Puts an error in the place of what a command has written.
-    fn cut_off(&mut self, host: &Host, out: &mut Out, start: Mark, fault: &Fault) -> Ran {
+    pub(super) fn cut_off(&mut self, host: &Host, out: &mut Out, start: Mark, fault: &Fault) -> Ran {
         out.rollback(start);
         self.fail(host, out, fault);
         Ran::Done
@@ -390,7 +437,7 @@ impl Executor {
     }
 
     /// Goes exclusive for a command that locks everything, and back for one that does not.
-    fn settle_gate(&mut self, host: &Host, turn: &mut Turn<'_, Shard>, all: bool) {
+    pub(super) fn settle_gate(&mut self, host: &Host, turn: &mut Turn<'_, Shard>, all: bool) {
         if all == turn.is_exclusive() {
             let since = self.exclusive_since;
             if !all || host.ticks.nanos_between(since, self.last) < EXCLUSIVE_NS {
@@ -409,7 +456,7 @@ impl Executor {
 
     /// One sample of time feeds command statistics, slow log and latency.
     #[inline]
-    fn account(
+    pub(super) fn account(
         &mut self,
         host: &Host,
         session: &Session,
@@ -496,6 +543,7 @@ impl EachShard for Steps<'_, '_> {
 
 /// Logs keys that have expired, each by itself, while their shard is held.
 pub(super) fn log_each(host: &Host, lane: usize, record: &mut Record) {
+    apply::tell(host, record);
     if record.logs {
         for effect in record.effects.drain(..) {
             host.log.append(lane, vec![effect]);

@@ -13,6 +13,7 @@ use super::record::{Event, Garbage, Record, Touch};
 use super::shard::{Keys, Shard, Tally};
 use super::space::Space;
 use super::table::{EntryMut, Slot};
+use super::watchers::Interests;
 use super::wheel::Wheel;
 use crate::fault::Fault;
 
@@ -125,11 +126,10 @@ impl<'a> Db<'a> {
     pub fn peek(&mut self, key: &[u8]) -> Option<&Entry> {
         let (hash, shard) = self.locate(key);
         let (db, now) = (self.index, self.now_ms);
-        let shard = held(&mut self.reach).get_mut(shard);
-        let waited = shard.is_waited();
-        let Keys { table, tally, .. } = shard.keys_mut(db)?;
+        let (keys, interests) = held(&mut self.reach).get_mut(shard).parts_mut(db);
+        let Keys { table, tally, .. } = keys?;
         let entry = table.find_mut(hash, key)?;
-        match self.record.settle(db, entry, now, tally, waited) {
+        match self.record.settle(db, entry, now, tally, interests) {
             Slot::Occupied(entry) => Some(entry.into_ref()),
             Slot::Vacant(_) => None,
         }
@@ -150,11 +150,10 @@ impl<'a> Db<'a> {
     pub fn read(&mut self, key: &[u8]) -> Option<&Entry> {
         let (hash, shard) = self.locate(key);
         let (db, now) = (self.index, self.now_ms);
-        let shard = held(&mut self.reach).get_mut(shard);
-        let waited = shard.is_waited();
-        if let Some(Keys { table, tally, .. }) = shard.keys_mut(db)
+        let (keys, interests) = held(&mut self.reach).get_mut(shard).parts_mut(db);
+        if let Some(Keys { table, tally, .. }) = keys
             && let Some(entry) = table.find_mut(hash, key)
-            && let Slot::Occupied(mut entry) = self.record.settle(db, entry, now, tally, waited)
+            && let Slot::Occupied(mut entry) = self.record.settle(db, entry, now, tally, interests)
         {
             self.record.counts.hits += 1;
             self.record.touch(&mut entry, now);
@@ -179,21 +178,19 @@ impl<'a> Db<'a> {
     pub fn open<'w>(&'w mut self, key: &'w [u8]) -> Write<'w> {
         let (hash, shard) = self.locate(key);
         let (db, now_ms, space) = (self.index, self.now_ms, self.space);
-        let home = held(&mut self.reach).get_mut(shard);
-        let waited = home.is_waited() && home.line(db, key).is_some();
-        let keys = home.make_keys(db, &space.hasher);
+        let (keys, interests) = held(&mut self.reach).get_mut(shard).make_parts(db, &space.hasher);
         keys.tidy(now_ms, &space.hasher);
         if keys.table.has_retired() {
             self.record.retired.append(&mut keys.table.take_retired());
         }
         let Keys { table, wheel, tally } = keys;
         let slot = match table.slot(hash, key) {
-            Slot::Occupied(entry) => self.record.settle(db, entry, now_ms, tally, waited),
+            Slot::Occupied(entry) => self.record.settle(db, entry, now_ms, tally, interests),
             slot => slot,
         };
         let (slot, record) = (Some(slot), &mut *self.record);
         let (changed, emptied) = (false, false);
-        Write { slot, wheel, tally, space, record, key, hash, shard, db, now_ms, changed, emptied, waited }
+        Write { slot, wheel, tally, space, record, key, hash, shard, db, now_ms, changed, emptied, interests }
     }
 
     /// Database `index` under the same locks, for another command that follows from this one.
@@ -254,8 +251,7 @@ pub fn is_due(entry: &Entry, now_ms: u64) -> bool {
 }
 
 impl Record {
-    /// Lets what is due at `now_ms` go: the entry, or fields of it. Its place stays for another. `waited`:
-    /// whether anybody may wait for the key.
+    /// Lets what is due at `now_ms` go: the entry, or fields of it. Its place stays for another.
     #[inline]
     pub(super) fn settle<'t>(
         &mut self,
@@ -263,10 +259,10 @@ impl Record {
         entry: EntryMut<'t>,
         now_ms: u64,
         tally: &mut Tally,
-        waited: bool,
+        interests: Option<&Interests>,
     ) -> Slot<'t> {
         match entry.next_due_ms() {
-            Some(at) if at <= now_ms => self.expire(db, entry, now_ms, tally, waited),
+            Some(at) if at <= now_ms => self.expire(db, entry, now_ms, tally, interests),
             _ => Slot::Occupied(entry),
         }
     }
@@ -278,10 +274,10 @@ impl Record {
         mut entry: EntryMut<'t>,
         now_ms: u64,
         tally: &mut Tally,
-        waited: bool,
+        interests: Option<&Interests>,
     ) -> Slot<'t> {
-        if waited {
-            self.stir(db, entry.key());
+        if let Some(interests) = interests {
+            interests.changed(db, entry.key(), self);
         }
         if is_due(&entry, now_ms) {
             let (entry, place) = entry.vacate();
@@ -358,8 +354,8 @@ pub struct Write<'w> {
     pub(super) changed: bool,
     /// The last element of a collection has gone: the key goes with the commit.
     pub(super) emptied: bool,
-    /// Somebody waits for the key.
-    waited: bool,
+    /// Who wants to know of changes here.
+    interests: Option<&'w Interests>,
 }
 
 impl<'w> Write<'w> {
@@ -592,8 +588,8 @@ impl<'w> Write<'w> {
 
     #[inline]
     fn stir(&mut self) {
-        if self.waited {
-            self.record.stir(self.db, self.key);
+        if let Some(interests) = self.interests {
+            interests.changed(self.db, self.key, self.record);
         }
     }
 

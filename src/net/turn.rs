@@ -14,7 +14,7 @@ use std::time::Duration;
 use super::conn::{Conn, End};
 use super::worker::Worker;
 use crate::command::{Flags, Host};
-use crate::config::{Class, Directive};
+use crate::config::Directive;
 use crate::exec::{Executor, Ran, plan};
 use crate::keyspace::ahead::Seen;
 use crate::keyspace::expiry::{expire_due, refile};
@@ -262,7 +262,7 @@ impl Worker {
         conn.limits.authenticated = conn.session.authenticated;
         if !conn.out.is_empty() {
             conn.send();
-            conn.limit_output(self.exec.settings.output_limit(Class::Normal).hard_bytes);
+            conn.limit_output(self.exec.settings.output_limit(conn.class()).hard_bytes);
         }
         self.after_send(key);
     }
@@ -443,7 +443,7 @@ fn run_jobs(
         if conn.out.len_bytes() > SEND_EARLY {
             conn.out.seal();
             conn.send();
-            conn.limit_output(exec.settings.output_limit(Class::Normal).hard_bytes);
+            conn.limit_output(exec.settings.output_limit(conn.class()).hard_bytes);
             if conn.end.is_some() {
                 return false;
             }
