@@ -310,7 +310,12 @@ fn wire(
         settings: ArcSwap::from_pointee(settings),
         settings_version: AtomicU64::new(0),
         clients: Clients::new(wake),
-        post: Box::new(move |reply| post_desks[reply.worker].send(Mail::Reply(Box::new(reply)))),
+        post: Box::new(move |reply| {
+            // Who runs commands without being a worker has no connections.
+            if let Some(desk) = post_desks.get(reply.worker) {
+                desk.send(Mail::Reply(Box::new(reply)));
+            }
+        }),
         pause: Pause::default(),
         log: CommitLog::new(workers + OUTSIDERS),
         space: Arc::new(space),
