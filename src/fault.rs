@@ -28,6 +28,16 @@ faults! {
     NOT_POSITIVE = "ERR value is out of range, must be positive";
     /// The key holds another type than the command works on.
     WRONG_TYPE = "WRONGTYPE Operation against a key holding the wrong kind of value";
+    /// A string that is no HyperLogLog.
+    NO_HLL = "WRONGTYPE Key is not a valid HyperLogLog string value.";
+    /// A HyperLogLog whose registers are not sound.
+    BROKEN_HLL = "INVALIDOBJ Corrupted HLL object detected";
+    /// PFDEBUG of a key that does not exist.
+    PFDEBUG_NO_KEY = "ERR The specified key does not exist";
+    /// PFDEBUG SIMD with something else than ON or OFF.
+    PFDEBUG_ON_OFF = "ERR Argument must be ON or OFF";
+    /// PFDEBUG DECODE of a dense HyperLogLog.
+    PFDEBUG_DENSE = "ERR HLL encoding is not sparse";
     /// A command that needs an existing key met none.
     NO_SUCH_KEY = "ERR no such key";
     /// A database index that is not an integer or not below `databases`.
@@ -73,6 +83,12 @@ faults! {
     LCS_MEMORY = "ERR Insufficient memory, transient memory for LCS exceeds proto-max-bulk-len";
     /// MSETEX's number of keys is none.
     NUMKEYS = "ERR invalid numkeys value or out of range";
+    /// More keys are announced than there are arguments.
+    TOO_FEW_KEYS = "ERR Number of keys can't be greater than number of args";
+    /// A LIMIT that is no integer or below zero.
+    NEGATIVE_LIMIT = "ERR LIMIT can't be negative";
+    /// A count of random members outside of what an integer and its negative can be, or a reply too long.
+    COUNT_RANGE = "ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807";
     /// IFDEQ and IFDNE with something that has not the length of a digest.
     DIGEST_LENGTH = "ERR must be exactly 16 hexadecimal characters";
     /// DELEX with another word than its conditions.
@@ -205,6 +221,12 @@ faults! {
     NEEDS_RESP3 = "ERR RESP2 is not supported by this command";
 }
 
+impl From<crate::value::hll::Corrupt> for Fault {
+    fn from(_: crate::value::hll::Corrupt) -> Fault {
+        Fault::BROKEN_HLL
+    }
+}
+
 /// The part of a client's words that an error echoes.
 fn echo(words: &[u8]) -> &[u8] {
     words.split(|&byte| byte == 0).next().unwrap_or(words)
@@ -282,6 +304,16 @@ impl Fault {
     pub fn debug_subcommand(sub: &[u8]) -> Fault {
         let sub = &sub[..sub.len().min(128)];
         Fault::quoting("ERR unknown subcommand or wrong number of arguments for '", sub, "'. Try DEBUG HELP.")
+    }
+
+    /// PFDEBUG without a subcommand of that name.
+    pub fn pfdebug_subcommand(sub: &[u8]) -> Fault {
+        Fault::quoting("ERR Unknown PFDEBUG subcommand '", sub, "'")
+    }
+
+    /// PFSELFTEST found that something does not hold.
+    pub fn self_test(what: &str) -> Fault {
+        Fault::of(format!("TESTFAILED {what}"))
     }
 
     /// CONFIG SET was refused, for the reason that the config room gives.

@@ -336,17 +336,12 @@ fn start_workers(host: &Arc<Host>, desks: &Desks) -> io::Result<Vec<JoinHandle<(
     for index in 0..desks.len() {
         let (host, desks) = (Arc::clone(host), Arc::clone(desks));
         let worker = Worker::new(index, host, desks, chance.fork(index as u64 + 1))?;
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let sleeper = {
-            let _inside = runtime.enter();
-            worker.sleeper()?
-        };
-        workers.push((worker, runtime, sleeper));
+        workers.push(worker);
     }
     let mut threads: Vec<JoinHandle<()>> = Vec::new();
-    for (index, (worker, runtime, sleeper)) in workers.into_iter().enumerate() {
+    for (index, worker) in workers.into_iter().enumerate() {
         let thread = std::thread::Builder::new().name(format!("ochre-io-{index}"));
-        match thread.spawn(move || runtime.block_on(worker.run(sleeper))) {
+        match thread.spawn(move || worker.run()) {
             Ok(thread) => threads.push(thread),
             Err(error) => {
                 end_workers(host, desks, &mut threads);

@@ -22,6 +22,7 @@ pub mod expire;
 pub mod flush;
 pub mod generic;
 mod help;
+pub mod hyperloglog;
 pub mod info;
 mod info_data;
 mod info_memory;
@@ -36,6 +37,8 @@ pub mod memory;
 pub mod object;
 pub mod scan;
 pub mod server;
+pub mod set;
+pub mod set_algebra;
 pub mod slowlog;
 pub mod string;
 pub mod string_lcs;
@@ -59,6 +62,7 @@ pub const FAMILIES: &[&[Command]] = &[
     expire::ROWS,
     flush::ROWS,
     generic::ROWS,
+    hyperloglog::ROWS,
     info::ROWS,
     memory::ROWS,
     object::ROWS,
@@ -68,6 +72,8 @@ pub const FAMILIES: &[&[Command]] = &[
     list::ROWS,
     list_move::ROWS,
     lolwut::ROWS,
+    set::ROWS,
+    set_algebra::ROWS,
     slowlog::ROWS,
     string::ROWS,
     string_lcs::ROWS,

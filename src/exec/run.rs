@@ -254,10 +254,11 @@ impl Executor {
     ) -> Ran {
         self.record.begin();
         self.record.touch = if session.no_touch { Touch::No } else { self.knobs.touch };
-        self.settle_gate(host, turn, entry.row.locks == Locks::All);
+        let locks = entry.locks(&args);
+        self.settle_gate(host, turn, locks == Locks::All);
         let shards;
         let mut steps;
-        let reach = match entry.row.locks {
+        let reach = match locks {
             Locks::None => Reach::Nothing,
             Locks::Keys if entry.places == Places::First => {
                 let hash = host.space.hasher.hash(args.get(1));

@@ -36,6 +36,8 @@ pub enum Class {
     ZSet,
     /// `t`
     Stream,
+    /// No letter: watchers and trackers hear of it, subscribers do not.
+    Untold,
 }
 
 /// A keyspace event: its class and its wire name.
@@ -76,6 +78,7 @@ events! {
     SETBIT = String "setbit";
     INCRBY = String "incrby";
     INCRBYFLOAT = String "incrbyfloat";
+    PFADD = String "pfadd";
     LPUSH = List "lpush";
     RPUSH = List "rpush";
     LPOP = List "lpop";
@@ -121,6 +124,7 @@ events! {
     XGROUP_DESTROY = Stream "xgroup-destroy";
     XGROUP_CREATECONSUMER = Stream "xgroup-createconsumer";
     XGROUP_DELCONSUMER = Stream "xgroup-delconsumer";
+    CHANGED = Untold "changed";
 }
 
 /// An event at a key, as it is told to watchers, trackers, waiters and subscribers.

@@ -59,6 +59,8 @@ pub struct Conn {
     pub broken: Option<ProtocolError>,
     /// The peer sends no more; it may still read.
     pub is_heard_out: bool,
+    /// The last read took all there was: the socket will tell when more comes.
+    pub is_dry: bool,
     /// The socket took less than it was given: it will tell when it takes more.
     pub is_full: bool,
     /// What the poll set watches it for.
@@ -78,6 +80,9 @@ pub struct Watched {
     pub write: bool,
     /// Ended by the peer, while it is not read.
     pub end: bool,
+    /// It is told of as long as it is ready, instead of once whenever it becomes so. Costs a look at the
+    /// socket more for each event; once needed it stays.
+    pub level: bool,
 }
 
 impl Conn {
@@ -95,8 +100,9 @@ impl Conn {
             out: Out::new(),
             broken: None,
             is_heard_out: false,
+            is_dry: false,
             is_full: false,
-            watched: Watched { read: true, write: false, end: false },
+            watched: Watched { read: true, write: false, end: false, level: false },
             end: None,
             host,
         }
@@ -130,8 +136,12 @@ impl Conn {
         }
     }
 
-    /// Notes the number of bytes that a read answered, or the end of the stream.
-    fn received(&mut self, result: io::Result<usize>) -> usize {
+    /// Notes the number of bytes that a read of up to `room` answered, or the end of the stream.
+    fn received(&mut self, room: usize, result: io::Result<usize>) -> usize {
+        self.is_dry = match &result {
+            Ok(n) => *n < room,
+            Err(error) => error.kind() == ErrorKind::WouldBlock,
+        };
         let Some(n) = self.settle(result) else { return 0 };
         self.is_heard_out |= n == 0;
         self.count_read(n);
@@ -141,25 +151,23 @@ impl Conn {
     /// Reads what is there into `buf`; the number of bytes.
     pub fn receive(&mut self, buf: &mut [u8]) -> usize {
         let result = self.stream.read(buf);
-        self.received(result)
+        self.received(buf.len(), result)
     }
 
     /// Reads what is there behind the input that is kept; the number of bytes.
     pub fn receive_behind(&mut self, room: usize) -> usize {
         self.input.reserve(room);
+        let room = self.input.capacity() - self.input.len();
         let result = self.stream.read_spare(&mut self.input);
-        self.received(result)
+        self.received(room, result)
     }
 
     /// While a large argument is being received: reads into it, as far as others are not held up. Whether it
-    /// is complete, and whether the socket may hold more.
-    pub fn receive_big(&mut self, buf: &mut [u8]) -> (bool, bool) {
+    /// is complete.
+    pub fn receive_big(&mut self, buf: &mut [u8]) -> bool {
         let mut taken = 0;
         while taken < RECEIVE_BYTES {
-            let Some(target) = self.parser.target() else { return (true, true) };
-            if target.missing == 0 {
-                return (true, true);
-            }
+            let Some(target) = self.parser.target().filter(|target| target.missing > 0) else { return true };
             let spare = target.data.capacity() - target.data.len();
             let (wanted, result) = if spare > 0 && spare <= target.missing {
                 (spare, self.stream.read_spare(target.data))
@@ -171,13 +179,13 @@ impl Conn {
                 }
                 (room, result)
             };
-            let n = self.received(result);
+            let n = self.received(wanted, result);
             if n < wanted {
-                return (self.parser.target().is_none_or(|t| t.missing == 0), false);
+                break;
             }
             taken += n;
         }
-        (self.parser.target().is_none_or(|t| t.missing == 0), true)
+        self.parser.target().is_none_or(|target| target.missing == 0)
     }
 
     /// Sends what waits, as far as the socket takes it and others are not held up; nothing while it is full.

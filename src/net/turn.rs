@@ -134,9 +134,7 @@ impl Worker {
         }
         let fill = self.batch.fill;
         if conn.parser.target().is_some() {
-            let (complete, more) = conn.receive_big(&mut self.batch.buf[fill..fill + READ]);
-            self.is_busy |= more;
-            if complete {
+            if conn.receive_big(&mut self.batch.buf[fill..fill + READ]) {
                 self.resume(key);
             } else {
                 self.check_input(key);
@@ -155,7 +153,6 @@ impl Worker {
             return;
         }
         conn.input = Vec::new();
-        self.is_busy |= n == READ;
         self.batch.fill = fill + kept + n;
         parse(&self.host, &mut self.batch, conn, key, Source::Shared, fill);
         self.check_input(key);
@@ -165,7 +162,6 @@ impl Worker {
     fn take_behind(&mut self, key: usize) {
         let conn = &mut self.conns[key];
         let n = conn.receive_behind(READ);
-        self.is_busy |= conn.input.len() == conn.input.capacity();
         if n > 0 {
             self.resume(key);
         } else {
