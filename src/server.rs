@@ -311,7 +311,12 @@ fn wire(
         settings: ArcSwap::from_pointee(settings),
         settings_version: AtomicU64::new(0),
         clients: Clients::new(wake),
-        post: Box::new(move |reply| post_desks[reply.worker].send(Mail::Reply(Box::new(reply)))),
+        post: Box::new(move |reply| {
+            // Who runs commands without being a worker has no connections.
+            if let Some(desk) = post_desks.get(reply.worker) {
+                desk.send(Mail::Reply(Box::new(reply)));
+            }
+        }),
         channels: Channels::new(Box::new(move |message| {
             message_desks[message.worker].send(Mail::Message(message));
         })),

@@ -8,6 +8,8 @@
 
 #[path = "effects/hyperloglog.rs"]
 mod hyperloglog;
+#[path = "effects/lists.rs"]
+mod lists;
 #[path = "effects/pick.rs"]
 mod pick;
 #[path = "effects/strings.rs"]
@@ -228,6 +230,7 @@ type Examples = &'static [(&'static str, &'static str)];
 const FAMILIES: &[(Examples, &[(&str, Draw)])] = &[
     (strings::EXAMPLES, strings::DRAWN),
     (hyperloglog::EXAMPLES, hyperloglog::DRAWN),
+    (lists::EXAMPLES, lists::DRAWN),
     // More families follow.
 ];
 

@@ -31,6 +31,7 @@ mod info_stats;
 pub mod latency;
 mod latency_report;
 pub mod list;
+pub mod list_blocking;
 pub mod list_move;
 pub mod lolwut;
 pub mod memory;
@@ -74,6 +75,7 @@ pub const FAMILIES: &[&[Command]] = &[
     server::ROWS,
     latency::ROWS,
     list::ROWS,
+    list_blocking::ROWS,
     list_move::ROWS,
     lolwut::ROWS,
     set::ROWS,
