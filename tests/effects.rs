@@ -10,6 +10,8 @@
 mod hyperloglog;
 #[path = "effects/pick.rs"]
 mod pick;
+#[path = "effects/sets.rs"]
+mod sets;
 #[path = "effects/strings.rs"]
 mod strings;
 mod support;
@@ -227,6 +229,7 @@ type Examples = &'static [(&'static str, &'static str)];
 /// command are drawn.
 const FAMILIES: &[(Examples, &[(&str, Draw)])] = &[
     (strings::EXAMPLES, strings::DRAWN),
+    (sets::EXAMPLES, sets::DRAWN),
     (hyperloglog::EXAMPLES, hyperloglog::DRAWN),
     // More families follow.
 ];
