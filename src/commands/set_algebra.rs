@@ -60,7 +60,7 @@ pub const ROWS: &[Command] = &[
         .group(Group::Set)
         .since("7.0.0")
         .cost("O(N*M) at worst, for M sets of which the smallest has N members.")
-        .doc("Counts the members that all sets have.", "numkeys key [key ...] [LIMIT limit]"),
+        .doc("Counts the members that all sets have.", "numkeys key [key ...] [LIMIT limit:integer]"),
     cmd("SINTERSTORE", sinterstore)
         .arity(-3)
         .flags(STORES)
