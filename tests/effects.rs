@@ -12,6 +12,8 @@ mod hyperloglog;
 mod lists;
 #[path = "effects/pick.rs"]
 mod pick;
+#[path = "effects/sets.rs"]
+mod sets;
 #[path = "effects/strings.rs"]
 mod strings;
 mod support;
@@ -229,6 +231,7 @@ type Examples = &'static [(&'static str, &'static str)];
 /// command are drawn.
 const FAMILIES: &[(Examples, &[(&str, Draw)])] = &[
     (strings::EXAMPLES, strings::DRAWN),
+    (sets::EXAMPLES, sets::DRAWN),
     (hyperloglog::EXAMPLES, hyperloglog::DRAWN),
     (lists::EXAMPLES, lists::DRAWN),
     // More families follow.
