@@ -49,6 +49,10 @@ pub mod string_set;
 pub mod transaction;
 #[cfg(test)]
 mod trial;
+pub mod zset;
+pub mod zset_algebra;
+pub mod zset_pop;
+pub mod zset_range;
 
 use crate::command::Command;
 
@@ -85,4 +89,8 @@ pub const FAMILIES: &[&[Command]] = &[
     string_lcs::ROWS,
     string_number::ROWS,
     string_set::ROWS,
+    zset::ROWS,
+    zset_algebra::ROWS,
+    zset_pop::ROWS,
+    zset_range::ROWS,
 ];
