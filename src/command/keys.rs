@@ -61,6 +61,15 @@ pub enum Find {
         /// Distance between keys.
         step: i32,
     },
+    /// With a negative `last`, only that part of the arguments left counts: 2 is one half.
+    Part {
+        /// Last key.
+        last: i32,
+        /// Distance between keys.
+        step: i32,
+        /// Which part.
+        limit: i32,
+    },
     /// An argument holds the number of keys, all relative to the beginning.
     Count {
         /// Where the number is.
@@ -72,11 +81,16 @@ pub enum Find {
     },
 }
 
-/// One key specification. All of Ochre's begin at a fixed index.
+/// The word behind which the commands that read streams have their keys.
+pub const STREAMS: &str = "STREAMS";
+
+/// One key specification.
 #[derive(Clone, Copy, Debug)]
 pub struct KeySpec {
-    /// Index of the first argument it is about (the name is 0).
+    /// Index of the first argument it is about (the name is 0); with a keyword, of the first that may be it.
     pub begin: i32,
+    /// The word behind which it begins: [`STREAMS`], or empty for none.
+    pub keyword: &'static str,
     /// How to go on from there.
     pub find: Find,
     /// What is done with the keys.
@@ -93,17 +107,23 @@ impl KeySpec {
 
     /// Keys from argument `begin` on; see [`Find::Range`].
     pub const fn range(begin: i32, last: i32, step: i32, flags: KeyFlags) -> KeySpec {
-        KeySpec { begin, find: Find::Range { last, step }, flags, notes: "" }
+        KeySpec { begin, keyword: "", find: Find::Range { last, step }, flags, notes: "" }
     }
 
     /// As many keys as the argument at `begin` says, right behind it.
     pub const fn counted(begin: i32, flags: KeyFlags) -> KeySpec {
-        KeySpec { begin, find: Find::Count { at: 0, first: 1, step: 1 }, flags, notes: "" }
+        KeySpec::counted_by(begin, 1, flags)
     }
 
     /// As many keys as the argument at `begin` says, `step` arguments apart.
     pub const fn counted_by(begin: i32, step: i32, flags: KeyFlags) -> KeySpec {
-        KeySpec { begin, find: Find::Count { at: 0, first: 1, step }, flags, notes: "" }
+        KeySpec { begin, keyword: "", find: Find::Count { at: 0, first: 1, step }, flags, notes: "" }
+    }
+
+    /// The first half of the arguments behind [`STREAMS`], which is at argument `begin` at the earliest.
+    pub const fn streams(begin: i32, flags: KeyFlags) -> KeySpec {
+        let find = Find::Part { last: -1, step: 1, limit: 2 };
+        KeySpec { begin, keyword: STREAMS, find, flags, notes: "" }
     }
 
     /// Adds notes.
@@ -116,8 +136,21 @@ impl KeySpec {
     /// specification (a count that is no number, or more keys than arguments).
     pub fn visit(&self, args: &Args<'_>, visit: &mut dyn FnMut(usize)) -> bool {
         let len = args.len() as i64;
-        let begin = self.begin as i64;
+        let begin = match self.keyword {
+            "" => self.begin as i64,
+            _ => match behind_streams(args) {
+                Some(at) => at as i64,
+                None => return false,
+            },
+        };
         let (first, last, step) = match self.find {
+            Find::Part { last, step, limit } => {
+                let left = len - begin;
+                if left % i64::from(limit) != 0 {
+                    return false;
+                }
+                (begin, begin + left / i64::from(limit) + i64::from(last), step as i64)
+            }
             Find::Range { last, step } => {
                 let last = if last >= 0 { begin + last as i64 } else { len + last as i64 };
                 (begin, last, step as i64)
@@ -144,5 +177,41 @@ impl KeySpec {
             index += step;
         }
         true
+    }
+}
+
+/// Index of the argument behind [`STREAMS`], if there are only options before it. Their arguments are passed
+/// over: any of them may be the same word.
+fn behind_streams(args: &Args<'_>) -> Option<usize> {
+    const OPTIONS: &[(&str, usize)] = &[("BLOCK", 2), ("COUNT", 2), ("CLAIM", 2), ("GROUP", 3), ("NOACK", 1)];
+    let mut at = 1;
+    loop {
+        let word = args.opt(at)?;
+        if word.eq_ignore_ascii_case(STREAMS.as_bytes()) {
+            return (at + 1 < args.len()).then_some(at + 1);
+        }
+        at += OPTIONS.iter().find(|(name, _)| word.eq_ignore_ascii_case(name.as_bytes()))?.1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::resp::OwnedArgs;
+
+    #[test]
+    fn keys_of_streams_are_the_first_half_behind_the_word() {
+        let keys = |line: &str| {
+            let owned: OwnedArgs = line.split(' ').map(str::as_bytes).collect();
+            let mut found = Vec::new();
+            let is_sound = KeySpec::streams(1, KeyFlags::RO).visit(&owned.as_args(), &mut |at| found.push(at));
+            is_sound.then_some(found)
+        };
+        assert_eq!(keys("XREAD STREAMS a b 0 0"), Some(vec![2, 3]));
+        assert_eq!(keys("XREAD COUNT 1 BLOCK streams streams a 0"), Some(vec![6]));
+        assert_eq!(keys("XREADGROUP noack GROUP STREAMS STREAMS STREAMS STREAMS >"), Some(vec![6]));
+        for line in ["XREAD STREAMS", "XREAD STREAMS a", "XREAD a STREAMS b 0", "XREAD COUNT STREAMS"] {
+            assert_eq!(keys(line), None, "{line}");
+        }
     }
 }

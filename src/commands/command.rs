@@ -219,16 +219,35 @@ fn write_spec(spec: &KeySpec, out: &mut Out) {
     out.bulk(b"flags");
     words(out, flag_words(spec.flags));
     out.bulk(b"begin_search");
-    write_search(out, "index", &[("index", spec.begin)]);
+    if spec.keyword.is_empty() {
+        write_search(out, "index", &[("index", spec.begin)]);
+    } else {
+        write_keyword(out, spec);
+    }
     out.bulk(b"find_keys");
     match spec.find {
         Find::Range { last, step } => {
             write_search(out, "range", &[("lastkey", last), ("keystep", step), ("limit", 0)]);
         }
+        Find::Part { last, step, limit } => {
+            write_search(out, "range", &[("lastkey", last), ("keystep", step), ("limit", limit)]);
+        }
         Find::Count { at, first, step } => {
             write_search(out, "keynum", &[("keynumidx", at), ("firstkey", first), ("keystep", step)]);
         }
     }
+}
+
+fn write_keyword(out: &mut Out, spec: &KeySpec) {
+    out.map(2);
+    out.bulk(b"type");
+    out.bulk(b"keyword");
+    out.bulk(b"spec");
+    out.map(2);
+    out.bulk(b"keyword");
+    out.bulk(spec.keyword.as_bytes());
+    out.bulk(b"startfrom");
+    out.int(spec.begin.into());
 }
 
 fn write_search(out: &mut Out, kind: &str, spec: &[(&str, i32)]) {

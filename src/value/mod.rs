@@ -10,8 +10,8 @@ pub mod lcs;
 pub mod long_double;
 pub mod lzf;
 pub mod number;
-pub mod stream;
 pub mod pack;
+pub mod stream;
 // Each type beside its file.
 pub mod stub;
 
@@ -23,7 +23,7 @@ pub use stub::Hash;
 // A sorted set.
 pub use stub::ZSet;
 // A stream.
-pub use stub::Stream;
+pub use stream::Stream;
 // What they have in common.
 pub use collection::{Collection, Compact, Kind, Value};
 pub use pack::Item;

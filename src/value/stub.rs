@@ -48,4 +48,3 @@ stub!(List);
 stub!(Set);
 stub!(ZSet);
 stub!(Hash);
-stub!(Stream);
