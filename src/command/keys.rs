@@ -61,15 +61,6 @@ pub enum Find {
         /// Distance between keys.
         step: i32,
     },
-    /// With a negative `last`, only that part of the arguments left counts: 2 is one half.
-    Part {
-        /// Last key.
-        last: i32,
-        /// Distance between keys.
-        step: i32,
-        /// Which part.
-        limit: i32,
-    },
     /// An argument holds the number of keys, all relative to the beginning.
     Count {
         /// Where the number is.
@@ -79,18 +70,33 @@ pub enum Find {
         /// Distance between keys.
         step: i32,
     },
+    /// Keys stand right behind this word, wherever it stands from the beginning on. A word that happens to be
+    /// another option's value counts as well: what is found includes every key, and may include more.
+    Behind {
+        /// In upper case.
+        word: &'static str,
+        /// What COMMAND INFO says: that nobody knows where the keys are.
+        is_shown_as_unknown: bool,
+    },
+    /// The keys' names are made of the data, from a pattern (a text with `*`) that stands right behind one of
+    /// these words, wherever that stands from the beginning on.
+    Derived {
+        /// In upper case.
+        words: &'static [&'static str],
+    },
+    /// The first half of the arguments behind [`STREAMS`], which comes after options. Their own arguments are
+    /// passed over: any of them may be the same word.
+    Streams,
 }
 
 /// The word behind which the commands that read streams have their keys.
 pub const STREAMS: &str = "STREAMS";
 
-/// One key specification.
+/// One key specification. All of Ochre's begin at a fixed index.
 #[derive(Clone, Copy, Debug)]
 pub struct KeySpec {
-    /// Index of the first argument it is about (the name is 0); with a keyword, of the first that may be it.
+    /// Index of the first argument it is about (the name is 0).
     pub begin: i32,
-    /// The word behind which it begins: [`STREAMS`], or empty for none.
-    pub keyword: &'static str,
     /// How to go on from there.
     pub find: Find,
     /// What is done with the keys.
@@ -107,23 +113,47 @@ impl KeySpec {
 
     /// Keys from argument `begin` on; see [`Find::Range`].
     pub const fn range(begin: i32, last: i32, step: i32, flags: KeyFlags) -> KeySpec {
-        KeySpec { begin, keyword: "", find: Find::Range { last, step }, flags, notes: "" }
+        KeySpec { begin, find: Find::Range { last, step }, flags, notes: "" }
     }
 
     /// As many keys as the argument at `begin` says, right behind it.
     pub const fn counted(begin: i32, flags: KeyFlags) -> KeySpec {
-        KeySpec::counted_by(begin, 1, flags)
+        KeySpec { begin, find: Find::Count { at: 0, first: 1, step: 1 }, flags, notes: "" }
     }
 
     /// As many keys as the argument at `begin` says, `step` arguments apart.
     pub const fn counted_by(begin: i32, step: i32, flags: KeyFlags) -> KeySpec {
-        KeySpec { begin, keyword: "", find: Find::Count { at: 0, first: 1, step }, flags, notes: "" }
+        KeySpec { begin, find: Find::Count { at: 0, first: 1, step }, flags, notes: "" }
     }
 
-    /// The first half of the arguments behind [`STREAMS`], which is at argument `begin` at the earliest.
+    /// The key behind each `word` from argument `begin` on.
+    pub const fn behind(begin: i32, word: &'static str, flags: KeyFlags) -> KeySpec {
+        let find = Find::Behind { word, is_shown_as_unknown: false };
+        KeySpec { begin, find, flags, notes: "" }
+    }
+
+    /// [`behind`](KeySpec::behind), which COMMAND INFO keeps to itself.
+    pub const fn behind_unknown(begin: i32, word: &'static str, flags: KeyFlags) -> KeySpec {
+        let find = Find::Behind { word, is_shown_as_unknown: true };
+        KeySpec { begin, find, flags, notes: "" }
+    }
+
+    /// The streams of a command that reads several; see [`Find::Streams`].
     pub const fn streams(begin: i32, flags: KeyFlags) -> KeySpec {
-        let find = Find::Part { last: -1, step: 1, limit: 2 };
-        KeySpec { begin, keyword: STREAMS, find, flags, notes: "" }
+        KeySpec { begin, find: Find::Streams, flags, notes: "" }
+    }
+
+    /// Any key at all, if one of `words` with a pattern behind it is among the arguments from `begin` on.
+    pub const fn derived(begin: i32, words: &'static [&'static str], flags: KeyFlags) -> KeySpec {
+        KeySpec { begin, find: Find::Derived { words }, flags, notes: "" }
+    }
+
+    /// Whether the command with these arguments reaches for keys that only the data tells.
+    pub fn derives(&self, args: &Args<'_>) -> bool {
+        let Find::Derived { words } = self.find else { return false };
+        let is_word = |arg: &[u8]| words.iter().any(|word| arg.eq_ignore_ascii_case(word.as_bytes()));
+        let options = args.from(self.begin as usize);
+        options.iter().zip(options.iter().skip(1)).any(|(word, next)| is_word(word) && next.contains(&b'*'))
     }
 
     /// Adds notes.
@@ -136,21 +166,8 @@ impl KeySpec {
     /// specification (a count that is no number, or more keys than arguments).
     pub fn visit(&self, args: &Args<'_>, visit: &mut dyn FnMut(usize)) -> bool {
         let len = args.len() as i64;
-        let begin = match self.keyword {
-            "" => self.begin as i64,
-            _ => match behind_streams(args) {
-                Some(at) => at as i64,
-                None => return false,
-            },
-        };
+        let begin = self.begin as i64;
         let (first, last, step) = match self.find {
-            Find::Part { last, step, limit } => {
-                let left = len - begin;
-                if left % i64::from(limit) != 0 {
-                    return false;
-                }
-                (begin, begin + left / i64::from(limit) + i64::from(last), step as i64)
-            }
             Find::Range { last, step } => {
                 let last = if last >= 0 { begin + last as i64 } else { len + last as i64 };
                 (begin, last, step as i64)
@@ -167,6 +184,23 @@ impl KeySpec {
                 let first = begin + first as i64;
                 (first, first + (count - 1) * step as i64, step as i64)
             }
+            Find::Behind { word, .. } => {
+                for at in self.begin as usize + 1..args.len() {
+                    if args.get(at - 1).eq_ignore_ascii_case(word.as_bytes()) {
+                        visit(at);
+                    }
+                }
+                return true;
+            }
+            Find::Derived { .. } => return true,
+            Find::Streams => {
+                let Some(first) = behind_streams(args) else { return false };
+                let left = args.len() - first;
+                if left % 2 != 0 {
+                    return false;
+                }
+                (first as i64, (first + left / 2 - 1) as i64, 1)
+            }
         };
         if last >= len {
             return false;
@@ -180,8 +214,7 @@ impl KeySpec {
     }
 }
 
-/// Index of the argument behind [`STREAMS`], if there are only options before it. Their arguments are passed
-/// over: any of them may be the same word.
+/// Index of the argument behind [`STREAMS`], if there is one and only options stand before it.
 fn behind_streams(args: &Args<'_>) -> Option<usize> {
     const OPTIONS: &[(&str, usize)] = &[("BLOCK", 2), ("COUNT", 2), ("CLAIM", 2), ("GROUP", 3), ("NOACK", 1)];
     let mut at = 1;
@@ -204,7 +237,8 @@ mod tests {
         let keys = |line: &str| {
             let owned: OwnedArgs = line.split(' ').map(str::as_bytes).collect();
             let mut found = Vec::new();
-            let is_sound = KeySpec::streams(1, KeyFlags::RO).visit(&owned.as_args(), &mut |at| found.push(at));
+            let is_sound =
+                KeySpec::streams(1, KeyFlags::RO).visit(&owned.as_args(), &mut |at| found.push(at));
             is_sound.then_some(found)
         };
         assert_eq!(keys("XREAD STREAMS a b 0 0"), Some(vec![2, 3]));

@@ -81,9 +81,8 @@ fn xdel(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Outcome, Fault> {
         cx.out.int(0);
         return Ok(Outcome::Done);
     }
-    let deleted = w.update(|stream: &mut Stream| {
-        ids.iter().filter(|id| stream.log_mut().delete(**id)).count()
-    });
+    let deleted =
+        w.update(|stream: &mut Stream| ids.iter().filter(|id| stream.log_mut().delete(**id)).count());
     w.commit_counting(Event::XDEL, deleted as u64);
     cx.out.int(deleted as i64);
     Ok(Outcome::Done)

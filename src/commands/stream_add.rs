@@ -104,7 +104,7 @@ impl Options {
                 }
                 chosen = Some(threshold(&mut cursor, word)?);
             } else if has_more && cursor.word("LIMIT") {
-                limit = Some(u64::try_from(cursor.int()?).map_err(|_| Fault::NEGATIVE_LIMIT)?);
+                limit = Some(u64::try_from(cursor.int()?).map_err(|_| Fault::NEGATIVE_TRIM_LIMIT)?);
                 limit_at = Some(at);
             } else if is_xadd && cursor.word("NOMKSTREAM") {
                 makes_stream = false;
@@ -154,7 +154,7 @@ fn threshold(cursor: &mut Cursor<'_>, word: &[u8]) -> Result<(Trim, Option<usize
     }
     let at = cursor.index();
     let trim = if word.eq_ignore_ascii_case(b"MAXLEN") {
-        Trim::MaxLen(u64::try_from(cursor.int()?).map_err(|_| Fault::NEGATIVE_MAXLEN)?)
+        Trim::MaxLen(u64::try_from(cursor.int()?).map_err(|_| Fault::NEGATIVE_TRIM_LENGTH)?)
     } else {
         Trim::MinId(strict_id(cursor.need()?)?)
     };
@@ -186,7 +186,9 @@ impl Wanted {
             Wanted::Exactly(id) => Some(id).filter(|id| *id > last),
             Wanted::Next if now_ms > last.ms => Some(StreamId::new(now_ms, 0)),
             Wanted::Next => last.successor(),
-            Wanted::NextWithin(ms) if ms == last.ms => last.seq.checked_add(1).map(|seq| StreamId::new(ms, seq)),
+            Wanted::NextWithin(ms) if ms == last.ms => {
+                last.seq.checked_add(1).map(|seq| StreamId::new(ms, seq))
+            }
             Wanted::NextWithin(ms) => Some(StreamId::new(ms, 0)).filter(|id| *id > last),
         }
         .ok_or(Fault::ID_TOO_LOW)
@@ -301,7 +303,8 @@ fn propagate(
     let id = id.map(|(at, id)| (at, id.to_text()));
     let mut argv: Vec<&[u8]> = Vec::with_capacity(args.len());
     for (at, arg) in args.iter().enumerate() {
-        let is_limit = trimming.and_then(|it| it.limit_at).is_some_and(|limit| at == limit || at == limit + 1);
+        let is_limit =
+            trimming.and_then(|it| it.limit_at).is_some_and(|limit| at == limit || at == limit + 1);
         match (&id, trimming, &threshold) {
             // An exact trim has no limit.
             _ if is_limit => {}

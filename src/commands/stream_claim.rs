@@ -69,9 +69,8 @@ impl Options {
         let sane = |at: i64| if at < 0 || at > now { now_ms } else { at as u64 };
         while let Some(word) = cursor.peek() {
             let has_more = cursor.left() > 1;
-            let mut number = |cursor: &mut Cursor<'_>, name| {
-                cursor.int().map_err(|_| Fault::bad_claim_argument(name))
-            };
+            let number =
+                |cursor: &mut Cursor<'_>, name| cursor.int().map_err(|_| Fault::bad_claim_argument(name));
             if cursor.word("FORCE") {
                 options.is_forced = true;
             } else if cursor.word("JUSTID") {

@@ -58,7 +58,8 @@ impl Effects {
     pub fn position(&mut self, (key, group_name): (&[u8], &[u8]), group: &stream::Group) {
         let read = group.entries_read.unwrap_or(-1).to_string();
         let last_id = group.last_id.to_text();
-        let words = [b"XGROUP", b"SETID", key, group_name, last_id.as_bytes(), b"ENTRIESREAD", read.as_bytes()];
+        let words =
+            [&b"XGROUP"[..], b"SETID", key, group_name, last_id.as_bytes(), b"ENTRIESREAD", read.as_bytes()];
         self.0.push(words.map(<[u8]>::to_vec).to_vec());
     }
 
@@ -155,7 +156,8 @@ impl Delivery<'_> {
         out: &mut Out,
         mut effects: Option<&mut Effects>,
     ) -> (bool, u64) {
-        let (log, group) = stream.group_mut(self.group_name).expect("the group was seen under the same locks");
+        let (log, group) =
+            stream.group_mut(self.group_name).expect("the group was seen under the same locks");
         let before = effects.as_ref().map_or(0, |effects| effects.0.len());
         let added = group.add_consumer(self.consumer, self.now_ms);
         let Some(consumer) = added.or(group.find_consumer(self.consumer)) else { return (false, 0) };
@@ -185,7 +187,14 @@ impl Delivery<'_> {
     }
 
     /// Writes what the consumer has pending above `after`.
-    fn again(&self, log: &Log, group: &mut stream::Group, consumer: ConsumerKey, after: StreamId, out: &mut Out) {
+    fn again(
+        &self,
+        log: &Log,
+        group: &mut stream::Group,
+        consumer: ConsumerKey,
+        after: StreamId,
+        out: &mut Out,
+    ) {
         let from = after.successor().unwrap_or(StreamId::MAX);
         let ids: Vec<_> = group.consumer(consumer).pending_from(from).take(self.reading.count).collect();
         out.array(ids.len());

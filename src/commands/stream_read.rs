@@ -152,7 +152,8 @@ fn xread(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Outcome, Fault> {
     let reading = Reading::parse(cx, args, false)?;
     let mut after = Vec::with_capacity(reading.streams);
     for at in 0..reading.streams {
-        let last = cx.db.read_as::<Stream>(args.get(reading.key_at(at)))?.map(|stream| stream.log().last_id());
+        let last =
+            cx.db.read_as::<Stream>(args.get(reading.key_at(at)))?.map(|stream| stream.log().last_id());
         let last = last.unwrap_or_default();
         after.push(match args.get(reading.id_at(at)) {
             b"$" => last,

@@ -60,8 +60,11 @@ pub(super) enum References {
 impl References {
     /// The word for it.
     pub(super) fn of(word: &[u8]) -> Option<References> {
-        let words =
-            [("KEEPREF", References::Keep), ("DELREF", References::Delete), ("ACKED", References::Acknowledged)];
+        let words = [
+            ("KEEPREF", References::Keep),
+            ("DELREF", References::Delete),
+            ("ACKED", References::Acknowledged),
+        ];
         words.iter().find(|(name, _)| word.eq_ignore_ascii_case(name.as_bytes())).map(|(_, how)| *how)
     }
 }
@@ -209,6 +212,8 @@ pub(super) fn trim_with_references(
     }
     let ids: Vec<_> = oldest.take(surplus).collect();
     let removed = stream.log_mut().trim(trim, is_approximate, limit);
-    ids.into_iter().take(removed as usize).for_each(|id| drop(forget(stream, id)));
+    for id in ids.into_iter().take(removed as usize) {
+        forget(stream, id);
+    }
     removed
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::admit::{Admission, admit};
+use super::block::{self, Server};
 use super::notes::{Thresholds, Took};
 use super::{apply, plan};
 use crate::client::registry::bump;
@@ -26,6 +27,9 @@ use crate::resp::{Args, Mark, Out};
 const CLOCK_HOLDS_NS: u64 = 1_000_000;
 /// Consecutive commands that lock everything share one acquisition for at most this long.
 const EXCLUSIVE_NS: u64 = 1_000_000;
+/// A write locks more shards at most this often, as it sees who waits for its keys; then it locks
+/// everything.
+const WIDER: usize = 3;
 /// Connections that speak HTTP are told of in the log at most this often.
 const INTRUSION_NS: u64 = 60_000_000_000;
 
@@ -38,6 +42,8 @@ pub enum Ran {
     Close,
     /// It waits for the end of a pause; nothing was done.
     Wait,
+    /// It waits for a key: its reply comes by mail.
+    Parked,
 }
 
 /// What a worker keeps for running commands.
@@ -248,10 +254,11 @@ impl Executor {
     ) -> Ran {
         self.record.begin();
         self.record.touch = if session.no_touch { Touch::No } else { self.knobs.touch };
-        self.settle_gate(host, turn, entry.row.locks == Locks::All);
+        let locks = entry.locks(&args);
+        self.settle_gate(host, turn, locks == Locks::All);
         let shards;
         let mut steps;
-        let reach = match entry.row.locks {
+        let reach = match locks {
             Locks::None => Reach::Nothing,
             Locks::Keys if entry.places == Places::First => {
                 let hash = host.space.hasher.hash(args.get(1));
@@ -267,20 +274,13 @@ impl Executor {
             }
             Locks::All => Reach::Held(turn.all()),
         };
-        let (mark, waiting_bytes, db) = (out.mark(), out.len_bytes(), session.db);
-        let result = {
-            let mut cx = Cx {
-                db: Db::new(reach, &host.space, db, self.now_ms, &mut self.record),
-                out,
-                session,
-                settings: &self.settings,
-                host,
-                command: entry,
-                worker: self.lane,
-            };
-            let result = guarded(&mut cx, args, entry);
-            apply::under_locks(host, self.lane, cx.db.record, db, &args);
-            result
+        let (mark, waiting_bytes) = (out.mark(), out.len_bytes());
+        let writes = entry.row.locks == Locks::Keys && entry.row.flags.contains(Flags::WRITE);
+        let result = if writes && plan::shortage(&host.space, &reach, entry, &args).is_some() {
+            drop(reach);
+            self.handle_wide(host, turn, session, out, args, entry)
+        } else {
+            self.handle(host, reach, session, out, args, entry)
         };
         if !self.record.garbage.is_empty() {
             apply::after_locks(host, &mut self.record);
@@ -289,11 +289,104 @@ impl Executor {
         let ran = match result {
             Ok(Outcome::Done) => Ran::Done,
             Ok(Outcome::Close) => Ran::Close,
+            Ok(Outcome::Block(_)) => {
+                self.last = host.ticks.now();
+                return Ran::Parked;
+            }
             Err(fault) => self.cut_off(host, out, mark, &fault),
         };
         let reply_bytes = (out.len_bytes() - waiting_bytes) as u64;
         self.account(host, session, &args, entry, failed, reply_bytes);
+        if !self.record.stirred.is_empty() {
+            self.serve_late(host, turn);
+        }
         ran
+    }
+
+    /// Runs the handler, and what follows from it, with the locks taken.
+    #[inline]
+    fn handle<'h>(
+        &'h mut self,
+        host: &'h Host,
+        reach: Reach<'h>,
+        session: &'h mut Session,
+        out: &'h mut Out,
+        args: Args<'_>,
+        entry: &'h Entry,
+    ) -> Result<Outcome, Fault> {
+        let db = session.db;
+        let mut cx = Cx {
+            db: Db::new(reach, &host.space, db, self.now_ms, &mut self.record),
+            out,
+            session,
+            settings: &self.settings,
+            host,
+            command: entry,
+            worker: self.lane,
+            served: None,
+            may_block: true,
+        };
+        let mut result = guarded(&mut cx, args, entry);
+        apply::under_locks(host, self.lane, cx.db.record, db, &args);
+        if let Ok(Outcome::Block(wait)) = &mut result {
+            block::park(&mut cx, &args, wait);
+        }
+        if !cx.db.record.stirred.is_empty() {
+            block::serve(Server { host, settings: &self.settings, lane: self.lane }, &mut cx.db);
+        }
+        result
+    }
+
+    /// Runs a write that may serve clients who need further shards.
+    #[cold]
+    fn handle_wide(
+        &mut self,
+        host: &Host,
+        turn: &mut Turn<'_, Shard>,
+        session: &mut Session,
+        out: &mut Out,
+        args: Args<'_>,
+        entry: &Entry,
+    ) -> Result<Outcome, Fault> {
+        let mut shards = plan::shards_of(turn, &host.space, entry, &args, session.db);
+        for _ in 0..WIDER {
+            let reach = Reach::Held(turn.set(&shards));
+            match plan::shortage(&host.space, &reach, entry, &args) {
+                None => return self.handle(host, reach, session, out, args, entry),
+                Some(needed) => {
+                    drop(reach);
+                    shards = needed;
+                }
+            }
+        }
+        turn.go_exclusive();
+        self.refresh(host);
+        self.handle(host, Reach::Held(turn.all()), session, out, args, entry)
+    }
+
+    /// Serves those who wait for keys that have changed, where that needs more than was held.
+    #[cold]
+    pub fn serve_late(&mut self, host: &Host, turn: &mut Turn<'_, Shard>) {
+        let was_exclusive = turn.is_exclusive();
+        turn.go_exclusive();
+        self.refresh(host);
+        {
+            let mut db = Db::new(Reach::Held(turn.all()), &host.space, 0, self.now_ms, &mut self.record);
+            block::serve(Server { host, settings: &self.settings, lane: self.lane }, &mut db);
+        }
+        debug_assert!(self.record.stirred.is_empty());
+        if !was_exclusive {
+            turn.go_shared();
+        }
+    }
+
+    /// Ends the waits of the worker's clients whose time is up.
+    #[inline]
+    pub fn time_out(&mut self, host: &Host, turn: &mut Turn<'_, Shard>, worker: usize) {
+        if host.space.waiting.first_ms(worker) <= self.now_ms {
+            let server = Server { host, settings: &self.settings, lane: self.lane };
+            block::time_out(server, turn, worker, self.now_ms);
+        }
     }
 
     /// Goes exclusive for a command that locks everything, and back for one that does not.
@@ -402,7 +495,7 @@ impl EachShard for Steps<'_, '_> {
 }
 
 /// Logs keys that have expired, each by itself, while their shard is held.
-fn log_each(host: &Host, lane: usize, record: &mut Record) {
+pub(super) fn log_each(host: &Host, lane: usize, record: &mut Record) {
     if record.logs {
         for effect in record.effects.drain(..) {
             host.log.append(lane, vec![effect]);
@@ -425,7 +518,7 @@ fn check(entry: &Entry, args: &Args<'_>) -> Result<(), Fault> {
 /// Runs the handler; a panic in it is an error for the client, unless a write was open: then the data may be
 /// broken.
 #[inline]
-fn guarded(cx: &mut Cx<'_>, args: Args<'_>, entry: &Entry) -> Result<Outcome, Fault> {
+pub(super) fn guarded(cx: &mut Cx<'_>, args: Args<'_>, entry: &Entry) -> Result<Outcome, Fault> {
     let caught = catch_unwind(AssertUnwindSafe(|| (entry.row.handler)(cx, args)));
     caught.unwrap_or_else(|_| {
         if cx.db.record.is_broken {

@@ -49,14 +49,18 @@ pub struct Conn {
     pub input: Vec<u8>,
     /// `input` may hold complete requests.
     pub has_more: bool,
-    /// Requests that wait for the end of a pause, before those in `input`.
+    /// Requests that wait for the end of a pause or of a wait, before those in `input`.
     pub waiting: VecDeque<OwnedArgs>,
+    /// Its last request is blocked: nothing is read, and nothing runs, until its reply has come.
+    pub is_parked: bool,
     /// Replies not sent yet.
     pub out: Out,
     /// What is wrong with its last bytes; told after the requests before them.
     pub broken: Option<ProtocolError>,
     /// The peer sends no more; it may still read.
     pub is_heard_out: bool,
+    /// The last read took all there was: the socket will tell when more comes.
+    pub is_dry: bool,
     /// The socket took less than it was given: it will tell when it takes more.
     pub is_full: bool,
     /// What the poll set watches it for.
@@ -74,6 +78,11 @@ pub struct Watched {
     pub read: bool,
     /// Writable.
     pub write: bool,
+    /// Ended by the peer, while it is not read.
+    pub end: bool,
+    /// It is told of as long as it is ready, instead of once whenever it becomes so. Costs a look at the
+    /// socket more for each event; once needed it stays.
+    pub level: bool,
 }
 
 impl Conn {
@@ -87,11 +96,13 @@ impl Conn {
             input: Vec::new(),
             has_more: false,
             waiting: VecDeque::new(),
+            is_parked: false,
             out: Out::new(),
             broken: None,
             is_heard_out: false,
+            is_dry: false,
             is_full: false,
-            watched: Watched { read: true, write: false },
+            watched: Watched { read: true, write: false, end: false, level: false },
             end: None,
             host,
         }
@@ -125,8 +136,12 @@ impl Conn {
         }
     }
 
-    /// Notes the number of bytes that a read answered, or the end of the stream.
-    fn received(&mut self, result: io::Result<usize>) -> usize {
+    /// Notes the number of bytes that a read of up to `room` answered, or the end of the stream.
+    fn received(&mut self, room: usize, result: io::Result<usize>) -> usize {
+        self.is_dry = match &result {
+            Ok(n) => *n < room,
+            Err(error) => error.kind() == ErrorKind::WouldBlock,
+        };
         let Some(n) = self.settle(result) else { return 0 };
         self.is_heard_out |= n == 0;
         self.count_read(n);
@@ -136,25 +151,23 @@ impl Conn {
     /// Reads what is there into `buf`; the number of bytes.
     pub fn receive(&mut self, buf: &mut [u8]) -> usize {
         let result = self.stream.read(buf);
-        self.received(result)
+        self.received(buf.len(), result)
     }
 
     /// Reads what is there behind the input that is kept; the number of bytes.
     pub fn receive_behind(&mut self, room: usize) -> usize {
         self.input.reserve(room);
+        let room = self.input.capacity() - self.input.len();
         let result = self.stream.read_spare(&mut self.input);
-        self.received(result)
+        self.received(room, result)
     }
 
     /// While a large argument is being received: reads into it, as far as others are not held up. Whether it
-    /// is complete, and whether the socket may hold more.
-    pub fn receive_big(&mut self, buf: &mut [u8]) -> (bool, bool) {
+    /// is complete.
+    pub fn receive_big(&mut self, buf: &mut [u8]) -> bool {
         let mut taken = 0;
         while taken < RECEIVE_BYTES {
-            let Some(target) = self.parser.target() else { return (true, true) };
-            if target.missing == 0 {
-                return (true, true);
-            }
+            let Some(target) = self.parser.target().filter(|target| target.missing > 0) else { return true };
             let spare = target.data.capacity() - target.data.len();
             let (wanted, result) = if spare > 0 && spare <= target.missing {
                 (spare, self.stream.read_spare(target.data))
@@ -166,13 +179,13 @@ impl Conn {
                 }
                 (room, result)
             };
-            let n = self.received(result);
+            let n = self.received(wanted, result);
             if n < wanted {
-                return (self.parser.target().is_none_or(|t| t.missing == 0), false);
+                break;
             }
             taken += n;
         }
-        (self.parser.target().is_none_or(|t| t.missing == 0), true)
+        self.parser.target().is_none_or(|target| target.missing == 0)
     }
 
     /// Sends what waits, as far as the socket takes it and others are not held up; nothing while it is full.
@@ -209,9 +222,10 @@ impl Conn {
         }
     }
 
-    /// Nothing of what the peer has sent waits to be run, and nothing more will come.
+    /// Nothing of what the peer has sent waits to be run, and nothing more will come. Who has gone while it was
+    /// blocked waits for nothing any more.
     pub fn is_done(&self) -> bool {
-        self.is_heard_out && !self.has_more && self.waiting.is_empty()
+        self.is_heard_out && (self.is_parked || !self.has_more && self.waiting.is_empty())
     }
 
     /// Bytes held for requests that are not complete.

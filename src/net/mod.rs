@@ -2,11 +2,12 @@
 //!
 //! For: accepting connections, and moving bytes between them and the executor. May touch: every room above;
 //! it knows no command by name.
-//! Always: a connection belongs to one worker; a worker runs one task, which owns all its connections and
+//! Always: a connection belongs to one worker; a worker is one thread, which owns all its connections and
 //! works in turns.
 
 pub mod conn;
 pub mod listen;
+mod parked;
 pub mod poll;
 pub mod transport;
 pub mod turn;

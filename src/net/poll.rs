@@ -1,23 +1,21 @@
 //! A worker's poll set.
 //!
-//! For: an epoll instance that the worker's runtime sleeps on. May touch: descriptors it is given.
-//! Always: level-triggered; asked without waiting. The runtime only tells that there is something to ask for.
+//! For: an epoll instance that the worker sleeps on. May touch: descriptors it is given.
+//! Always: what is ready is told by the same call that waits for it.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::time::Duration;
 
 use rustix::event::{Timespec, epoll};
-use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
 
 /// Events taken at once.
 const EVENTS: usize = 512;
+/// A longer wait is cut short: the call counts its milliseconds in 31 bits.
+const LONGEST_MS: u128 = 1 << 30;
 
 /// A set of watched descriptors.
 pub struct PollSet(OwnedFd);
-
-/// A poll set as the runtime sees it.
-pub type Sleeper = AsyncFd<OwnedFd>;
 
 /// What was ready.
 pub struct Events(Vec<epoll::Event>);
@@ -74,25 +72,16 @@ impl PollSet {
         let _ = epoll::delete(&self.0, fd);
     }
 
-    /// What is ready now.
-    pub fn look(&self, events: &mut Events) {
+    /// What is ready; when nothing is, waits for it at most for `patience` (in whole milliseconds, rounded up;
+    /// `None`: for ever). A signal ends the wait early.
+    pub fn wait(&self, events: &mut Events, patience: Option<Duration>) {
         events.0.clear();
-        let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
-        // A look that does not wait is not interrupted by signals; should it be, it is repeated, because the
-        // runtime tells of what is ready only once.
-        while let Err(rustix::io::Errno::INTR) =
-            epoll::wait(&self.0, rustix::buffer::spare_capacity(&mut events.0), Some(&at_once))
-        {}
-    }
-
-    /// The set as the runtime sees it: readable when something is ready.
-    ///
-    /// # Errors
-    /// When the runtime's own poll set has no memory for it.
-    pub fn sleeper(&self) -> io::Result<Sleeper> {
-        let fd = self.0.try_clone()?;
-        // SAFETY: the descriptor belongs to the value that is returned, stays open for as long as that lives,
-        // and is never replaced by another.
-        Ok(unsafe { AsyncFd::register_with_interest(fd, Interest::READABLE)? })
+        // The kernel's older call, which takes milliseconds, is known to every sandbox.
+        let patience = patience.map(|time| {
+            let millis = time.as_nanos().div_ceil(1_000_000).min(LONGEST_MS) as i64;
+            Timespec { tv_sec: millis / 1000, tv_nsec: millis % 1000 * 1_000_000 }
+        });
+        // It fails only when a signal comes.
+        let _ = epoll::wait(&self.0, rustix::buffer::spare_capacity(&mut events.0), patience.as_ref());
     }
 }

@@ -4,10 +4,12 @@
 //! May touch: sockets.
 //! Always: nothing here blocks.
 
-use std::io::{self, IoSlice, Read, Write};
+use std::io::{self, IoSlice, Write};
 use std::net::TcpStream;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
+
+use rustix::net::{RecvFlags, SendFlags, recv, send};
 
 /// A non-blocking byte stream.
 pub trait Transport: Send {
@@ -43,7 +45,8 @@ macro_rules! transport {
     ($($stream:ty),*) => {$(
         impl Transport for $stream {
             fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-                Read::read(self, buf)
+                // Without the C library: its version is a cancellation point, which costs as much as parsing.
+                Ok(recv(&*self, buf, RecvFlags::empty())?.0)
             }
             fn read_spare(&mut self, data: &mut Vec<u8>) -> io::Result<usize> {
                 Ok(rustix::io::read(&*self, rustix::buffer::spare_capacity(data))?)
@@ -52,7 +55,7 @@ macro_rules! transport {
                 Write::write_vectored(self, slices)
             }
             fn write_one(&mut self, bytes: &[u8]) -> io::Result<usize> {
-                Write::write(self, bytes)
+                Ok(send(&*self, bytes, SendFlags::NOSIGNAL)?)
             }
             fn fd(&self) -> BorrowedFd<'_> {
                 self.as_fd()

@@ -134,9 +134,7 @@ impl Worker {
         }
         let fill = self.batch.fill;
         if conn.parser.target().is_some() {
-            let (complete, more) = conn.receive_big(&mut self.batch.buf[fill..fill + READ]);
-            self.is_busy |= more;
-            if complete {
+            if conn.receive_big(&mut self.batch.buf[fill..fill + READ]) {
                 self.resume(key);
             } else {
                 self.check_input(key);
@@ -155,7 +153,6 @@ impl Worker {
             return;
         }
         conn.input = Vec::new();
-        self.is_busy |= n == READ;
         self.batch.fill = fill + kept + n;
         parse(&self.host, &mut self.batch, conn, key, Source::Shared, fill);
         self.check_input(key);
@@ -165,7 +162,6 @@ impl Worker {
     fn take_behind(&mut self, key: usize) {
         let conn = &mut self.conns[key];
         let n = conn.receive_behind(READ);
-        self.is_busy |= conn.input.len() == conn.input.capacity();
         if n > 0 {
             self.resume(key);
         } else {
@@ -176,7 +172,7 @@ impl Worker {
     /// Goes on with what a connection has received already.
     pub(super) fn resume(&mut self, key: usize) {
         let Some(conn) = self.conns.get_mut(key) else { return };
-        if !conn.waiting.is_empty() {
+        if conn.is_parked || !conn.waiting.is_empty() {
             return;
         }
         conn.has_more = false;
@@ -251,6 +247,7 @@ impl Worker {
         follow_setbacks(&host, exec, &mut turn, *index, setbacks);
         *is_busy |= expire(&host, exec, &mut turn, *index, spent_ns);
         help_overdue(&host, exec, &mut turn, *index);
+        exec.time_out(&host, &mut turn, *index);
         exec.end_turn(&host, turn);
         let keys: Vec<usize> = batch.runs.iter().map(|run| run.key).collect();
         batch.clear();
@@ -260,7 +257,7 @@ impl Worker {
     }
 
     /// Sends a connection's replies after its requests have run.
-    fn finish(&mut self, key: usize) {
+    pub(super) fn finish(&mut self, key: usize) {
         let Some(conn) = self.conns.get_mut(key) else { return };
         conn.limits.authenticated = conn.session.authenticated;
         if !conn.out.is_empty() {
@@ -290,6 +287,10 @@ impl Worker {
                         conn.waiting.push_front(args);
                         break;
                     }
+                    Ran::Parked => {
+                        conn.is_parked = true;
+                        break;
+                    }
                     Ran::Close => conn.session.closing = true,
                     Ran::Done => {}
                 }
@@ -298,7 +299,7 @@ impl Worker {
             if conn.session.closing {
                 conn.waiting.clear();
             }
-            let waits = !conn.waiting.is_empty();
+            let waits = !conn.waiting.is_empty() && !conn.is_parked;
             conn.session.client.paused.store(waits, Ordering::Relaxed);
             if waits {
                 self.paused.push(key);
@@ -412,8 +413,8 @@ fn run_jobs(
     let bytes = batch.bytes(run.source);
     let args = |job: &Job| batch.scratch.args(bytes, &job.command);
     conn.session.client.active_ns.store(host.ticks.since_start_ns(), Ordering::Relaxed);
-    if !conn.waiting.is_empty() {
-        // An earlier run of this batch has met a pause.
+    if conn.is_parked || !conn.waiting.is_empty() {
+        // An earlier run of this batch has met a pause, or waits for a key.
         conn.waiting.extend(batch.jobs[run.jobs.clone()].iter().map(|job| args(job).to_owned()));
         return false;
     }
@@ -426,6 +427,12 @@ fn run_jobs(
         match exec.run(host, turn, &mut conn.session, &mut conn.out, args(job), job.entry) {
             Ran::Done => {}
             Ran::Close => conn.session.closing = true,
+            Ran::Parked => {
+                let rest = &batch.jobs[at + 1..run.jobs.end];
+                conn.waiting = rest.iter().map(|job| args(job).to_owned()).collect();
+                conn.is_parked = true;
+                return false;
+            }
             Ran::Wait => {
                 let rest = &batch.jobs[at..run.jobs.end];
                 conn.waiting = rest.iter().map(|job| args(job).to_owned()).collect();
@@ -502,6 +509,9 @@ fn expire(
             exec.log_expired(host);
             drop(held);
             exec.free_garbage(host);
+            if !exec.record.stirred.is_empty() {
+                exec.serve_late(host, turn);
+            }
             if is_over() {
                 return true;
             }

@@ -12,7 +12,7 @@ use rustix::event::epoll::EventFlags;
 use slab::Slab;
 
 use super::conn::{Conn, End, Watched};
-use super::poll::{Events, PollSet, Sleeper};
+use super::poll::{Events, PollSet};
 use super::turn::Batch;
 use super::wake::{Arrival, Desks, Mail};
 use crate::client::{Client, Session};
@@ -80,37 +80,21 @@ impl Worker {
         })
     }
 
-    /// What it sleeps on, for the runtime entered now.
-    ///
-    /// # Errors
-    /// When the process is out of descriptors.
-    pub fn sleeper(&self) -> std::io::Result<Sleeper> {
-        self.poll.sleeper()
-    }
-
     /// Turns and sleeps until it is told to stop.
-    pub async fn run(mut self, set: Sleeper) {
+    pub fn run(mut self) {
         let mut events = Events::new();
         loop {
-            if !self.turn(&mut events) {
+            // Who leaves mail, or arms an earlier deadline, from here on rings the bell.
+            let may_sleep = !self.is_busy && self.desks[self.index].mail.prepare_sleep();
+            let patience = if may_sleep { self.sleep_time() } else { Some(Duration::ZERO) };
+            self.poll.wait(&mut events, patience);
+            if may_sleep {
+                self.desks[self.index].mail.awake();
+                self.host.space.alarms[self.index].awake();
+            }
+            if !self.turn(&events) {
                 return;
             }
-            if self.is_busy || !self.desks[self.index].mail.prepare_sleep() {
-                continue;
-            }
-            match self.sleep_time() {
-                Some(Duration::ZERO) => {}
-                Some(time) => {
-                    tokio::select! {
-                        biased;
-                        ready = set.readable() => ready.expect("the runtime is there").clear_ready(),
-                        () = tokio::time::sleep(time) => {}
-                    }
-                }
-                None => set.readable().await.expect("the runtime is there").clear_ready(),
-            }
-            self.desks[self.index].mail.awake();
-            self.host.space.alarms[self.index].awake();
         }
     }
 
@@ -124,19 +108,20 @@ impl Worker {
         if !self.paused.is_empty() {
             until_ms = until_ms.min(self.host.pause.until_ms());
         }
+        until_ms = until_ms.min(space.waiting.first_ms(self.index));
         if until_ms == u64::MAX { None } else { space.clock.real_until(until_ms) }
     }
 
     /// One turn. False: the worker is to stop.
-    fn turn(&mut self, events: &mut Events) -> bool {
+    fn turn(&mut self, events: &Events) -> bool {
         let host = Arc::clone(&self.host);
         let began = host.ticks.now();
-        self.is_busy = false;
+        self.is_busy = events.is_full();
+        // An event of a connection that the mail closes finds nobody, or a new one in its place, from which
+        // it then receives nothing.
         if !self.read_mail() {
             return false;
         }
-        self.poll.look(events);
-        self.is_busy |= events.is_full();
         // After the look: who was told that a setting is in force sends what relies on it later.
         self.exec.refresh_settings(&host);
         self.batch.max_bulk = self.exec.settings.bytes(Directive::ProtoMaxBulkLen);
@@ -170,13 +155,19 @@ impl Worker {
         let hurt = EventFlags::HUP | EventFlags::ERR;
         let Some(conn) = self.conns.get_mut(key) else { return };
         if !conn.watched.read {
-            if flags.intersects(hurt) {
+            let gone = if conn.is_parked { hurt.union(EventFlags::RDHUP) } else { hurt };
+            if flags.intersects(gone) {
                 self.close(key, End::Peer);
             }
         } else if flags.intersects(HEAR | hurt) {
-            // The end of the stream may be there already, behind the bytes; nothing would tell of it again.
-            self.is_busy |= flags.contains(EventFlags::RDHUP);
+            conn.is_dry = false;
             self.take(key);
+            let Some(conn) = self.conns.get(key) else { return };
+            // The end of the stream may be there already, behind the bytes.
+            if !conn.is_dry || flags.contains(EventFlags::RDHUP) {
+                self.is_busy = true;
+                self.watch(key, Watched { level: true, ..conn.watched });
+            }
         }
     }
 
@@ -188,6 +179,7 @@ impl Worker {
         for letter in mail.drain(..) {
             match letter {
                 Mail::Arrival(arrival) => self.arrive(arrival),
+                Mail::Reply(reply) => self.unpark(*reply),
                 Mail::Look => must_look = true,
                 Mail::Tidy => crate::memory::purge(),
                 Mail::Stop => {
@@ -215,7 +207,8 @@ impl Worker {
         let mut conn = Conn::new(stream, session, Arc::clone(&self.host));
         conn.limits.authenticated = free;
         let slot = self.conns.vacant_entry();
-        if let Err(error) = self.poll.add(conn.stream.fd(), slot.key() as u64, HEAR) {
+        conn.session.seat = slot.key();
+        if let Err(error) = self.poll.add(conn.stream.fd(), slot.key() as u64, HEAR | EventFlags::ET) {
             tracing::warn!("Error registering fd event for the new client: {error}");
             self.host.clients.release();
             self.desks[self.index].connections.fetch_sub(1, Ordering::Relaxed);
@@ -271,10 +264,12 @@ impl Worker {
         }
         let conn = &self.conns[key];
         let write = !conn.out.is_empty();
-        let read = !conn.session.closing && !conn.is_heard_out && conn.waiting.is_empty();
+        let read = !conn.session.closing && !conn.is_heard_out && conn.waiting.is_empty() && !conn.is_parked;
         // It was only others' turn: the socket may take more at once, and then tells nothing.
         self.is_busy |= write && !conn.is_full;
-        self.watch(key, Watched { read, write });
+        let end = conn.is_parked;
+        let level = conn.watched.level || write;
+        self.watch(key, Watched { read, write, end, level });
     }
 
     /// Changes what the poll set watches a connection for.
@@ -287,6 +282,8 @@ impl Worker {
         let mut flags = EventFlags::empty();
         flags.set(HEAR, wanted.read);
         flags.set(EventFlags::OUT, wanted.write);
+        flags.set(EventFlags::RDHUP, wanted.read || wanted.end);
+        flags.set(EventFlags::ET, !wanted.level);
         self.poll.modify(conn.stream.fd(), key as u64, flags);
     }
 
@@ -303,6 +300,9 @@ impl Worker {
             }
         }
         self.poll.remove(conn.stream.fd());
+        if conn.is_parked {
+            self.abandon(&conn.session.client);
+        }
         self.host.clients.remove(conn.session.client.id);
         self.host.clients.release();
         self.desks[self.index].connections.fetch_sub(1, Ordering::Relaxed);

@@ -1,8 +1,8 @@
 //! The request parser.
 //! For: yielding the commands in received bytes one after another, as slices, and receiving large arguments
 //! straight into their own allocations. May touch: bytes only; it reads no socket.
-//! Always: bytes of a half-received command are looked at once (a length line, at most 64 KiB, may be
-//! searched again); what a client merely announces costs nothing until it arrives; after an error the
+//! Always: bytes of a half-received command are looked at twice at most (a length line, at most 64 KiB, may
+//! be searched again); what a client merely announces costs nothing until it arrives; after an error the
 //! connection is to be closed.
 //!
 //! The caller owns the read buffer. It calls [`Parser::next`] until that answers [`Parsed::Incomplete`],
@@ -201,6 +201,24 @@ impl Parser {
         scratch: &mut Scratch,
         limits: &Limits,
     ) -> Result<Parsed, ProtocolError> {
+        if self.pending.is_none() {
+            let (first_span, first_big) = (scratch.spans.len(), scratch.big.len());
+            if let Some(len) = quick(window(buf, *at), &mut scratch.spans, limits) {
+                return Ok(Parsed::Command(placed(command(scratch, first_span, first_big), at, len)));
+            }
+        }
+        self.next_carefully(buf, at, scratch, limits)
+    }
+
+    /// [`Parser::next`] for whatever there may be: half a command, inline commands, errors.
+    #[inline(never)]
+    fn next_carefully(
+        &mut self,
+        buf: &[u8],
+        at: &mut usize,
+        scratch: &mut Scratch,
+        limits: &Limits,
+    ) -> Result<Parsed, ProtocolError> {
         if self.pending.is_some() {
             return self.resume(buf, at, scratch, limits);
         }
@@ -376,8 +394,34 @@ fn read_inline(
     Ok(Some((command(scratch, first_span, first_big), words, end + 1)))
 }
 
-/// Reads `*<count>`; counts below 1 read as 0.
+/// Reads a command all of which is there and as clients write it, in one pass; its length. On `None` nothing
+/// is left in `spans`, and nothing is said about the command.
 #[inline]
+fn quick(rest: &[u8], spans: &mut Vec<Span>, limits: &Limits) -> Option<usize> {
+    let (count, mut pos) = quick_line(rest, 0, b'*')?;
+    let most = if limits.authenticated { AHEAD_SPANS } else { UNAUTHENTICATED_ARGS as usize };
+    if count == 0 || count > most || count as i64 > limits.max_multibulk {
+        return None;
+    }
+    let longest = UNAUTHENTICATED_BULK.min(limits.max_bulk) as usize;
+    let first_span = spans.len();
+    spans.reserve(count);
+    for _ in 0..count {
+        if let Some((len, start)) = quick_line(rest, pos, b'$')
+            && len <= longest
+            && let Some(Some(b"\r\n")) = rest.get(start + len..).map(<[u8]>::first_chunk)
+        {
+            spans.push(Span { start: start as u32, len: len as u32 });
+            pos = start + len + 2;
+        } else {
+            spans.truncate(first_span);
+            return None;
+        }
+    }
+    Some(pos)
+}
+
+/// Reads `*<count>`; counts below 1 read as 0.
 fn count_line(rest: &[u8], limits: &Limits) -> Result<Line, ProtocolError> {
     match quick_line(rest, 0, b'*') {
         Some((count, end)) if count as i64 <= UNAUTHENTICATED_ARGS.min(limits.max_multibulk) => {
@@ -404,7 +448,6 @@ fn any_count_line(rest: &[u8], limits: &Limits) -> Result<Line, ProtocolError> {
 }
 
 /// Reads arguments until all are there, or `rest` ends, or one must go into its own allocation.
-#[inline]
 fn arguments(
     rest: &[u8],
     progress: &mut Progress,
@@ -468,27 +511,28 @@ fn any_bulk_line(rest: &[u8], pos: usize, limits: &Limits) -> Result<Line, Proto
 }
 
 /// Reads a well-formed length line of up to 5 digits; `None` for anything else, which the `any_` readers then
-/// judge.
+/// judge, and for a line in the last 7 bytes.
 #[inline(always)]
 fn quick_line(rest: &[u8], pos: usize, sign: u8) -> Line {
     let line = rest.get(pos..)?;
-    let [first, digit, third, fourth, ..] = *line else { return None };
-    let digit = digit.wrapping_sub(b'0');
-    if first != sign || digit > 9 {
+    let head = u64::from_le_bytes(*line.first_chunk()?);
+    // Exclusive or with what is expected leaves the digits where they stand and zeros elsewhere.
+    let one = head as u32 ^ u32::from_le_bytes([sign, b'0', b'\r', b'\n']);
+    if one.rotate_right(8) <= 9 {
+        return Some((one.rotate_right(8) as usize, pos + 4));
+    }
+    let two = head ^ u64::from_le_bytes([sign, b'0', b'0', b'\r', b'\n', 0, 0, 0]);
+    let (tens, ones) = (two >> 8 & 0xff, two >> 16 & 0xff);
+    if two as u8 != 0 || !(1..=9).contains(&tens) || ones > 9 {
         return None;
     }
-    if third == b'\r' && fourth == b'\n' {
-        return Some((digit as usize, pos + 4));
-    }
-    if digit == 0 {
-        return None;
-    }
-    let second = third.wrapping_sub(b'0');
-    if second <= 9 && fourth == b'\r' && line.get(4) == Some(&b'\n') {
-        return Some((digit as usize * 10 + second as usize, pos + 5));
-    }
-    let mut value = digit as usize;
-    for (i, &byte) in line.iter().enumerate().take(6).skip(2) {
+    let value = (tens * 10 + ones) as usize;
+    if two >> 24 & 0xffff == 0 { Some((value, pos + 5)) } else { quick_long_line(line, value, pos) }
+}
+
+/// The rest of [`quick_line`] after two digits.
+fn quick_long_line(line: &[u8], mut value: usize, pos: usize) -> Line {
+    for (i, &byte) in line.iter().enumerate().take(6).skip(3) {
         let digit = byte.wrapping_sub(b'0');
         if digit > 9 {
             let ends = byte == b'\r' && line.get(i + 1) == Some(&b'\n');

@@ -5,25 +5,27 @@
 
 pub mod bits;
 pub mod collection;
+pub mod dict;
+pub mod geo;
 pub mod glob;
+pub mod hll;
+pub mod intset;
 pub mod lcs;
+pub mod list;
 pub mod long_double;
 pub mod lzf;
 pub mod number;
 pub mod pack;
+pub mod set;
 pub mod stream;
-// Each type beside its file.
+pub mod zset;
+// Types to come.
 pub mod stub;
 
-pub use stub::List;
-// A set.
-pub use stub::Set;
-// A hash.
-pub use stub::Hash;
-// A sorted set.
-pub use stub::ZSet;
-// A stream.
-pub use stream::Stream;
-// What they have in common.
 pub use collection::{Collection, Compact, Kind, Value};
+pub use list::List;
 pub use pack::Item;
+pub use set::Set;
+pub use stream::Stream;
+pub use stub::Hash;
+pub use zset::ZSet;

@@ -44,7 +44,4 @@ macro_rules! stub {
     };
 }
 
-stub!(List);
-stub!(Set);
-stub!(ZSet);
 stub!(Hash);

@@ -146,8 +146,7 @@ impl Log {
 
     /// Whether there is an entry above that identifier.
     pub fn has_above(&self, id: StreamId) -> bool {
-        id < self.last_id
-            && id.successor().is_some_and(|next| self.up(next, StreamId::MAX).next().is_some())
+        id < self.last_id && id.successor().is_some_and(|next| self.up(next, StreamId::MAX).next().is_some())
     }
 
     /// Removes an entry; false when there is none of that identifier.
