@@ -18,7 +18,7 @@ const ATTEMPTS_PER_CLAIM: u64 = 10;
 /// XAUTOCLAIM's COUNT unless it is given.
 const CLAIMS: u64 = 100;
 /// Above this, a COUNT is refused for want of memory.
-const CLAIMS_MAX: u64 = 1 << 36;
+const CLAIMS_MAX: u64 = 1 << 30;
 
 /// The rows of this file.
 pub const ROWS: &[Command] = &[

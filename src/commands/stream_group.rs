@@ -190,19 +190,19 @@ fn setid(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Outcome, Fault> {
 fn help(cx: &mut Cx<'_>, _: Args<'_>) -> Result<Outcome, Fault> {
     let lines = [
         "CREATE <key> <groupname> <id|$> [option]",
-        "    Create a new consumer group. Options are:",
+        "    Makes a group that goes on behind an entry. Options:",
         "    * MKSTREAM",
-        "      Create the empty stream if it does not exist.",
+        "      Makes an empty stream if there is none.",
         "    * ENTRIESREAD entries_read",
-        "      Set the group's entries_read counter (internal use).",
+        "      Says how many entries the group was given (for servers).",
         "CREATECONSUMER <key> <groupname> <consumer>",
-        "    Create a new consumer in the specified group.",
+        "    Makes a consumer of the group.",
         "DELCONSUMER <key> <groupname> <consumer>",
-        "    Remove the specified consumer.",
+        "    Removes the consumer and what it has pending.",
         "DESTROY <key> <groupname>",
-        "    Remove the specified group.",
+        "    Removes the group with its consumers.",
         "SETID <key> <groupname> <id|$> [ENTRIESREAD entries_read]",
-        "    Set the current group ID and entries_read counter.",
+        "    Sets the entry behind which the group goes on, and its counter.",
     ];
     write_help(cx.out, "XGROUP", &lines);
     Ok(Outcome::Done)

@@ -201,11 +201,11 @@ fn id(out: &mut Out, name: &str, id: StreamId) {
 fn help(cx: &mut Cx<'_>, _: Args<'_>) -> Result<Outcome, Fault> {
     let lines = [
         "CONSUMERS <key> <groupname>",
-        "    Show consumers of <groupname>.",
+        "    Answers what is known of the consumers of the group.",
         "GROUPS <key>",
-        "    Show the stream consumer groups.",
-        "STREAM <key> [FULL [COUNT <count>]",
-        "    Show information about the stream.",
+        "    Answers what is known of the groups of the stream.",
+        "STREAM <key> [FULL [COUNT <count>]]",
+        "    Answers what is known of the stream, with FULL of all that is in it.",
     ];
     write_help(cx.out, "XINFO", &lines);
     Ok(Outcome::Done)

@@ -280,10 +280,7 @@ impl Log {
 
     /// Whether an entry above `from` may have been deleted.
     pub fn has_gaps_from(&self, from: StreamId) -> bool {
-        self.length != 0
-            && self.max_deleted_id != StreamId::MIN
-            && self.first_id <= self.max_deleted_id
-            && from <= self.max_deleted_id
+        self.length != 0 && self.max_deleted_id != StreamId::MIN && from <= self.max_deleted_id
     }
 
     /// Moves a group on to `id`, which was just delivered and is above its last one, and counts it if it can.
@@ -292,7 +289,9 @@ impl Log {
             return;
         }
         group.entries_read = match group.entries_read {
-            Some(read) if !self.has_gaps_from(group.last_id) => Some(read.wrapping_add(1)),
+            Some(read) if group.last_id >= self.first_id && !self.has_gaps_from(group.last_id) => {
+                Some(read.wrapping_add(1))
+            }
             _ if self.entries_added != 0 => self.entries_until(id).map(|read| read as i64),
             read => read,
         };
