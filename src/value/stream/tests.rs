@@ -61,11 +61,10 @@ fn pairs(shape: u8, value: &[u8]) -> Vec<Vec<u8>> {
 }
 
 fn content(entry: &Entry<'_>) -> (StreamId, Vec<Vec<u8>>) {
-    let mut digits = Vec::new();
     let mut texts = Vec::new();
     for (field, value) in entry.pairs() {
-        texts.push(field.bytes(&mut digits).to_vec());
-        texts.push(value.bytes(&mut digits).to_vec());
+        texts.push(field.to_vec());
+        texts.push(value.to_vec());
     }
     assert_eq!(texts.len(), 2 * entry.field_count());
     (entry.id, texts)
