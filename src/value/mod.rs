@@ -23,7 +23,8 @@ pub use stub::Set;
 // A hash.
 pub use stub::Hash;
 // A sorted set.
-pub use stub::ZSet;
+pub mod zset;
+pub use zset::ZSet;
 // A stream.
 pub use stub::Stream;
 // What they have in common.

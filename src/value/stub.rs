@@ -45,6 +45,5 @@ macro_rules! stub {
 }
 
 stub!(Set);
-stub!(ZSet);
 stub!(Hash);
 stub!(Stream);
