@@ -21,6 +21,8 @@ mod debug_value;
 pub mod expire;
 pub mod flush;
 pub mod generic;
+pub mod geo;
+pub mod geo_search;
 mod help;
 pub mod hyperloglog;
 pub mod info;
@@ -60,6 +62,8 @@ pub const FAMILIES: &[&[Command]] = &[
     expire::ROWS,
     flush::ROWS,
     generic::ROWS,
+    geo::ROWS,
+    geo_search::ROWS,
     hyperloglog::ROWS,
     info::ROWS,
     memory::ROWS,
