@@ -235,7 +235,8 @@ impl Channels {
     /// Channels with subscribers, those matching `pattern` if there is one.
     pub fn active(&self, sort: Sort, pattern: Option<&[u8]>) -> Vec<Box<[u8]>> {
         let all = self.of(sort).iter().map(|entry| entry.key().clone());
-        let mut names: Vec<_> = all.filter(|name| pattern.is_none_or(|it| glob::matches(it, name, false))).collect();
+        let mut names: Vec<_> =
+            all.filter(|name| pattern.is_none_or(|it| glob::matches(it, name, false))).collect();
         names.sort_unstable();
         names
     }

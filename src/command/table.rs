@@ -194,7 +194,9 @@ impl Entry {
     #[inline]
     pub fn locks(&self, args: &Args<'_>) -> Locks {
         match self.row.locks {
-            Locks::Keys if self.may_derive && self.row.keys.iter().any(|spec| spec.derives(args)) => Locks::All,
+            Locks::Keys if self.may_derive && self.row.keys.iter().any(|spec| spec.derives(args)) => {
+                Locks::All
+            }
             locks => locks,
         }
     }

@@ -110,7 +110,11 @@ fn pfadd(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Outcome, Fault> {
         })
     };
     // What was added before an element's register was found missing stays added.
-    if changes > 0 { w.commit_counting(Event::PFADD, changes) } else { w.commit_silently() }
+    if changes > 0 {
+        w.commit_counting(Event::PFADD, changes)
+    } else {
+        w.commit_silently()
+    }
     added?;
     cx.out.int(1);
     Ok(Outcome::Done)

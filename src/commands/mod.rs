@@ -39,6 +39,8 @@ pub mod memory;
 pub mod object;
 pub mod scan;
 pub mod server;
+pub mod set;
+pub mod set_algebra;
 pub mod slowlog;
 pub mod string;
 pub mod string_lcs;
@@ -74,6 +76,8 @@ pub const FAMILIES: &[&[Command]] = &[
     list::ROWS,
     list_move::ROWS,
     lolwut::ROWS,
+    set::ROWS,
+    set_algebra::ROWS,
     slowlog::ROWS,
     string::ROWS,
     string_lcs::ROWS,

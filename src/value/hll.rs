@@ -106,7 +106,9 @@ impl<'a> HllRef<'a> {
         }
         sparse::each(self.registers(), |first, len, value| {
             if value > 0 {
-                registers[first..first + len].iter_mut().for_each(|register| *register = value.max(*register));
+                registers[first..first + len]
+                    .iter_mut()
+                    .for_each(|register| *register = value.max(*register));
             }
         })
     }

@@ -44,6 +44,5 @@ macro_rules! stub {
     };
 }
 
-stub!(Set);
 stub!(Hash);
 stub!(Stream);

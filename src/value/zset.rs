@@ -182,10 +182,7 @@ impl ZSet {
     }
 
     /// One of entries that come in order, in the form that fits them.
-    pub fn of_sorted<'e>(
-        entries: impl Iterator<Item = (&'e [u8], f64)> + Clone,
-        limits: ZSetLimits,
-    ) -> ZSet {
+    pub fn of_sorted<'e>(entries: impl Iterator<Item = (&'e [u8], f64)> + Clone, limits: ZSetLimits) -> ZSet {
         let (count, longest) = entries
             .clone()
             .fold((0, 0), |(count, longest), (member, _)| (count + 1, member.len().max(longest)));
@@ -200,7 +197,12 @@ impl ZSet {
     }
 
     /// Lets `decide` choose a member's new score from the one it has; `None` leaves everything as it is.
-    pub fn edit(&mut self, member: &[u8], limits: ZSetLimits, decide: impl FnOnce(Option<f64>) -> Option<f64>) {
+    pub fn edit(
+        &mut self,
+        member: &[u8],
+        limits: ZSetLimits,
+        decide: impl FnOnce(Option<f64>) -> Option<f64>,
+    ) {
         let pack = match self {
             ZSet::Large(large) => return large.edit(member, decide),
             ZSet::Packed(pack) => pack,

@@ -66,10 +66,8 @@ impl Shape {
         }
         let count = corners.len() as f64;
         (x, y, z) = (x / count, y / count, z / count);
-        let center = Point {
-            longitude: y.atan2(x).to_deg(),
-            latitude: z.atan2((x * x + y * y).sqrt()).to_deg(),
-        };
+        let center =
+            Point { longitude: y.atan2(x).to_deg(), latitude: z.atan2((x * x + y * y).sqrt()).to_deg() };
         Shape { center, form: Form::Polygon(corners), unit_m: 1.0 }
     }
 

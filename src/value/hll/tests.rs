@@ -96,7 +96,9 @@ fn other_strings_are_no_hyperloglog() {
     assert!(HllRef::of(&dense[1..]).is_none());
     assert!(HllRef::of(&dense[..DENSE_LEN - 1]).is_none());
     assert!(HllRef::of(&[dense.as_slice(), b"x"].concat()).is_none());
-    for text in [b"".as_slice(), b"HYLL", b"HYLX\x01\0\0\0\0\0\0\0\0\0\0\0", b"HYLL\x02\0\0\0\0\0\0\0\0\0\0\0"] {
+    for text in
+        [b"".as_slice(), b"HYLL", b"HYLX\x01\0\0\0\0\0\0\0\0\0\0\0", b"HYLL\x02\0\0\0\0\0\0\0\0\0\0\0"]
+    {
         assert!(HllRef::of(text).is_none());
     }
 }
@@ -124,9 +126,8 @@ fn registers_beyond_what_elements_make_are_counted_without_end() {
 
 fn arb_hll() -> impl Strategy<Value = Vec<u8>> {
     let header = prop_oneof![Just(1u8), Just(0), any::<u8>()];
-    (header, prop::collection::vec(any::<u8>(), 0..600)).prop_map(|(encoding, tail)| {
-        [b"HYLL".as_slice(), &[encoding, 0, 0, 0], &[0; 8], &tail].concat()
-    })
+    (header, prop::collection::vec(any::<u8>(), 0..600))
+        .prop_map(|(encoding, tail)| [b"HYLL".as_slice(), &[encoding, 0, 0, 0], &[0; 8], &tail].concat())
 }
 
 proptest! {
