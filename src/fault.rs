@@ -153,6 +153,30 @@ faults! {
     GT_WITH_LT = "ERR GT and LT options at the same time are not compatible";
     /// HSCAN's NOVALUES in another command.
     NO_VALUES_ELSEWHERE = "ERR NOVALUES option can only be used in HSCAN";
+    /// ZADD with both NX and XX.
+    ZADD_NX_XX = "ERR XX and NX options at the same time are not compatible";
+    /// ZADD with two of GT, LT and NX.
+    ZADD_GT_LT_NX = "ERR GT, LT, and/or NX options at the same time are not compatible";
+    /// ZADD INCR with several members.
+    ZADD_INCR_PAIRS = "ERR INCR option supports a single increment-element pair";
+    /// An increment from one infinity by the other.
+    SCORE_NAN = "ERR resulting score is not a number (NaN)";
+    /// A bound of a range of scores that is no number.
+    SCORE_BOUND = "ERR min or max is not a float";
+    /// A bound of a range of members that does not say whether its member belongs to it.
+    LEX_BOUND = "ERR min or max not valid string range item";
+    /// ZRANGE with LIMIT by rank.
+    LIMIT_WITHOUT_BY = "ERR syntax error, LIMIT is only supported in combination with either BYSCORE or BYLEX";
+    /// ZRANGE BYLEX with WITHSCORES.
+    WITHSCORES_BYLEX = "ERR syntax error, WITHSCORES not supported in combination with BYLEX";
+    /// A weight that is no number.
+    WEIGHT_NOT_A_FLOAT = "ERR weight value is not a float";
+    /// ZINTERCARD and SINTERCARD with a limit below zero, or none.
+    NEGATIVE_LIMIT = "ERR LIMIT can't be negative";
+    /// A count that is too large.
+    OUT_OF_RANGE = "ERR value is out of range";
+    /// A count that has no negation.
+    NOT_NEGATABLE = "ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807";
     /// ZSCAN's NOSCORES in another command.
     NO_SCORES_ELSEWHERE = "ERR NOSCORES option can only be used in ZSCAN";
     /// OBJECT FREQ without an LFU policy.
@@ -439,6 +463,11 @@ impl Fault {
     /// EXPIRE and its relatives got a time whose milliseconds do not fit.
     pub fn invalid_expire(command: &str) -> Fault {
         Fault::of(format!("ERR invalid expire time in '{command}' command"))
+    }
+
+    /// ZUNION and its relatives with no key.
+    pub fn no_input_key(command: &str) -> Fault {
+        Fault::of(format!("ERR at least 1 input key is needed for '{command}' command"))
     }
 
     /// BITOP DIFF, DIFF1 or ANDOR with a single source.

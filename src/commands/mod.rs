@@ -48,6 +48,10 @@ pub mod string_number;
 pub mod string_set;
 #[cfg(test)]
 mod trial;
+pub mod zset;
+pub mod zset_algebra;
+pub mod zset_pop;
+pub mod zset_range;
 
 use crate::command::Command;
 
@@ -83,4 +87,8 @@ pub const FAMILIES: &[&[Command]] = &[
     string_lcs::ROWS,
     string_number::ROWS,
     string_set::ROWS,
+    zset::ROWS,
+    zset_algebra::ROWS,
+    zset_pop::ROWS,
+    zset_range::ROWS,
 ];
