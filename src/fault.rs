@@ -109,8 +109,6 @@ faults! {
     NUMKEYS = "ERR invalid numkeys value or out of range";
     /// More keys are announced than there are arguments.
     TOO_FEW_KEYS = "ERR Number of keys can't be greater than number of args";
-    /// A LIMIT that is no integer or below zero.
-    NEGATIVE_LIMIT = "ERR LIMIT can't be negative";
     /// A count of random members outside of what an integer and its negative can be, or a reply too long.
     COUNT_RANGE = "ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807";
     /// IFDEQ and IFDNE with something that has not the length of a digest.

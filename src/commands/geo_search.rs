@@ -29,8 +29,7 @@ const fn stored(begin: i32, word: &'static str) -> KeySpec {
 
 const RADIUS_COST: &str =
     "O(N+log(M)), N members in the rectangle around the circle and M members in the set.";
-const SEARCH_COST: &str =
-    "O(N+log(M)), N members in the rectangle around the area and M members in the set.";
+const SEARCH_COST: &str = "O(N+log(M)), N members in the rectangle around the area and M members in the set.";
 
 /// The rows of this file.
 pub const ROWS: &[Command] = &[

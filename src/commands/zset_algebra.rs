@@ -29,7 +29,8 @@ const STORES_THEM: &[KeySpec] = &[
 
 const UNION_COST: &str = "O(N + M log M), N members of all sets, M members of the result.";
 const INTER_COST: &str = "O(N K + M log M), N members of the smallest of K sets, M members of the result.";
-const DIFF_COST: &str = "O(N K + M log M) or less, N members of the first of K sets, M members of the result.";
+const DIFF_COST: &str =
+    "O(N K + M log M) or less, N members of the first of K sets, M members of the result.";
 
 /// The rows of this file.
 pub const ROWS: &[Command] = &[
@@ -387,12 +388,7 @@ fn compute<'a>(
     Ok((result, options.with_scores))
 }
 
-fn reply_result(
-    cx: &mut Cx<'_>,
-    args: Args<'_>,
-    operation: Operation,
-    name: &str,
-) -> Result<Outcome, Fault> {
+fn reply_result(cx: &mut Cx<'_>, args: Args<'_>, operation: Operation, name: &str) -> Result<Outcome, Fault> {
     let mut found = crate::resp::Out::new();
     found.set_proto(cx.out.proto());
     let (result, with_scores) = compute(cx, args, 1, operation, name, false)?;
