@@ -38,6 +38,8 @@ faults! {
     PFDEBUG_ON_OFF = "ERR Argument must be ON or OFF";
     /// PFDEBUG DECODE of a dense HyperLogLog.
     PFDEBUG_DENSE = "ERR HLL encoding is not sparse";
+    /// SORT by something that is no number.
+    SORT_NOT_NUMBERS = "ERR One or more scores can't be converted into double";
     /// A unit of length that is none.
     GEO_UNIT = "ERR unsupported unit provided. please use M, KM, FT, MI";
     /// A radius that is no number.

@@ -42,6 +42,7 @@ pub mod server;
 pub mod set;
 pub mod set_algebra;
 pub mod slowlog;
+pub mod sort;
 pub mod string;
 pub mod string_lcs;
 pub mod string_number;
@@ -83,6 +84,7 @@ pub const FAMILIES: &[&[Command]] = &[
     set::ROWS,
     set_algebra::ROWS,
     slowlog::ROWS,
+    sort::ROWS,
     string::ROWS,
     string_lcs::ROWS,
     string_number::ROWS,
