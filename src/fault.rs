@@ -44,6 +44,32 @@ faults! {
     DISCARD_WITHOUT_MULTI = "ERR DISCARD without MULTI";
     /// EXEC after a command that could not be queued.
     EXEC_ABORT = "EXECABORT Transaction discarded because of previous errors.";
+    /// SORT by something that is no number.
+    SORT_NOT_NUMBERS = "ERR One or more scores can't be converted into double";
+    /// A unit of length that is none.
+    GEO_UNIT = "ERR unsupported unit provided. please use M, KM, FT, MI";
+    /// A radius that is no number.
+    GEO_RADIUS = "ERR need numeric radius";
+    /// A radius below zero.
+    GEO_NEGATIVE_RADIUS = "ERR radius cannot be negative";
+    /// GEOSEARCH BYBOX with a width that is no number.
+    GEO_WIDTH = "ERR need numeric width";
+    /// GEOSEARCH BYBOX with a height that is no number.
+    GEO_HEIGHT = "ERR need numeric height";
+    /// GEOSEARCH BYBOX with a width or height below zero.
+    GEO_NEGATIVE_BOX = "ERR height or width cannot be negative";
+    /// GEOSEARCH BYPOLYGON with a number of corners that is none.
+    GEO_CORNERS = "ERR invalid number of vertices";
+    /// GEOSEARCH BYPOLYGON with too few corners.
+    GEO_CORNERS_MIN = "ERR GEOSEARCH BYPOLYGON must have at least 3 vertices";
+    /// A search for no place at all.
+    GEO_COUNT = "ERR COUNT must be > 0";
+    /// ANY without COUNT.
+    GEO_ANY = "ERR the ANY argument requires COUNT argument";
+    /// GEORADIUS STORE with an option that only a reply has.
+    GEORADIUS_STORE_WITH = "ERR STORE option in GEORADIUS is not compatible with WITHDIST, WITHHASH and WITHCOORD options";
+    /// GEOSEARCHSTORE with an option that only a reply has.
+    GEOSEARCHSTORE_WITH = "ERR GEOSEARCHSTORE is not compatible with WITHDIST, WITHHASH and WITHCOORD options";
     /// A command that needs an existing key met none.
     NO_SUCH_KEY = "ERR no such key";
     /// A database index that is not an integer or not below `databases`.
@@ -91,8 +117,6 @@ faults! {
     NUMKEYS = "ERR invalid numkeys value or out of range";
     /// More keys are announced than there are arguments.
     TOO_FEW_KEYS = "ERR Number of keys can't be greater than number of args";
-    /// A LIMIT that is no integer or below zero.
-    NEGATIVE_LIMIT = "ERR LIMIT can't be negative";
     /// A count of random members outside of what an integer and its negative can be, or a reply too long.
     COUNT_RANGE = "ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807";
     /// IFDEQ and IFDNE with something that has not the length of a digest.
@@ -472,6 +496,26 @@ impl Fault {
     /// PFSELFTEST found that something does not hold.
     pub fn self_test(what: &str) -> Fault {
         Fault::of(format!("TESTFAILED {what}"))
+    }
+
+    /// Coordinates off the map.
+    pub fn place(longitude: f64, latitude: f64) -> Fault {
+        Fault::of(format!("ERR invalid longitude,latitude pair {longitude:.6},{latitude:.6}"))
+    }
+
+    /// A search around a member that the set does not have.
+    pub fn no_geo_member(member: &[u8]) -> Fault {
+        Fault::quoting("ERR member ", member, " does not exist")
+    }
+
+    /// GEOSEARCH, called by that name, without a center.
+    pub fn geo_center(name: &[u8]) -> Fault {
+        Fault::quoting("ERR exactly one of FROMMEMBER or FROMLONLAT can be specified for ", name, "")
+    }
+
+    /// GEOSEARCH, called by that name, without a form.
+    pub fn geo_form(name: &[u8]) -> Fault {
+        Fault::quoting("ERR exactly one of BYRADIUS, BYBOX and BYPOLYGON can be specified for ", name, "")
     }
 
     /// CONFIG SET was refused, for the reason that the config room gives.

@@ -21,6 +21,8 @@ mod debug_value;
 pub mod expire;
 pub mod flush;
 pub mod generic;
+pub mod geo;
+pub mod geo_search;
 mod help;
 pub mod hyperloglog;
 pub mod info;
@@ -51,6 +53,7 @@ pub mod stream_info;
 pub mod stream_pending;
 pub mod stream_read;
 pub mod stream_refs;
+pub mod sort;
 pub mod string;
 pub mod string_lcs;
 pub mod string_number;
@@ -78,6 +81,8 @@ pub const FAMILIES: &[&[Command]] = &[
     expire::ROWS,
     flush::ROWS,
     generic::ROWS,
+    geo::ROWS,
+    geo_search::ROWS,
     hyperloglog::ROWS,
     info::ROWS,
     memory::ROWS,
@@ -103,6 +108,7 @@ pub const FAMILIES: &[&[Command]] = &[
     stream_pending::ROWS,
     stream_read::ROWS,
     stream_refs::ROWS,
+    sort::ROWS,
     string::ROWS,
     string_lcs::ROWS,
     string_number::ROWS,
