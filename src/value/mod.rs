@@ -8,6 +8,7 @@ pub mod collection;
 pub mod dict;
 pub mod geo;
 pub mod glob;
+pub mod hash;
 pub mod hll;
 pub mod intset;
 pub mod lcs;
@@ -23,9 +24,9 @@ pub mod zset;
 pub mod stub;
 
 pub use collection::{Collection, Compact, Kind, Value};
+pub use hash::{Hash, HashLimits, HashRef};
 pub use list::List;
 pub use pack::Item;
 pub use set::Set;
-pub use stub::Hash;
 pub use stub::Stream;
 pub use zset::ZSet;

@@ -44,5 +44,4 @@ macro_rules! stub {
     };
 }
 
-stub!(Hash);
 stub!(Stream);
