@@ -21,6 +21,10 @@ mod debug_value;
 pub mod expire;
 pub mod flush;
 pub mod generic;
+pub mod hash;
+pub mod hash_expire;
+pub mod hash_fields;
+pub mod hash_scan;
 mod help;
 pub mod hyperloglog;
 pub mod info;
@@ -62,6 +66,10 @@ pub const FAMILIES: &[&[Command]] = &[
     expire::ROWS,
     flush::ROWS,
     generic::ROWS,
+    hash::ROWS,
+    hash_expire::ROWS,
+    hash_fields::ROWS,
+    hash_scan::ROWS,
     hyperloglog::ROWS,
     info::ROWS,
     memory::ROWS,
