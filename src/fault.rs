@@ -105,6 +105,16 @@ faults! {
     OVERFLOW_TYPE = "ERR Invalid OVERFLOW type specified";
     /// BITFIELD_RO was asked to write.
     BITFIELD_READ_ONLY = "ERR BITFIELD_RO only supports the GET subcommand";
+    /// HINCRBY met a value that is no integer.
+    HASH_NOT_AN_INTEGER = "ERR hash value is not an integer";
+    /// HINCRBYFLOAT met a value that is no float.
+    HASH_NOT_A_FLOAT = "ERR hash value is not a float";
+    /// HINCRBYFLOAT's increment is infinite.
+    INCREMENT_NAN_OR_INFINITY = "ERR value is NaN or Infinity";
+    /// The number behind FIELDS is not that of the fields that follow it.
+    NUMFIELDS = "ERR numfields should be greater than 0 and match the provided number of fields";
+    /// A count whose double does not fit, or whose answer would be too large.
+    OUT_OF_RANGE = "ERR value is out of range";
     /// LCS met a key of another type.
     LCS_NEEDS_STRINGS = "ERR The specified keys must contain string values";
     /// LCS with both LEN and IDX.

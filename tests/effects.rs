@@ -6,6 +6,8 @@
 //!
 //! `OCHRE_TEST_SEED` repeats a run's choices (not its timing), `OCHRE_EFFECTS_SEQUENCES` makes it longer.
 
+#[path = "effects/hashes.rs"]
+mod hashes;
 #[path = "effects/hyperloglog.rs"]
 mod hyperloglog;
 #[path = "effects/lists.rs"]
@@ -232,6 +234,7 @@ type Examples = &'static [(&'static str, &'static str)];
 const FAMILIES: &[(Examples, &[(&str, Draw)])] = &[
     (strings::EXAMPLES, strings::DRAWN),
     (sets::EXAMPLES, sets::DRAWN),
+    (hashes::EXAMPLES, hashes::DRAWN),
     (hyperloglog::EXAMPLES, hyperloglog::DRAWN),
     (lists::EXAMPLES, lists::DRAWN),
     // More families follow.

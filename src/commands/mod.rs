@@ -23,6 +23,10 @@ pub mod flush;
 pub mod generic;
 pub mod geo;
 pub mod geo_search;
+pub mod hash;
+pub mod hash_expire;
+pub mod hash_fields;
+pub mod hash_scan;
 mod help;
 pub mod hyperloglog;
 pub mod info;
@@ -83,6 +87,10 @@ pub const FAMILIES: &[&[Command]] = &[
     generic::ROWS,
     geo::ROWS,
     geo_search::ROWS,
+    hash::ROWS,
+    hash_expire::ROWS,
+    hash_fields::ROWS,
+    hash_scan::ROWS,
     hyperloglog::ROWS,
     info::ROWS,
     memory::ROWS,

@@ -45,3 +45,4 @@ macro_rules! stub {
 }
 
 stub!(Hash);
+stub!(Stream);
