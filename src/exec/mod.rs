@@ -11,4 +11,4 @@ mod notes;
 pub mod plan;
 pub mod run;
 
-pub use run::{Executor, Ran};
+pub use run::{Call, Executor, Ran};

@@ -4,7 +4,7 @@
 
 use smallvec::SmallVec;
 
-use crate::command::table::{Entry, Places};
+use crate::command::table::Entry;
 use crate::keyspace::ahead::Seen;
 use crate::keyspace::lock::Turn;
 use crate::keyspace::{Shard, Space};
@@ -35,16 +35,4 @@ pub fn shards_of(turn: &Turn<'_, Shard>, space: &Space, entry: &Entry, args: &Ar
     shards.sort_unstable();
     shards.dedup();
     shards
-}
-
-/// The hash to prefetch for: that of the first key, for commands that have one at a fixed place.
-#[inline]
-pub fn first_hash(space: &Space, entry: &Entry, args: &Args<'_>) -> Option<u64> {
-    match entry.places {
-        Places::None => None,
-        Places::First | Places::Specified => {
-            let at = entry.row.keys[0].begin as usize;
-            Some(space.hasher.hash(args.opt(at)?))
-        }
-    }
 }

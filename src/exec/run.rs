@@ -15,7 +15,7 @@ use crate::command::{Cx, Flags, Host, Locks, Outcome};
 use crate::config::{Directive, Settings};
 use crate::fault::Fault;
 use crate::keyspace::ahead::Graveyard;
-use crate::keyspace::db::{EachShard, Reach};
+use crate::keyspace::db::{EachShard, Hashed, Reach};
 use crate::keyspace::lock::Turn;
 use crate::keyspace::record::{Record, Touch};
 use crate::keyspace::{Db, Shard};
@@ -38,6 +38,50 @@ pub enum Ran {
     Close,
     /// It waits for the end of a pause; nothing was done.
     Wait,
+}
+
+/// A request, with what is found out about it before it runs.
+#[derive(Clone, Copy)]
+pub struct Call<'a> {
+    /// Name and arguments.
+    pub args: Args<'a>,
+    /// Index of its row; `None`: there is no such command.
+    pub entry: Option<u16>,
+    /// Hash of its first key, for commands that have one at a fixed place.
+    pub hash: Option<u64>,
+}
+
+impl<'a> Call<'a> {
+    /// Finds the row of a request and hashes its first key.
+    #[inline]
+    pub fn of(host: &Host, args: Args<'a>) -> Call<'a> {
+        let entry = find(host, &args);
+        let key = entry.and_then(|entry| entry.first_key(&args));
+        let hash = key.map(|key| host.space.hasher.hash(key));
+        Call { args, entry: entry.map(|entry| entry.index as u16), hash }
+    }
+
+    /// Its row.
+    #[inline]
+    pub fn entry<'h>(&self, host: &'h Host) -> Option<&'h Entry> {
+        self.entry.map(|index| host.table.at(index.into()))
+    }
+
+    /// Whether what the connection sent after it must be read anew when it has run.
+    #[inline]
+    pub fn ends_batch(&self, host: &Host) -> bool {
+        self.entry(host).is_some_and(|entry| entry.row.flags.contains(Flags::ENDS_BATCH))
+    }
+}
+
+#[inline]
+fn find<'h>(host: &'h Host, args: &Args<'_>) -> Option<&'h Entry> {
+    let entry = host.table.find(args.get(0))?;
+    if entry.subs.is_empty() || args.len() < 2 {
+        return Some(entry);
+    }
+    // A missing subcommand is the container's to report.
+    Some(host.table.find_sub(entry, args.get(1)).unwrap_or(entry))
 }
 
 /// What a worker keeps for running commands.
@@ -145,28 +189,18 @@ impl Executor {
         self.clock_read = self.last;
     }
 
-    /// Finds the row of a request.
-    pub fn find<'h>(host: &'h Host, args: &Args<'_>) -> Option<&'h Entry> {
-        let entry = host.table.find(args.get(0))?;
-        if entry.subs.is_empty() || args.len() < 2 {
-            return Some(entry);
-        }
-        // A missing subcommand is the container's to report.
-        Some(host.table.find_sub(entry, args.get(1)).unwrap_or(entry))
-    }
-
-    /// Runs one request of a session; `entry` is what [`Executor::find`] answered for it.
+    /// Runs one request of a session.
     pub fn run(
         &mut self,
         host: &Host,
         turn: &mut Turn<'_, Shard>,
         session: &mut Session,
         out: &mut Out,
-        args: Args<'_>,
-        entry: Option<usize>,
+        call: Call<'_>,
     ) -> Ran {
         let start = out.mark();
-        let ran = match entry.map(|index| host.table.at(index)) {
+        let Call { args, hash, .. } = call;
+        let ran = match call.entry(host) {
             None => self.refuse_unknown(host, session, out, &args),
             // Who has not authenticated is not told what exists.
             Some(entry) if !session.authenticated && !is_open(entry) => {
@@ -181,7 +215,7 @@ impl Executor {
                 Ok(()) => match admit(host, &self.settings, session, entry, self.now_ms) {
                     Admission::Wait => return Ran::Wait,
                     Admission::Refuse(fault) => self.refuse(host, out, Some(entry), fault),
-                    Admission::Go => self.execute(host, turn, session, out, args, entry),
+                    Admission::Go => self.execute(host, turn, session, out, args, (entry, hash)),
                 },
             },
         };
@@ -244,18 +278,19 @@ impl Executor {
         session: &mut Session,
         out: &mut Out,
         args: Args<'_>,
-        entry: &Entry,
+        (entry, hash): (&Entry, Option<u64>),
     ) -> Ran {
         self.record.begin();
         self.record.touch = if session.no_touch { Touch::No } else { self.knobs.touch };
         self.settle_gate(host, turn, entry.row.locks == Locks::All);
+        let first = hash.and_then(|hash| Some(Hashed { key: entry.first_key(&args)?, hash }));
         let shards;
         let mut steps;
         let reach = match entry.row.locks {
             Locks::None => Reach::Nothing,
             Locks::Keys if entry.places == Places::First => {
-                let hash = host.space.hasher.hash(args.get(1));
-                Reach::Held(turn.one(host.space.shard_of(hash)))
+                let first = first.expect("the arity of such a command demands the key");
+                Reach::Held(turn.one(host.space.shard_of(first.hash)))
             }
             Locks::Keys => {
                 shards = plan::shards_of(turn, &host.space, entry, &args, session.db);
@@ -270,7 +305,7 @@ impl Executor {
         let (mark, waiting_bytes, db) = (out.mark(), out.len_bytes(), session.db);
         let result = {
             let mut cx = Cx {
-                db: Db::new(reach, &host.space, db, self.now_ms, &mut self.record),
+                db: Db::new(reach, &host.space, db, self.now_ms, &mut self.record).knowing(first),
                 out,
                 session,
                 settings: &self.settings,
