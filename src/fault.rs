@@ -28,6 +28,16 @@ faults! {
     NOT_POSITIVE = "ERR value is out of range, must be positive";
     /// The key holds another type than the command works on.
     WRONG_TYPE = "WRONGTYPE Operation against a key holding the wrong kind of value";
+    /// A string that is no HyperLogLog.
+    NO_HLL = "WRONGTYPE Key is not a valid HyperLogLog string value.";
+    /// A HyperLogLog whose registers are not sound.
+    BROKEN_HLL = "INVALIDOBJ Corrupted HLL object detected";
+    /// PFDEBUG of a key that does not exist.
+    PFDEBUG_NO_KEY = "ERR The specified key does not exist";
+    /// PFDEBUG SIMD with something else than ON or OFF.
+    PFDEBUG_ON_OFF = "ERR Argument must be ON or OFF";
+    /// PFDEBUG DECODE of a dense HyperLogLog.
+    PFDEBUG_DENSE = "ERR HLL encoding is not sparse";
     /// A command that needs an existing key met none.
     NO_SUCH_KEY = "ERR no such key";
     /// A database index that is not an integer or not below `databases`.
@@ -73,6 +83,12 @@ faults! {
     LCS_MEMORY = "ERR Insufficient memory, transient memory for LCS exceeds proto-max-bulk-len";
     /// MSETEX's number of keys is none.
     NUMKEYS = "ERR invalid numkeys value or out of range";
+    /// More keys are announced than there are arguments.
+    TOO_FEW_KEYS = "ERR Number of keys can't be greater than number of args";
+    /// A LIMIT that is no integer or below zero.
+    NEGATIVE_LIMIT = "ERR LIMIT can't be negative";
+    /// A count of random members outside of what an integer and its negative can be, or a reply too long.
+    COUNT_RANGE = "ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807";
     /// IFDEQ and IFDNE with something that has not the length of a digest.
     DIGEST_LENGTH = "ERR must be exactly 16 hexadecimal characters";
     /// DELEX with another word than its conditions.
@@ -141,6 +157,16 @@ faults! {
     LOG_TYPE = "ERR type should be one of the following: slow, large-request, large-reply";
     /// LOLWUT with other arguments than it takes.
     LOLWUT_USAGE = "ERR Syntax error. Use: LOLWUT [columns rows] [real imaginary]";
+    /// LSET at a position that the list does not have.
+    INDEX_RANGE = "ERR index out of range";
+    /// The lowest integer where its negation is needed.
+    NO_NEGATION = "ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807";
+    /// LPOS with rank 0.
+    RANK_ZERO = "ERR RANK can't be zero: use 1 to start from the first match, 2 from the second ... or use negative to start from the end of the list";
+    /// LPOS with a count that is no number or below zero.
+    NEGATIVE_COUNT = "ERR COUNT can't be negative";
+    /// LPOS with a length that is no number or below zero.
+    NEGATIVE_MAXLEN = "ERR MAXLEN can't be negative";
     /// An argument that must fit in 32 bits.
     NOT_AN_INT32 = "ERR value is out of range, value must between -2147483648 and 2147483647";
     /// AUTH with a password alone where none is set up.
@@ -161,6 +187,10 @@ faults! {
     NO_IMPORT_MODE = "ERR Server is not in import mode";
     /// A timeout below zero.
     NEGATIVE_TIMEOUT = "ERR timeout is negative";
+    /// A timeout in seconds that is no number.
+    TIMEOUT_NOT_A_FLOAT = "ERR timeout is not a float or out of range";
+    /// What a blocked client is told whose wait CLIENT UNBLOCK ends with ERROR.
+    UNBLOCKED = "UNBLOCKED client unblocked via CLIENT UNBLOCK";
     /// A timeout whose end does not fit.
     TIMEOUT_RANGE = "ERR timeout is out of range";
     /// OCHRE.CLOCK RATE with something else.
@@ -189,6 +219,12 @@ faults! {
     PROTOCOL_TYPE = "ERR Wrong protocol type name. Please use one of the following: string|integer|double|bignum|null|array|set|map|attrib|push|verbatim|true|false";
     /// A reply that only RESP3 has.
     NEEDS_RESP3 = "ERR RESP2 is not supported by this command";
+}
+
+impl From<crate::value::hll::Corrupt> for Fault {
+    fn from(_: crate::value::hll::Corrupt) -> Fault {
+        Fault::BROKEN_HLL
+    }
 }
 
 /// The part of a client's words that an error echoes.
@@ -268,6 +304,16 @@ impl Fault {
     pub fn debug_subcommand(sub: &[u8]) -> Fault {
         let sub = &sub[..sub.len().min(128)];
         Fault::quoting("ERR unknown subcommand or wrong number of arguments for '", sub, "'. Try DEBUG HELP.")
+    }
+
+    /// PFDEBUG without a subcommand of that name.
+    pub fn pfdebug_subcommand(sub: &[u8]) -> Fault {
+        Fault::quoting("ERR Unknown PFDEBUG subcommand '", sub, "'")
+    }
+
+    /// PFSELFTEST found that something does not hold.
+    pub fn self_test(what: &str) -> Fault {
+        Fault::of(format!("TESTFAILED {what}"))
     }
 
     /// CONFIG SET was refused, for the reason that the config room gives.

@@ -39,6 +39,7 @@
 //! | [`clock`], [`fault`], [`config`] | time and chance; every error a client can see; every directive |
 //! | [`resp`] | requests in, replies out |
 //! | [`keyspace`] | keys, their deadlines, locks and guards |
+//! | [`pubsub`] | channels and who listens to them |
 //! | [`client`] | who is connected, and how threads talk to workers |
 //! | [`observe`] | counters, slow log, latency |
 //! | [`command`] | the row of a command, its arguments, and what a handler may touch |
@@ -61,6 +62,7 @@ pub mod log;
 pub mod memory;
 pub mod net;
 pub mod observe;
+pub mod pubsub;
 pub mod reclaim;
 pub mod resp;
 pub mod server;

@@ -295,7 +295,7 @@ fn wire(
     let renames: Vec<_> = renames.iter().map(|s| (word(&s.words[0]), word(&s.words[1]))).collect();
     let table = Table::new(FAMILIES, &renames);
     let databases = settings.int(Directive::Databases) as usize;
-    let (poke_desks, wake_desks) = (Arc::clone(&desks), Arc::clone(&desks));
+    let [poke_desks, wake_desks, post_desks] = std::array::from_fn(|_| Arc::clone(&desks));
     let poke = Box::new(move |worker: usize| poke_desks[worker].bell.ring());
     let wake = Box::new(move |worker: usize| wake_desks[worker].send(Mail::Look));
     let space = Space::new(workers, OUTSIDERS, databases, identity.seed, Clock::real(), poke);
@@ -310,6 +310,7 @@ fn wire(
         settings: ArcSwap::from_pointee(settings),
         settings_version: AtomicU64::new(0),
         clients: Clients::new(wake),
+        post: Box::new(move |reply| post_desks[reply.worker].send(Mail::Reply(Box::new(reply)))),
         pause: Pause::default(),
         log: CommitLog::new(workers + OUTSIDERS),
         space: Arc::new(space),
@@ -462,10 +463,11 @@ impl House {
                 continue;
             }
             let idle_ns = now_ns.saturating_sub(client.active_ns.load(Ordering::Relaxed));
-            // Who waits in a pause is not idle.
+            // Who waits in a pause, or for a key, is not idle.
             let is_idle = timeout_s > 0
                 && idle_ns > timeout_s * 1_000_000_000
-                && !client.paused.load(Ordering::Relaxed);
+                && !client.paused.load(Ordering::Relaxed)
+                && !client.is_blocked();
             let waiting = client.output_bytes.load(Ordering::Relaxed) as u64;
             let since_ns = client.over_soft_ns.load(Ordering::Relaxed);
             let mut is_slow = false;

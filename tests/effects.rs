@@ -6,6 +6,8 @@
 //!
 //! `OCHRE_TEST_SEED` repeats a run's choices (not its timing), `OCHRE_EFFECTS_SEQUENCES` makes it longer.
 
+#[path = "effects/hyperloglog.rs"]
+mod hyperloglog;
 #[path = "effects/pick.rs"]
 mod pick;
 #[path = "effects/strings.rs"]
@@ -225,6 +227,7 @@ type Examples = &'static [(&'static str, &'static str)];
 /// command are drawn.
 const FAMILIES: &[(Examples, &[(&str, Draw)])] = &[
     (strings::EXAMPLES, strings::DRAWN),
+    (hyperloglog::EXAMPLES, hyperloglog::DRAWN),
     // More families follow.
 ];
 

@@ -20,7 +20,7 @@ const ROOMS: &[&[&str]] = &[
     &["value"],
     &["clock", "fault", "config"],
     &["resp"],
-    &["keyspace"],
+    &["keyspace", "pubsub"],
     &["client"],
     &["observe"],
     &["command"],

@@ -6,6 +6,7 @@
 //! Always: a `Session` belongs to one worker; others see a client only through its `Client` and reach it only
 //! through its worker's mailbox.
 
+pub mod blocked;
 pub mod claim;
 pub mod mailbox;
 pub mod pause;

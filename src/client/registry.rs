@@ -11,6 +11,9 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU32, AtomicU64, A
 use dashmap::DashMap;
 use parking_lot::Mutex;
 
+use super::blocked::Blocked;
+use super::claim::Reason;
+
 /// Texts a client gives about itself.
 #[derive(Default, Clone, Debug)]
 pub struct Labels {
@@ -130,6 +133,8 @@ pub struct Client {
     pub no_evict: AtomicBool,
     /// CLIENT NO-TOUCH.
     pub no_touch: AtomicBool,
+    /// What it waits for, while it is blocked. Changed only by who holds a shard of one of its keys.
+    pub parked: Mutex<Option<Arc<Blocked>>>,
     /// Waits in CLIENT PAUSE.
     pub paused: AtomicBool,
     /// Will be closed as soon as its worker looks at it.
@@ -170,6 +175,7 @@ impl Client {
             output_peak: AtomicUsize::new(0),
             no_evict: AtomicBool::new(false),
             no_touch: AtomicBool::new(false),
+            parked: Mutex::new(None),
             paused: AtomicBool::new(false),
             killed: AtomicBool::new(false),
             capa: AtomicU8::new(0),
@@ -191,6 +197,11 @@ impl Client {
     /// What it is to the server.
     pub fn kind(&self) -> ClientKind {
         ClientKind::Normal
+    }
+
+    /// Whether a blocking command of it waits.
+    pub fn is_blocked(&self) -> bool {
+        self.parked.lock().is_some()
     }
 
     /// Bytes of replies that wait outside the tail buffer.
@@ -218,6 +229,8 @@ pub struct Clients {
     map: DashMap<u64, Arc<Client>>,
     next_id: AtomicU64,
     count: AtomicI64,
+    /// How many of them wait for a key.
+    pub blocked: AtomicUsize,
     /// Wakes a worker so that it sees who was killed.
     wake: Box<dyn Fn(usize) + Send + Sync>,
 }
@@ -225,7 +238,13 @@ pub struct Clients {
 impl Clients {
     /// Nobody. `wake` makes the worker of that index look at its clients again.
     pub fn new(wake: Box<dyn Fn(usize) + Send + Sync>) -> Clients {
-        Clients { map: DashMap::new(), next_id: AtomicU64::new(1), count: AtomicI64::new(0), wake }
+        Clients {
+            map: DashMap::new(),
+            next_id: AtomicU64::new(1),
+            count: AtomicI64::new(0),
+            blocked: AtomicUsize::new(0),
+            wake,
+        }
     }
 
     /// An id for a client to be.
@@ -278,6 +297,10 @@ impl Clients {
     /// marked already.
     pub fn kill(&self, client: &Client) -> bool {
         let first = !client.killed.swap(true, Ordering::AcqRel);
+        if let Some(blocked) = &*client.parked.lock() {
+            // Nobody serves it any more; its worker takes it out of the queues.
+            let _ = blocked.claim.try_claim(Reason::Killed);
+        }
         (self.wake)(client.worker);
         first
     }

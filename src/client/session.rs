@@ -26,6 +26,8 @@ pub enum ReplyMode {
 pub struct Session {
     /// What others see.
     pub client: Arc<Client>,
+    /// Where its worker keeps the connection.
+    pub seat: usize,
     /// Selected database.
     pub db: usize,
     /// Whether it has authenticated (or needs not).
@@ -43,7 +45,8 @@ pub struct Session {
 impl Session {
     /// A session that has just been accepted.
     pub fn new(client: Arc<Client>, authenticated: bool, local: bool) -> Session {
-        Session { client, db: 0, authenticated, reply: ReplyMode::On, no_touch: false, closing: false, local }
+        let (reply, no_touch, closing) = (ReplyMode::On, false, false);
+        Session { client, seat: usize::MAX, db: 0, authenticated, reply, no_touch, closing, local }
     }
 
     /// Puts it back to where it was when it was accepted (RESET). What the client said about its library and

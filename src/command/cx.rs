@@ -11,21 +11,25 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use arc_swap::ArcSwap;
 
 use super::table::{Entry, Table};
+use crate::client::blocked::Reply;
 use crate::client::{Clients, Session, pause::Pause};
 use crate::clock::Ticks;
 use crate::config::Settings;
 use crate::keyspace::log::CommitLog;
-use crate::keyspace::{Db, Space};
+use crate::keyspace::{Db, Space, Wait};
 use crate::observe::Observe;
 use crate::resp::Out;
 
 /// What becomes of the connection after a command.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum Outcome {
     /// The reply is written; go on.
     Done,
     /// The reply is written; close when it is sent.
     Close,
+    /// Nothing was written and nothing changed: the client waits, and the command runs again when a key is
+    /// ready. Only where [`Cx::may_block`].
+    Block(Box<Wait>),
 }
 
 /// What a command asks of the process.
@@ -56,6 +60,8 @@ pub struct Host {
     pub settings_version: AtomicU64,
     /// Who is connected.
     pub clients: Clients,
+    /// Sends a blocked client's reply to its worker; never waits.
+    pub post: Box<dyn Fn(Reply) + Send + Sync>,
     /// CLIENT PAUSE.
     pub pause: Pause,
     /// Counters, slow log, latency.
@@ -127,4 +133,9 @@ pub struct Cx<'a> {
     pub command: &'a Entry,
     /// Index of the worker.
     pub worker: usize,
+    /// The command runs for a client that waited, and the key at this position is ready. All keys of the
+    /// command are held.
+    pub served: Option<usize>,
+    /// Whether it may answer [`Outcome::Block`]; otherwise it does as if its time were up at once.
+    pub may_block: bool,
 }

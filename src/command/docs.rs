@@ -22,7 +22,7 @@
 
 use bitflags::bitflags;
 
-use super::Command;
+use super::{Command, Find, KeySpec};
 
 /// Groups within groups; more is an error of the row.
 const MOST_DEEP: usize = 16;
@@ -121,7 +121,7 @@ pub struct Arg {
     pub token: Option<String>,
     /// How it may be given.
     pub flags: ArgFlags,
-    /// Of a key: which of the row's key specifications finds it.
+    /// Of a key, or a pattern for keys: which of the row's key specifications finds it.
     pub key_spec: Option<usize>,
     /// Of a group: what is inside.
     pub args: Vec<Arg>,
@@ -168,7 +168,7 @@ impl Arg {
 /// What is wrong with the row's syntax. tests/command_table.rs sees to it that no row has such an error.
 pub fn arguments(row: &Command) -> Result<Vec<Arg>, String> {
     let mut args = parse(row.syntax)?;
-    number_keys(&mut args, row.keys.len(), &mut 0);
+    number_keys(&mut args, row.keys, &mut 0);
     Ok(args)
 }
 
@@ -186,12 +186,19 @@ pub fn parse(syntax: &str) -> Result<Vec<Arg>, String> {
     }
 }
 
-/// The n-th key belongs to the n-th specification; further ones to the last.
-fn number_keys(args: &mut [Arg], specs: usize, seen: &mut usize) {
+/// The n-th key belongs to the n-th specification that finds keys by their place; further ones to the last.
+/// Patterns belong to the specification of keys whose names are made of the data.
+fn number_keys(args: &mut [Arg], specs: &[KeySpec], seen: &mut usize) {
+    let is_derived = |at: &usize| matches!(specs[*at].find, Find::Derived { .. });
     for arg in args {
-        if arg.kind == Type::Key && specs > 0 {
-            arg.key_spec = Some((*seen).min(specs - 1));
-            *seen += 1;
+        match arg.kind {
+            Type::Key => {
+                let placed = (0..specs.len()).filter(|at| !is_derived(at));
+                arg.key_spec = placed.take(*seen + 1).last();
+                *seen += 1;
+            }
+            Type::Pattern => arg.key_spec = (0..specs.len()).find(is_derived),
+            _ => {}
         }
         number_keys(&mut arg.args, specs, seen);
     }

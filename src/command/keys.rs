@@ -70,6 +70,20 @@ pub enum Find {
         /// Distance between keys.
         step: i32,
     },
+    /// Keys stand right behind this word, wherever it stands from the beginning on. A word that happens to be
+    /// another option's value counts as well: what is found includes every key, and may include more.
+    Behind {
+        /// In upper case.
+        word: &'static str,
+        /// What COMMAND INFO says: that nobody knows where the keys are.
+        is_shown_as_unknown: bool,
+    },
+    /// The keys' names are made of the data, from a pattern (a text with `*`) that stands right behind one of
+    /// these words, wherever that stands from the beginning on.
+    Derived {
+        /// In upper case.
+        words: &'static [&'static str],
+    },
 }
 
 /// One key specification. All of Ochre's begin at a fixed index.
@@ -106,6 +120,31 @@ impl KeySpec {
         KeySpec { begin, find: Find::Count { at: 0, first: 1, step }, flags, notes: "" }
     }
 
+    /// The key behind each `word` from argument `begin` on.
+    pub const fn behind(begin: i32, word: &'static str, flags: KeyFlags) -> KeySpec {
+        let find = Find::Behind { word, is_shown_as_unknown: false };
+        KeySpec { begin, find, flags, notes: "" }
+    }
+
+    /// [`behind`](KeySpec::behind), which COMMAND INFO keeps to itself.
+    pub const fn behind_unknown(begin: i32, word: &'static str, flags: KeyFlags) -> KeySpec {
+        let find = Find::Behind { word, is_shown_as_unknown: true };
+        KeySpec { begin, find, flags, notes: "" }
+    }
+
+    /// Any key at all, if one of `words` with a pattern behind it is among the arguments from `begin` on.
+    pub const fn derived(begin: i32, words: &'static [&'static str], flags: KeyFlags) -> KeySpec {
+        KeySpec { begin, find: Find::Derived { words }, flags, notes: "" }
+    }
+
+    /// Whether the command with these arguments reaches for keys that only the data tells.
+    pub fn derives(&self, args: &Args<'_>) -> bool {
+        let Find::Derived { words } = self.find else { return false };
+        let is_word = |arg: &[u8]| words.iter().any(|word| arg.eq_ignore_ascii_case(word.as_bytes()));
+        let options = args.from(self.begin as usize);
+        options.iter().zip(options.iter().skip(1)).any(|(word, next)| is_word(word) && next.contains(&b'*'))
+    }
+
     /// Adds notes.
     pub const fn notes(mut self, notes: &'static str) -> KeySpec {
         self.notes = notes;
@@ -134,6 +173,15 @@ impl KeySpec {
                 let first = begin + first as i64;
                 (first, first + (count - 1) * step as i64, step as i64)
             }
+            Find::Behind { word, .. } => {
+                for at in self.begin as usize + 1..args.len() {
+                    if args.get(at - 1).eq_ignore_ascii_case(word.as_bytes()) {
+                        visit(at);
+                    }
+                }
+                return true;
+            }
+            Find::Derived { .. } => return true,
         };
         if last >= len {
             return false;

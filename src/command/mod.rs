@@ -11,6 +11,7 @@ pub mod keys;
 pub mod row;
 pub mod table;
 
+pub use crate::keyspace::Wait;
 pub use cursor::{Cursor, int, reply_value, string_value, value_bytes, value_len};
 pub use cx::{Cx, Host, Outcome};
 pub use keys::{Find, KeyFlags, KeySpec};

@@ -30,6 +30,8 @@ pub struct Entry {
     pub subs: std::ops::Range<usize>,
     /// Where its keys are.
     pub places: Places,
+    /// Some arguments name keys that only the data tells ([`Find::Derived`]).
+    may_derive: bool,
 }
 
 /// The table.
@@ -59,20 +61,14 @@ impl Table {
         let top = rows.len();
         let mut entries: Vec<Entry> = Vec::with_capacity(top * 2);
         for (index, row) in rows.iter().enumerate() {
-            entries.push(Entry {
-                row,
-                full_name: row.name.to_ascii_lowercase(),
-                index,
-                subs: 0..0,
-                places: places(row),
-            });
+            entries.push(Entry::of(row, row.name.to_ascii_lowercase(), index));
         }
         for (at, row) in rows.iter().enumerate() {
             let from = entries.len();
             for sub in row.subs {
                 let full_name = format!("{}|{}", entries[at].full_name, sub.name.to_ascii_lowercase());
                 let index = entries.len();
-                entries.push(Entry { row: sub, full_name, index, subs: 0..0, places: places(sub) });
+                entries.push(Entry::of(sub, full_name, index));
             }
             entries[at].subs = from..entries.len();
         }
@@ -188,6 +184,23 @@ fn fold((first, last): (u64, u64), len: usize) -> usize {
 }
 
 impl Entry {
+    fn of(row: &'static Command, full_name: String, index: usize) -> Entry {
+        let may_derive = row.keys.iter().any(|spec| matches!(spec.find, Find::Derived { .. }));
+        Entry { row, full_name, index, subs: 0..0, places: places(row), may_derive }
+    }
+
+    /// What is locked for these arguments: what the row says, but everything if they name keys that only the
+    /// data tells.
+    #[inline]
+    pub fn locks(&self, args: &Args<'_>) -> Locks {
+        match self.row.locks {
+            Locks::Keys if self.may_derive && self.row.keys.iter().any(|spec| spec.derives(args)) => {
+                Locks::All
+            }
+            locks => locks,
+        }
+    }
+
     /// Calls `visit` with the index of every key argument; false when the arguments contradict the row.
     pub fn visit_keys(&self, args: &Args<'_>, mut visit: impl FnMut(usize, &KeySpec)) -> bool {
         self.row.keys.iter().all(|spec| spec.visit(args, &mut |at| visit(at, spec)))

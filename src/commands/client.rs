@@ -15,6 +15,7 @@ use crate::client::pause::What;
 use crate::client::registry::CAPA_REDIRECT;
 use crate::command::{Acl, Command, Cx, Flags, Group, Handler, Locks, Outcome, cmd, container, int};
 use crate::config::Directive;
+use crate::exec::block::{self, Server};
 use crate::fault::Fault;
 use crate::resp::{Args, parse_i64};
 
@@ -69,6 +70,7 @@ const SUBS: &[Command] = &[
         .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"])
         .doc("Names the connection.", "connection-name"),
     sub("UNBLOCK", unblock, -3, ADMIN, "5.0.0")
+        .locks(Locks::All)
         .cost("O(log N), N connections")
         .doc("Ends the wait of a client that is blocked.", "client-id [TIMEOUT | ERROR]"),
     sub("UNPAUSE", unpause, 2, ADMIN, "6.2.0")
@@ -205,13 +207,17 @@ fn setname(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Outcome, Fault> {
     ok(cx)
 }
 
-/// 0: no command blocks, so nobody can be blocked.
+/// Everything is held, so nobody is served at the same moment.
 fn unblock(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Outcome, Fault> {
-    if args.len() == 4 && ![&b"timeout"[..], b"error"].contains(&args[3].to_ascii_lowercase().as_slice()) {
-        return Err(Fault::UNBLOCK_REASON);
-    }
-    int(args.get(2))?;
-    cx.out.int(0);
+    let fault = match args.opt(3).filter(|_| args.len() == 4).map(<[u8]>::to_ascii_lowercase).as_deref() {
+        None | Some(b"timeout") => None,
+        Some(b"error") => Some(Fault::UNBLOCKED),
+        Some(_) => return Err(Fault::UNBLOCK_REASON),
+    };
+    let client = u64::try_from(int(args.get(2))?).ok().and_then(|id| cx.host.clients.find(id));
+    let server = Server { host: cx.host, settings: cx.settings, lane: cx.worker };
+    let found = client.is_some_and(|client| block::unblock(server, &mut cx.db, &client, fault.as_ref()));
+    cx.out.int(i64::from(found));
     Ok(Outcome::Done)
 }
 

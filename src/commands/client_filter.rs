@@ -23,7 +23,7 @@ const INT32: std::ops::RangeInclusive<i64> = i32::MIN as i64..=i32::MAX as i64;
 /// Letters of a client's flags, as its line shows them; `N` for none.
 pub fn flags_of(client: &Client) -> Cow<'static, str> {
     let flags = [
-        (client.paused.load(Ordering::Relaxed), 'b'),
+        (client.paused.load(Ordering::Relaxed) || client.is_blocked(), 'b'),
         (client.killed.load(Ordering::Relaxed), 'A'),
         (client.addr.ip().is_none(), 'U'),
         (client.no_evict.load(Ordering::Relaxed), 'e'),

@@ -46,7 +46,10 @@ fn write_line(text: &mut String, cx: &Cx<'_>, client: &Client, args: &Args<'_>) 
         u32::MAX => "NULL",
         index => &cx.host.table.at(index as usize).full_name,
     };
-    let argv_bytes: usize = if is_me { args.iter().map(<[u8]>::len).sum() } else { 0 };
+    let parked = client.parked.lock().clone();
+    let blocked = parked.as_ref().map(|blocked| blocked.args.as_args());
+    let argv = if is_me { Some(args) } else { blocked.as_ref() };
+    let argv_bytes: usize = argv.map_or(0, |args| args.iter().map(<[u8]>::len).sum());
     let output_bytes = client.output_bytes.load(Relaxed);
     let events = if output_bytes > 0 { "rw" } else { "r" };
     let read = |counter: &AtomicUsize| counter.load(Relaxed);

@@ -9,8 +9,9 @@ use std::sync::atomic::Ordering;
 
 use super::help::write_help;
 use crate::command::{Command, Cx, Flags, Group, Handler, Locks, Outcome, cmd, container};
+use crate::exec::block::{Server, pass_time};
 use crate::fault::Fault;
-use crate::keyspace::expiry::{expire_all_due, refile_all};
+use crate::keyspace::expiry::refile_all;
 use crate::resp::{Args, parse_i64};
 use crate::value::number::parse_double;
 
@@ -111,9 +112,8 @@ fn steer(cx: &mut Cx<'_>, change: impl FnOnce(&Cx<'_>)) -> u64 {
     if space.clock.setbacks() != setbacks {
         refile_all(&mut cx.db, now_ms);
     }
-    if space.active_expiry.load(Ordering::Relaxed) {
-        expire_all_due(&mut cx.db, now_ms);
-    }
+    let server = Server { host: cx.host, settings: cx.settings, lane: cx.worker };
+    pass_time(server, &mut cx.db, now_ms, space.active_expiry.load(Ordering::Relaxed));
     space.poke_all();
     now_ms
 }

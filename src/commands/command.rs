@@ -219,7 +219,21 @@ fn write_spec(spec: &KeySpec, out: &mut Out) {
     out.bulk(b"flags");
     words(out, flag_words(spec.flags));
     out.bulk(b"begin_search");
-    write_search(out, "index", &[("index", spec.begin)]);
+    match spec.find {
+        Find::Range { .. } | Find::Count { .. } => write_search(out, "index", &[("index", spec.begin)]),
+        Find::Behind { word, is_shown_as_unknown: false } => {
+            out.map(2);
+            out.bulk(b"type");
+            out.bulk(b"keyword");
+            out.bulk(b"spec");
+            out.map(2);
+            out.bulk(b"keyword");
+            out.bulk(word.as_bytes());
+            out.bulk(b"startfrom");
+            out.int(spec.begin.into());
+        }
+        Find::Behind { .. } | Find::Derived { .. } => write_search(out, "unknown", &[]),
+    }
     out.bulk(b"find_keys");
     match spec.find {
         Find::Range { last, step } => {
@@ -228,6 +242,10 @@ fn write_spec(spec: &KeySpec, out: &mut Out) {
         Find::Count { at, first, step } => {
             write_search(out, "keynum", &[("keynumidx", at), ("firstkey", first), ("keystep", step)]);
         }
+        Find::Behind { is_shown_as_unknown: false, .. } => {
+            write_search(out, "range", &[("lastkey", 0), ("keystep", 1), ("limit", 0)]);
+        }
+        Find::Behind { .. } | Find::Derived { .. } => write_search(out, "unknown", &[]),
     }
 }
 

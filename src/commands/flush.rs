@@ -79,8 +79,10 @@ fn swapdb(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Outcome, Fault> {
     let within =
         |index: i32| usize::try_from(index).ok().filter(|&index| index < databases).ok_or(Fault::DB_INDEX);
     let (one, other) = (within(one)?, within(other)?);
-    cx.db.each_shard(0, |_, shard, _| {
+    cx.db.each_shard(0, |_, shard, record| {
         shard.swap(one, other);
+        shard.stir(one, record);
+        shard.stir(other, record);
         true
     });
     cx.db.record.dirty += 1;
@@ -122,6 +124,7 @@ fn detach(db: &mut Db<'_>, only: Option<usize>) -> Vec<Keys> {
             record.dirty += keys.table.len() as u64;
             detached.push(*keys);
         }
+        databases.clone().for_each(|index| shard.stir(index, record));
         if only.is_none() {
             // With other databases left it stays: too early does no harm.
             space.publish_due(at, u64::MAX);

@@ -83,16 +83,14 @@ pub(super) fn clients(cx: &mut Cx<'_>, text: &mut Text) {
     text.field("client_recent_max_input_buffer", input);
     let output = largest(&mut all.iter().map(|c| c.output_bytes.load(Relaxed)));
     text.field("client_recent_max_output_buffer", output);
-    text.field("blocked_clients", all.iter().filter(|c| c.paused.load(Relaxed)).count());
-    text.zeros(&[
-        "tracking_clients",
-        "pubsub_clients",
-        "watching_clients",
-        "clients_in_timeout_table",
-        "total_watched_keys",
-        "total_blocking_keys",
-        "total_blocking_keys_on_nokey",
-    ]);
+    let waiting = &cx.db.space().waiting;
+    let paused = all.iter().filter(|c| c.paused.load(Relaxed)).count();
+    text.field("blocked_clients", paused + cx.host.clients.blocked.load(Relaxed));
+    text.zeros(&["tracking_clients", "pubsub_clients", "watching_clients"]);
+    text.field("clients_in_timeout_table", waiting.timeouts());
+    text.field("total_watched_keys", 0);
+    text.field("total_blocking_keys", waiting.keys());
+    text.field("total_blocking_keys_on_nokey", waiting.keys_on_removal());
     let (pause, now_ms) = (&cx.host.pause, cx.db.now_ms());
     let (reason, actions) = match pause.what(now_ms) {
         What::Nothing => ("none", "none"),

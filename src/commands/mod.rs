@@ -5,6 +5,7 @@
 
 pub mod bitfield;
 pub mod bitmap;
+pub mod blocking;
 pub mod client;
 mod client_filter;
 mod client_kill;
@@ -21,6 +22,7 @@ pub mod expire;
 pub mod flush;
 pub mod generic;
 mod help;
+pub mod hyperloglog;
 pub mod info;
 mod info_data;
 mod info_memory;
@@ -28,11 +30,15 @@ mod info_server;
 mod info_stats;
 pub mod latency;
 mod latency_report;
+pub mod list;
+pub mod list_move;
 pub mod lolwut;
 pub mod memory;
 pub mod object;
 pub mod scan;
 pub mod server;
+pub mod set;
+pub mod set_algebra;
 pub mod slowlog;
 pub mod string;
 pub mod string_lcs;
@@ -56,13 +62,18 @@ pub const FAMILIES: &[&[Command]] = &[
     expire::ROWS,
     flush::ROWS,
     generic::ROWS,
+    hyperloglog::ROWS,
     info::ROWS,
     memory::ROWS,
     object::ROWS,
     scan::ROWS,
     server::ROWS,
     latency::ROWS,
+    list::ROWS,
+    list_move::ROWS,
     lolwut::ROWS,
+    set::ROWS,
+    set_algebra::ROWS,
     slowlog::ROWS,
     string::ROWS,
     string_lcs::ROWS,

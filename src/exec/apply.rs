@@ -15,9 +15,13 @@ const RECLAIM_BYTES: usize = 256 * 1024;
 /// Under the locks: the commit log. `db` is the database the command ran in.
 #[inline]
 pub fn under_locks(host: &Host, lane: usize, record: &mut Record, db: usize, args: &Args<'_>) {
-    if !record.logs {
-        return;
+    if record.logs {
+        log(host, lane, record, db, args);
     }
+}
+
+#[inline(never)]
+fn log(host: &Host, lane: usize, record: &mut Record, db: usize, args: &Args<'_>) {
     let mut effects = std::mem::take(&mut record.effects);
     if record.dirty > 0 && !record.rewritten {
         effects.push(Effect { db, argv: args.iter().map(Into::into).collect() });
@@ -30,6 +34,7 @@ pub fn under_locks(host: &Host, lane: usize, record: &mut Record, db: usize, arg
 }
 
 /// After the locks: frees what was detached.
+#[inline(never)]
 pub fn after_locks(host: &Host, record: &mut Record) {
     for garbage in record.garbage.drain(..) {
         let large = match &garbage {

@@ -7,6 +7,7 @@
 
 pub mod admit;
 pub mod apply;
+pub mod block;
 mod notes;
 pub mod plan;
 pub mod run;

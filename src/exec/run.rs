@@ -4,7 +4,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::admit::{Admission, admit};
+use super::admit::{self, Admission, admit};
+use super::block::{self, Server};
 use super::notes::{Thresholds, Took};
 use super::{apply, plan};
 use crate::client::registry::bump;
@@ -26,6 +27,9 @@ use crate::resp::{Args, Mark, Out};
 const CLOCK_HOLDS_NS: u64 = 1_000_000;
 /// Consecutive commands that lock everything share one acquisition for at most this long.
 const EXCLUSIVE_NS: u64 = 1_000_000;
+/// A write locks more shards at most this often, as it sees who waits for its keys; then it locks
+/// everything.
+const WIDER: usize = 3;
 /// Connections that speak HTTP are told of in the log at most this often.
 const INTRUSION_NS: u64 = 60_000_000_000;
 
@@ -38,6 +42,8 @@ pub enum Ran {
     Close,
     /// It waits for the end of a pause; nothing was done.
     Wait,
+    /// It waits for a key: its reply comes by mail.
+    Parked,
 }
 
 /// A request, with what is found out about it before it runs.
@@ -59,6 +65,12 @@ impl<'a> Call<'a> {
         let key = entry.and_then(|entry| entry.first_key(&args));
         let hash = key.map(|key| host.space.hasher.hash(key));
         Call { args, entry: entry.map(|entry| entry.index as u16), hash }
+    }
+
+    /// Its first key with the hash; `entry` is its row.
+    #[inline]
+    fn hashed(&self, entry: &Entry) -> Option<Hashed<'a>> {
+        Some(Hashed { hash: self.hash?, key: entry.first_key(&self.args)? })
     }
 
     /// Its row.
@@ -94,8 +106,11 @@ pub struct Executor {
     version: u64,
     knobs: Knobs,
     now_ms: u64,
-    /// Raw ticks when the clock was read, when the last command ended, and when everything was locked.
-    clock_read: u64,
+    /// [`CLOCK_HOLDS_NS`] in ticks.
+    clock_holds: u64,
+    /// Raw ticks when the clock is to be read anew, when the last command ended, and when everything was
+    /// locked.
+    clock_until: u64,
     last: u64,
     exclusive_since: u64,
     graveyard: Graveyard,
@@ -147,7 +162,8 @@ impl Executor {
             version: 0,
             knobs,
             now_ms: 0,
-            clock_read: 0,
+            clock_holds: host.ticks.in_nanos(CLOCK_HOLDS_NS),
+            clock_until: 0,
             last: 0,
             exclusive_since: 0,
             graveyard: Graveyard::default(),
@@ -184,12 +200,14 @@ impl Executor {
         }
     }
 
+    #[inline(never)]
     fn read_clock(&mut self, host: &Host) {
         self.now_ms = host.space.clock.now_ms();
-        self.clock_read = self.last;
+        self.clock_until = self.last + self.clock_holds;
     }
 
     /// Runs one request of a session.
+    #[inline]
     pub fn run(
         &mut self,
         host: &Host,
@@ -199,30 +217,44 @@ impl Executor {
         call: Call<'_>,
     ) -> Ran {
         let start = out.mark();
-        let Call { args, hash, .. } = call;
         let ran = match call.entry(host) {
-            None => self.refuse_unknown(host, session, out, &args),
-            // Who has not authenticated is not told what exists.
-            Some(entry) if !session.authenticated && !is_open(entry) => {
-                self.refuse(host, out, Some(entry), Fault::NO_AUTH)
+            Some(entry) if is_plain(host, session, entry, &call.args) => {
+                self.execute(host, turn, session, out, &call, entry)
             }
-            Some(entry) => match check(entry, &args) {
-                // A subcommand that does not exist is not the container's failure.
-                Err(fault) => {
-                    let row = Some(entry).filter(|entry| entry.subs.is_empty() || args.len() < 2);
-                    self.refuse(host, out, row, fault)
-                }
-                Ok(()) => match admit(host, &self.settings, session, entry, self.now_ms) {
-                    Admission::Wait => return Ran::Wait,
-                    Admission::Refuse(fault) => self.refuse(host, out, Some(entry), fault),
-                    Admission::Go => self.execute(host, turn, session, out, args, (entry, hash)),
-                },
-            },
+            entry => self.judge(host, turn, session, out, &call, entry),
         };
         if session.reply != ReplyMode::On {
             mute(session, out, start);
         }
         ran
+    }
+
+    /// Takes one check after the other, and runs what passes.
+    #[cold]
+    fn judge(
+        &mut self,
+        host: &Host,
+        turn: &mut Turn<'_, Shard>,
+        session: &mut Session,
+        out: &mut Out,
+        call: &Call<'_>,
+        entry: Option<&Entry>,
+    ) -> Ran {
+        let Some(entry) = entry else { return self.refuse_unknown(host, session, out, &call.args) };
+        // Who has not authenticated is not told what exists.
+        if !session.authenticated && !is_open(entry) {
+            return self.refuse(host, out, Some(entry), Fault::NO_AUTH);
+        }
+        if let Err(fault) = check(entry, &call.args) {
+            // A subcommand that does not exist is not the container's failure.
+            let row = Some(entry).filter(|entry| entry.subs.is_empty() || call.args.len() < 2);
+            return self.refuse(host, out, row, fault);
+        }
+        match admit(host, &self.settings, session, entry, self.now_ms) {
+            Admission::Wait => Ran::Wait,
+            Admission::Refuse(fault) => self.refuse(host, out, Some(entry), fault),
+            Admission::Go => self.execute(host, turn, session, out, call, entry),
+        }
     }
 
     /// A name without a row. What a browser would send ends the connection, so that no page makes it talk to
@@ -264,36 +296,38 @@ impl Executor {
     }
 
     /// Puts an error in the place of what a command has written.
+    #[inline(never)]
     fn cut_off(&mut self, host: &Host, out: &mut Out, start: Mark, fault: &Fault) -> Ran {
         out.rollback(start);
         self.fail(host, out, fault);
         Ran::Done
     }
 
-    #[inline]
     fn execute(
         &mut self,
         host: &Host,
         turn: &mut Turn<'_, Shard>,
         session: &mut Session,
         out: &mut Out,
-        args: Args<'_>,
-        (entry, hash): (&Entry, Option<u64>),
+        call: &Call<'_>,
+        entry: &Entry,
     ) -> Ran {
         self.record.begin();
         self.record.touch = if session.no_touch { Touch::No } else { self.knobs.touch };
-        self.settle_gate(host, turn, entry.row.locks == Locks::All);
-        let first = hash.and_then(|hash| Some(Hashed { key: entry.first_key(&args)?, hash }));
+        let locks = entry.locks(&call.args);
+        if turn.is_exclusive() || locks == Locks::All {
+            self.settle_gate(host, turn, locks == Locks::All);
+        }
         let shards;
         let mut steps;
-        let reach = match entry.row.locks {
+        let reach = match locks {
             Locks::None => Reach::Nothing,
             Locks::Keys if entry.places == Places::First => {
-                let first = first.expect("the arity of such a command demands the key");
-                Reach::Held(turn.one(host.space.shard_of(first.hash)))
+                let hash = call.hash.expect("the arity of such a command demands the key");
+                Reach::Held(turn.one(host.space.shard_of(hash)))
             }
             Locks::Keys => {
-                shards = plan::shards_of(turn, &host.space, entry, &args, session.db);
+                shards = plan::shards_of(turn, &host.space, entry, &call.args, session.db);
                 Reach::Held(turn.set(&shards))
             }
             Locks::OneShardAtATime => {
@@ -302,20 +336,13 @@ impl Executor {
             }
             Locks::All => Reach::Held(turn.all()),
         };
-        let (mark, waiting_bytes, db) = (out.mark(), out.len_bytes(), session.db);
-        let result = {
-            let mut cx = Cx {
-                db: Db::new(reach, &host.space, db, self.now_ms, &mut self.record).knowing(first),
-                out,
-                session,
-                settings: &self.settings,
-                host,
-                command: entry,
-                worker: self.lane,
-            };
-            let result = guarded(&mut cx, args, entry);
-            apply::under_locks(host, self.lane, cx.db.record, db, &args);
-            result
+        let (mark, waiting_bytes) = (out.mark(), out.len_bytes());
+        let writes = locks == Locks::Keys && entry.row.flags.contains(Flags::WRITE);
+        let result = if writes && plan::shortage(&host.space, &reach, entry, &call.args).is_some() {
+            drop(reach);
+            self.handle_wide(host, turn, session, out, call, entry)
+        } else {
+            self.handle(host, reach, session, out, call, entry)
         };
         if !self.record.garbage.is_empty() {
             apply::after_locks(host, &mut self.record);
@@ -324,14 +351,109 @@ impl Executor {
         let ran = match result {
             Ok(Outcome::Done) => Ran::Done,
             Ok(Outcome::Close) => Ran::Close,
+            Ok(Outcome::Block(_)) => {
+                self.last = host.ticks.now();
+                return Ran::Parked;
+            }
             Err(fault) => self.cut_off(host, out, mark, &fault),
         };
         let reply_bytes = (out.len_bytes() - waiting_bytes) as u64;
-        self.account(host, session, &args, entry, failed, reply_bytes);
+        self.account(host, session, &call.args, entry, failed, reply_bytes);
+        if !self.record.stirred.is_empty() {
+            self.serve_late(host, turn);
+        }
         ran
     }
 
+    /// Runs the handler, and what follows from it, with the locks taken.
+    #[inline]
+    fn handle<'h>(
+        &'h mut self,
+        host: &'h Host,
+        reach: Reach<'h>,
+        session: &'h mut Session,
+        out: &'h mut Out,
+        call: &'h Call<'_>,
+        entry: &'h Entry,
+    ) -> Result<Outcome, Fault> {
+        let Call { args, .. } = *call;
+        let db = session.db;
+        let mut cx = Cx {
+            db: Db::new(reach, &host.space, db, self.now_ms, &mut self.record).knowing(call.hashed(entry)),
+            out,
+            session,
+            settings: &self.settings,
+            host,
+            command: entry,
+            worker: self.lane,
+            served: None,
+            may_block: true,
+        };
+        let mut result = guarded(&mut cx, args, entry);
+        apply::under_locks(host, self.lane, cx.db.record, db, &args);
+        if let Ok(Outcome::Block(wait)) = &mut result {
+            block::park(&mut cx, &args, wait);
+        }
+        if !cx.db.record.stirred.is_empty() {
+            block::serve(Server { host, settings: &self.settings, lane: self.lane }, &mut cx.db);
+        }
+        result
+    }
+
+    /// Runs a write that may serve clients who need further shards.
+    #[cold]
+    fn handle_wide(
+        &mut self,
+        host: &Host,
+        turn: &mut Turn<'_, Shard>,
+        session: &mut Session,
+        out: &mut Out,
+        call: &Call<'_>,
+        entry: &Entry,
+    ) -> Result<Outcome, Fault> {
+        let mut shards = plan::shards_of(turn, &host.space, entry, &call.args, session.db);
+        for _ in 0..WIDER {
+            let reach = Reach::Held(turn.set(&shards));
+            match plan::shortage(&host.space, &reach, entry, &call.args) {
+                None => return self.handle(host, reach, session, out, call, entry),
+                Some(needed) => {
+                    drop(reach);
+                    shards = needed;
+                }
+            }
+        }
+        turn.go_exclusive();
+        self.refresh(host);
+        self.handle(host, Reach::Held(turn.all()), session, out, call, entry)
+    }
+
+    /// Serves those who wait for keys that have changed, where that needs more than was held.
+    #[cold]
+    pub fn serve_late(&mut self, host: &Host, turn: &mut Turn<'_, Shard>) {
+        let was_exclusive = turn.is_exclusive();
+        turn.go_exclusive();
+        self.refresh(host);
+        {
+            let mut db = Db::new(Reach::Held(turn.all()), &host.space, 0, self.now_ms, &mut self.record);
+            block::serve(Server { host, settings: &self.settings, lane: self.lane }, &mut db);
+        }
+        debug_assert!(self.record.stirred.is_empty());
+        if !was_exclusive {
+            turn.go_shared();
+        }
+    }
+
+    /// Ends the waits of the worker's clients whose time is up.
+    #[inline]
+    pub fn time_out(&mut self, host: &Host, turn: &mut Turn<'_, Shard>, worker: usize) {
+        if host.space.waiting.first_ms(worker) <= self.now_ms {
+            let server = Server { host, settings: &self.settings, lane: self.lane };
+            block::time_out(server, turn, worker, self.now_ms);
+        }
+    }
+
     /// Goes exclusive for a command that locks everything, and back for one that does not.
+    #[cold]
     fn settle_gate(&mut self, host: &Host, turn: &mut Turn<'_, Shard>, all: bool) {
         if all == turn.is_exclusive() {
             let since = self.exclusive_since;
@@ -363,27 +485,31 @@ impl Executor {
         let now = host.ticks.now();
         let nanos = host.ticks.nanos_between(self.last, now);
         self.last = now;
-        if host.ticks.nanos_between(self.clock_read, now) > CLOCK_HOLDS_NS {
+        if now > self.clock_until {
             self.read_clock(host);
         }
-        let lane = host.observe.lane(self.lane);
-        lane.ran(entry.index, nanos, failed, self.knobs.tracks_latency);
+        host.observe.lane(self.lane).ran(entry.index, nanos, failed, self.knobs.tracks_latency);
         self.sums.ran += 1;
         self.sums.nanos += nanos;
         self.sums.dirty += self.record.dirty;
-        if entry.row.locks != Locks::Keys {
-            // It may be one that shows them.
-            self.flush(host);
-        }
         bump(&session.client.commands, 1);
         session.client.last_command.store(entry.index as u32, Ordering::Relaxed);
-        if entry.row.locks == Locks::All {
-            // It may have replaced the configuration or moved the clock.
-            self.refresh(host);
+        if entry.row.locks != Locks::Keys {
+            self.show(host, entry);
         }
         let took = Took { nanos, request_bytes: args.size_bytes() as u64, reply_bytes };
         if self.knobs.notable.passed(&took) {
             self.knobs.notable.note(host, session, args, entry, &took, self.now_ms / 1000);
+        }
+    }
+
+    /// After a command that may be one that shows the counters, replaced the configuration or moved the
+    /// clock.
+    #[inline(never)]
+    fn show(&mut self, host: &Host, entry: &Entry) {
+        self.flush(host);
+        if entry.row.locks == Locks::All {
+            self.refresh(host);
         }
     }
 
@@ -416,6 +542,17 @@ impl Executor {
     }
 }
 
+/// Whether it takes one look to see that every check of [`Executor::judge`] is passed: nothing is special
+/// about the session and the command, and the arguments fit the row.
+#[inline]
+fn is_plain(host: &Host, session: &Session, entry: &Entry, args: &Args<'_>) -> bool {
+    session.authenticated
+        && entry.subs.is_empty()
+        && entry.row.takes(args.len())
+        && !entry.row.flags.intersects(admit::GUARDED)
+        && !host.pause.is_set()
+}
+
 /// Whether a command may run before authentication.
 fn is_open(entry: &Entry) -> bool {
     entry.row.flags.contains(Flags::NO_AUTH)
@@ -437,7 +574,7 @@ impl EachShard for Steps<'_, '_> {
 }
 
 /// Logs keys that have expired, each by itself, while their shard is held.
-fn log_each(host: &Host, lane: usize, record: &mut Record) {
+pub(super) fn log_each(host: &Host, lane: usize, record: &mut Record) {
     if record.logs {
         for effect in record.effects.drain(..) {
             host.log.append(lane, vec![effect]);
@@ -460,16 +597,19 @@ fn check(entry: &Entry, args: &Args<'_>) -> Result<(), Fault> {
 /// Runs the handler; a panic in it is an error for the client, unless a write was open: then the data may be
 /// broken.
 #[inline]
-fn guarded(cx: &mut Cx<'_>, args: Args<'_>, entry: &Entry) -> Result<Outcome, Fault> {
+pub(super) fn guarded(cx: &mut Cx<'_>, args: Args<'_>, entry: &Entry) -> Result<Outcome, Fault> {
     let caught = catch_unwind(AssertUnwindSafe(|| (entry.row.handler)(cx, args)));
-    caught.unwrap_or_else(|_| {
-        if cx.db.record.is_broken {
-            tracing::error!("a panic in {} left a key half written: the server stops", entry.full_name);
-            std::process::abort();
-        }
-        tracing::error!("a panic in {} was caught; nothing was changed", entry.full_name);
-        Err(Fault::INTERNAL)
-    })
+    caught.unwrap_or_else(|_| Err(panicked(cx, entry)))
+}
+
+#[cold]
+fn panicked(cx: &Cx<'_>, entry: &Entry) -> Fault {
+    if cx.db.record.is_broken {
+        tracing::error!("a panic in {} left a key half written: the server stops", entry.full_name);
+        std::process::abort();
+    }
+    tracing::error!("a panic in {} was caught; nothing was changed", entry.full_name);
+    Fault::INTERNAL
 }
 
 /// Takes back the reply of a client that wants none.

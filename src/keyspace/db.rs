@@ -147,9 +147,11 @@ impl<'a> Db<'a> {
     pub fn peek(&mut self, key: &[u8]) -> Option<&Entry> {
         let (hash, shard) = self.locate(key);
         let (db, now) = (self.index, self.now_ms);
-        let Keys { table, tally, .. } = held(&mut self.reach).get_mut(shard).keys_mut(db)?;
+        let shard = held(&mut self.reach).get_mut(shard);
+        let waited = shard.is_waited();
+        let Keys { table, tally, .. } = shard.keys_mut(db)?;
         let entry = table.find_mut(hash, key)?;
-        match self.record.settle(db, entry, now, tally) {
+        match self.record.settle(db, entry, now, tally, waited) {
             Slot::Occupied(entry) => Some(entry.into_ref()),
             Slot::Vacant(_) => None,
         }
@@ -170,9 +172,11 @@ impl<'a> Db<'a> {
     pub fn read(&mut self, key: &[u8]) -> Option<&Entry> {
         let (hash, shard) = self.locate(key);
         let (db, now) = (self.index, self.now_ms);
-        if let Some(Keys { table, tally, .. }) = held(&mut self.reach).get_mut(shard).keys_mut(db)
+        let shard = held(&mut self.reach).get_mut(shard);
+        let waited = shard.is_waited();
+        if let Some(Keys { table, tally, .. }) = shard.keys_mut(db)
             && let Some(entry) = table.find_mut(hash, key)
-            && let Slot::Occupied(mut entry) = self.record.settle(db, entry, now, tally)
+            && let Slot::Occupied(mut entry) = self.record.settle(db, entry, now, tally, waited)
         {
             self.record.counts.hits += 1;
             self.record.touch(&mut entry, now);
@@ -197,19 +201,43 @@ impl<'a> Db<'a> {
     pub fn open<'w>(&'w mut self, key: &'w [u8]) -> Write<'w> {
         let (hash, shard) = self.locate(key);
         let (db, now_ms, space) = (self.index, self.now_ms, self.space);
-        let keys = held(&mut self.reach).get_mut(shard).make_keys(db, &space.hasher);
+        let home = held(&mut self.reach).get_mut(shard);
+        let waited = home.is_waited() && home.line(db, key).is_some();
+        let keys = home.make_keys(db, &space.hasher);
         keys.tidy(now_ms, &space.hasher);
         if keys.table.has_retired() {
             self.record.retired.append(&mut keys.table.take_retired());
         }
         let Keys { table, wheel, tally } = keys;
         let slot = match table.slot(hash, key) {
-            Slot::Occupied(entry) => self.record.settle(db, entry, now_ms, tally),
+            Slot::Occupied(entry) => self.record.settle(db, entry, now_ms, tally, waited),
             slot => slot,
         };
         let (slot, record) = (Some(slot), &mut *self.record);
         let (changed, emptied) = (false, false);
-        Write { slot, wheel, tally, space, record, key, hash, shard, db, now_ms, changed, emptied }
+        Write { slot, wheel, tally, space, record, key, hash, shard, db, now_ms, changed, emptied, waited }
+    }
+
+    /// Database `index` under the same locks, for another command that follows from this one.
+    pub fn lend(&mut self, index: usize) -> Db<'_> {
+        let reach = match &mut self.reach {
+            Reach::Held(held) => Reach::Held(held.lend()),
+            Reach::Nothing | Reach::Each(_) => Reach::Nothing,
+        };
+        Db::new(reach, self.space, index, self.now_ms, &mut *self.record)
+    }
+
+    /// The shards that are held for the whole command; `None` where there are none.
+    pub fn held(&mut self) -> Option<&mut Held<'a, Shard>> {
+        match &mut self.reach {
+            Reach::Held(held) => Some(held),
+            Reach::Nothing | Reach::Each(_) => None,
+        }
+    }
+
+    /// Goes on at another instant: a clock that was moved passes all between. Never back.
+    pub fn pass_to(&mut self, now_ms: u64) {
+        self.now_ms = now_ms;
     }
 
     /// Hands one shard after another to `f`, from `from` on, until it says false. For rows that lock
@@ -248,7 +276,8 @@ pub fn is_due(entry: &Entry, now_ms: u64) -> bool {
 }
 
 impl Record {
-    /// Lets what is due at `now_ms` go: the entry, or fields of it. Its place stays for another.
+    /// Lets what is due at `now_ms` go: the entry, or fields of it. Its place stays for another. `waited`:
+    /// whether anybody may wait for the key.
     #[inline]
     pub(super) fn settle<'t>(
         &mut self,
@@ -256,15 +285,26 @@ impl Record {
         entry: EntryMut<'t>,
         now_ms: u64,
         tally: &mut Tally,
+        waited: bool,
     ) -> Slot<'t> {
         match entry.next_due_ms() {
-            Some(at) if at <= now_ms => self.expire(db, entry, now_ms, tally),
+            Some(at) if at <= now_ms => self.expire(db, entry, now_ms, tally, waited),
             _ => Slot::Occupied(entry),
         }
     }
 
     #[cold]
-    fn expire<'t>(&mut self, db: usize, mut entry: EntryMut<'t>, now_ms: u64, tally: &mut Tally) -> Slot<'t> {
+    fn expire<'t>(
+        &mut self,
+        db: usize,
+        mut entry: EntryMut<'t>,
+        now_ms: u64,
+        tally: &mut Tally,
+        waited: bool,
+    ) -> Slot<'t> {
+        if waited {
+            self.stir(db, entry.key());
+        }
         if is_due(&entry, now_ms) {
             let (entry, place) = entry.vacate();
             tally.sub_entry(&entry);
@@ -340,6 +380,8 @@ pub struct Write<'w> {
     pub(super) changed: bool,
     /// The last element of a collection has gone: the key goes with the commit.
     pub(super) emptied: bool,
+    /// Somebody waits for the key.
+    waited: bool,
 }
 
 impl<'w> Write<'w> {
@@ -567,6 +609,14 @@ impl<'w> Write<'w> {
             self.changed = false;
             self.record.happened(self.db, Event::DEL, self.key);
         }
+        self.stir();
+    }
+
+    #[inline]
+    fn stir(&mut self) {
+        if self.waited {
+            self.record.stir(self.db, self.key);
+        }
     }
 
     /// Ends a write that made the whole change of a command that counts as several, or whose event another
@@ -574,6 +624,7 @@ impl<'w> Write<'w> {
     pub fn commit_silently(mut self) {
         debug_assert!(!self.emptied, "who empties a key tells of it");
         self.changed = false;
+        self.stir();
     }
 
     /// Adds a further event of the same write (`expire` after `set`).

@@ -311,12 +311,13 @@ pub struct Held<'a, T> {
     cells: &'a [CachePadded<Cell<T>>],
     /// In bounds of `cells`.
     which: Which<'a>,
-    /// Whether the mutexes of `which` are locked. False in an exclusive turn only, and then `which` is all of
-    /// them.
+    /// Whether the mutexes of `which` are unlocked when it is dropped. False in an exclusive turn, where
+    /// `which` is all of them and none is locked, and where another `Held`, borrowed by this one, does it.
     locked: bool,
     here: PhantomData<*const ()>,
 }
 
+#[derive(Clone, Copy)]
 enum Which<'a> {
     /// From one index to another, excluded.
     Span(usize, usize),
@@ -350,6 +351,20 @@ impl<T> Held<'_, T> {
         assert!(one != other, "shard {one} twice");
         // SAFETY: as in `get_mut`; different shards are different values.
         unsafe { (&mut *self.cells[one].value.get(), &mut *self.cells[other].value.get()) }
+    }
+
+    /// The same shards, for as long as this is borrowed.
+    pub fn lend(&mut self) -> Held<'_, T> {
+        Held { cells: self.cells, which: self.which, locked: false, here: PhantomData }
+    }
+
+    /// Whether `is_so` of any held shard.
+    #[inline]
+    pub fn any(&self, is_so: impl Fn(&T) -> bool) -> bool {
+        match &self.which {
+            Which::Span(start, end) => (*start..*end).any(|shard| is_so(self.get(shard))),
+            Which::Set(set) => set.iter().any(|&shard| is_so(self.get(usize::from(shard)))),
+        }
     }
 
     /// Whether `shard` is held.

@@ -20,6 +20,7 @@ pub mod shard;
 pub mod space;
 pub mod table;
 pub mod typed;
+pub mod waiters;
 pub mod wheel;
 
 pub use db::{Db, Deadline, Write};
@@ -27,3 +28,4 @@ pub use entry::{Entry, Kind, NewValue, ValueRef};
 pub use record::{Event, Record};
 pub use shard::{Keys, Shard};
 pub use space::Space;
+pub use waiters::Wait;

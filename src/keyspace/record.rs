@@ -36,6 +36,8 @@ pub enum Class {
     ZSet,
     /// `t`
     Stream,
+    /// No letter: watchers and trackers hear of it, subscribers do not.
+    Untold,
 }
 
 /// A keyspace event: its class and its wire name.
@@ -76,6 +78,7 @@ events! {
     SETBIT = String "setbit";
     INCRBY = String "incrby";
     INCRBYFLOAT = String "incrbyfloat";
+    PFADD = String "pfadd";
     LPUSH = List "lpush";
     RPUSH = List "rpush";
     LPOP = List "lpop";
@@ -121,6 +124,7 @@ events! {
     XGROUP_DESTROY = Stream "xgroup-destroy";
     XGROUP_CREATECONSUMER = Stream "xgroup-createconsumer";
     XGROUP_DELCONSUMER = Stream "xgroup-delconsumer";
+    CHANGED = Untold "changed";
 }
 
 /// An event at a key, as it is told to watchers, trackers, waiters and subscribers.
@@ -197,6 +201,8 @@ pub struct Record {
     pub touch: Touch,
     /// Values whose freeing takes long: dropped after the locks.
     pub garbage: Vec<Garbage>,
+    /// Keys that have changed and that somebody waits for, with their databases; in order.
+    pub stirred: Vec<(usize, Box<[u8]>)>,
     /// Table memory that hints may still be reading.
     pub retired: Vec<Retired>,
     /// Room for compact collections while they are changed; empty in between.
@@ -232,6 +238,7 @@ impl Record {
             expire_verb: b"UNLINK",
             touch: Touch::Lru,
             garbage: Vec::new(),
+            stirred: Vec::new(),
             retired: Vec::new(),
             spare: Vec::new(),
             chance,
@@ -252,11 +259,26 @@ impl Record {
         }
     }
 
+    /// Goes on with a command that follows from the last one.
+    pub fn follow(&mut self) {
+        self.dirty = 0;
+        self.rewritten = false;
+        self.are_apart = false;
+    }
+
     /// Notes an event.
     #[inline]
     pub fn happened(&mut self, db: usize, event: Event, key: &[u8]) {
         if self.listens {
             self.happenings.push(Happening { db, event, key: key.into() });
+        }
+    }
+
+    /// Notes that a key has changed, or has gone, for which somebody waits.
+    #[cold]
+    pub fn stir(&mut self, db: usize, key: &[u8]) {
+        if self.stirred.last().is_none_or(|(last_db, last)| (*last_db, &**last) != (db, key)) {
+            self.stirred.push((db, key.into()));
         }
     }
 

@@ -9,13 +9,17 @@ use std::sync::Arc;
 use super::ahead::Ahead;
 use super::entry::Entry;
 use super::hash::KeyHasher;
+use super::record::Record;
 use super::table::Table;
+use super::waiters::{Line, Waiters, Waiting, Waits};
 use super::wheel::Wheel;
 
 /// A shard of the keyspace.
 pub struct Shard {
     index: usize,
     dbs: Box<[Option<Box<Keys>>]>,
+    /// Who waits for keys that live here; `None` while nobody does.
+    waiters: Option<Box<Waiters>>,
     ahead: Arc<Ahead>,
 }
 
@@ -43,7 +47,7 @@ pub struct Tally {
 impl Shard {
     /// The empty shard of that index; `ahead` is where its tables' hints go.
     pub fn new(index: usize, databases: usize, ahead: Arc<Ahead>) -> Shard {
-        Shard { index, dbs: (0..databases).map(|_| None).collect(), ahead }
+        Shard { index, dbs: (0..databases).map(|_| None).collect(), waiters: None, ahead }
     }
 
     /// The keys of a database, if it ever had any here.
@@ -87,6 +91,42 @@ impl Shard {
                 self.dbs[db] = Some(keys);
             }
         }
+    }
+
+    /// Whether anybody waits for a key that lives here.
+    #[inline]
+    pub fn is_waited(&self) -> bool {
+        self.waiters.is_some()
+    }
+
+    /// The queue at a key.
+    pub fn line(&self, db: usize, key: &[u8]) -> Option<&Line> {
+        self.waiters.as_ref()?.line(db, key)
+    }
+
+    /// The queues at a key in all databases.
+    pub fn lines<'s>(&'s self, key: &'s [u8]) -> impl Iterator<Item = (usize, &'s Line)> {
+        self.waiters.iter().flat_map(|waiters| waiters.lines(key))
+    }
+
+    /// Puts a client into the queue at one of its keys.
+    pub fn join(&mut self, key: &[u8], who: &Arc<dyn Waits>, counts: &Waiting) {
+        self.waiters.get_or_insert_default().join(self.index as u16, key, who, counts);
+    }
+
+    /// Takes a client out of the queue at one of its keys.
+    pub fn quit(&mut self, key: &[u8], who: &dyn Waits, counts: &Waiting) {
+        let Some(waiters) = &mut self.waiters else { return };
+        waiters.quit(self.index as u16, key, who, counts);
+        if waiters.is_empty() {
+            self.waiters = None;
+        }
+    }
+
+    /// A database has been emptied or swapped: every key of it that somebody waits for may have changed.
+    pub fn stir(&self, db: usize, record: &mut Record) {
+        let keys = self.waiters.iter().flat_map(|waiters| waiters.keys(db));
+        keys.for_each(|key| record.stir(db, key));
     }
 
     /// As [`Shard::databases`], to change.

@@ -13,6 +13,7 @@ use super::alarm::{Alarm, Due};
 use super::hash::{self, KeyHasher};
 use super::lock::Shards;
 use super::shard::Shard;
+use super::waiters::Waiting;
 use crate::clock::Clock;
 
 /// Wakes a worker by index; called when a deadline was armed that it would sleep over.
@@ -39,6 +40,8 @@ pub struct Space {
     pub active_expiry: AtomicBool,
     /// Whether anybody wants to hear of events.
     pub listens: AtomicBool,
+    /// Who waits for keys.
+    pub waiting: Waiting,
     /// Hints for fetching ahead.
     pub ahead: Arc<Ahead>,
     poke: Poke,
@@ -68,6 +71,7 @@ impl Space {
             alarms: (0..workers).map(|_| CachePadded::new(Alarm::new())).collect(),
             active_expiry: AtomicBool::new(true),
             listens: AtomicBool::new(false),
+            waiting: Waiting::new(workers),
             ahead,
             poke,
         }

@@ -49,8 +49,10 @@ pub struct Conn {
     pub input: Vec<u8>,
     /// `input` may hold complete requests.
     pub has_more: bool,
-    /// Requests that wait for the end of a pause, before those in `input`.
+    /// Requests that wait for the end of a pause or of a wait, before those in `input`.
     pub waiting: VecDeque<OwnedArgs>,
+    /// Its last request is blocked: nothing is read, and nothing runs, until its reply has come.
+    pub is_parked: bool,
     /// Replies not sent yet.
     pub out: Out,
     /// What is wrong with its last bytes; told after the requests before them.
@@ -76,6 +78,8 @@ pub struct Watched {
     pub read: bool,
     /// Writable.
     pub write: bool,
+    /// Ended by the peer, while it is not read.
+    pub end: bool,
     /// It is told of as long as it is ready, instead of once whenever it becomes so. Costs a look at the
     /// socket more for each event; once needed it stays.
     pub level: bool,
@@ -92,12 +96,13 @@ impl Conn {
             input: Vec::new(),
             has_more: false,
             waiting: VecDeque::new(),
+            is_parked: false,
             out: Out::new(),
             broken: None,
             is_heard_out: false,
             is_dry: false,
             is_full: false,
-            watched: Watched { read: true, write: false, level: false },
+            watched: Watched { read: true, write: false, end: false, level: false },
             end: None,
             host,
         }
@@ -217,9 +222,10 @@ impl Conn {
         }
     }
 
-    /// Nothing of what the peer has sent waits to be run, and nothing more will come.
+    /// Nothing of what the peer has sent waits to be run, and nothing more will come. Who has gone while it was
+    /// blocked waits for nothing any more.
     pub fn is_done(&self) -> bool {
-        self.is_heard_out && !self.has_more && self.waiting.is_empty()
+        self.is_heard_out && (self.is_parked || !self.has_more && self.waiting.is_empty())
     }
 
     /// Bytes held for requests that are not complete.

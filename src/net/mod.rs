@@ -7,6 +7,7 @@
 
 pub mod conn;
 pub mod listen;
+mod parked;
 pub mod poll;
 pub mod transport;
 pub mod turn;

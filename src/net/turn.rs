@@ -181,7 +181,7 @@ impl Worker {
     /// Goes on with what a connection has received already.
     pub(super) fn resume(&mut self, key: usize) {
         let Some(conn) = self.conns.get_mut(key) else { return };
-        if !conn.waiting.is_empty() {
+        if conn.is_parked || !conn.waiting.is_empty() {
             return;
         }
         conn.has_more = false;
@@ -256,6 +256,7 @@ impl Worker {
         follow_setbacks(&host, exec, &mut turn, *index, setbacks);
         *is_busy |= expire(&host, exec, &mut turn, *index, spent_ns);
         help_overdue(&host, exec, &mut turn, *index);
+        exec.time_out(&host, &mut turn, *index);
         exec.end_turn(&host, turn);
         let keys: Vec<usize> = batch.runs.iter().map(|run| run.key).collect();
         batch.clear();
@@ -265,7 +266,7 @@ impl Worker {
     }
 
     /// Sends a connection's replies after its requests have run.
-    fn finish(&mut self, key: usize) {
+    pub(super) fn finish(&mut self, key: usize) {
         let Some(conn) = self.conns.get_mut(key) else { return };
         conn.limits.authenticated = conn.session.authenticated;
         if !conn.out.is_empty() {
@@ -294,6 +295,10 @@ impl Worker {
                         conn.waiting.push_front(args);
                         break;
                     }
+                    Ran::Parked => {
+                        conn.is_parked = true;
+                        break;
+                    }
                     Ran::Close => conn.session.closing = true,
                     Ran::Done => {}
                 }
@@ -302,7 +307,7 @@ impl Worker {
             if conn.session.closing {
                 conn.waiting.clear();
             }
-            let waits = !conn.waiting.is_empty();
+            let waits = !conn.waiting.is_empty() && !conn.is_parked;
             conn.session.client.paused.store(waits, Ordering::Relaxed);
             if waits {
                 self.paused.push(key);
@@ -414,8 +419,8 @@ fn run_jobs(
     let bytes = batch.bytes(run.source);
     let args = |job: &Job| batch.scratch.args(bytes, &job.command);
     conn.session.client.active_ns.store(host.ticks.since_start_ns(), Ordering::Relaxed);
-    if !conn.waiting.is_empty() {
-        // An earlier run of this batch has met a pause.
+    if conn.is_parked || !conn.waiting.is_empty() {
+        // An earlier run of this batch has met a pause, or waits for a key.
         conn.waiting.extend(batch.jobs[run.jobs.clone()].iter().map(|job| args(job).to_owned()));
         return false;
     }
@@ -428,6 +433,12 @@ fn run_jobs(
         match exec.run(host, turn, &mut conn.session, &mut conn.out, job.call(args(job))) {
             Ran::Done => {}
             Ran::Close => conn.session.closing = true,
+            Ran::Parked => {
+                let rest = &batch.jobs[at + 1..run.jobs.end];
+                conn.waiting = rest.iter().map(|job| args(job).to_owned()).collect();
+                conn.is_parked = true;
+                return false;
+            }
             Ran::Wait => {
                 let rest = &batch.jobs[at..run.jobs.end];
                 conn.waiting = rest.iter().map(|job| args(job).to_owned()).collect();
@@ -504,6 +515,9 @@ fn expire(
             exec.log_expired(host);
             drop(held);
             exec.free_garbage(host);
+            if !exec.record.stirred.is_empty() {
+                exec.serve_late(host, turn);
+            }
             if is_over() {
                 return true;
             }

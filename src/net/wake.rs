@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use rustix::event::{EventfdFlags, eventfd};
 
 use super::transport::Transport;
+use crate::client::blocked::Reply;
 use crate::client::mailbox::Mailbox;
 use crate::client::registry::Address;
 
@@ -61,6 +62,8 @@ pub struct Arrival {
 pub enum Mail {
     /// A new connection.
     Arrival(Arrival),
+    /// A blocked client's wait is over.
+    Reply(Box<Reply>),
     /// Sessions or the pause have changed: look at them.
     Look,
     /// The worker has had nothing to do for a while: give freed memory back.

@@ -108,6 +108,7 @@ impl Worker {
         if !self.paused.is_empty() {
             until_ms = until_ms.min(self.host.pause.until_ms());
         }
+        until_ms = until_ms.min(space.waiting.first_ms(self.index));
         if until_ms == u64::MAX { None } else { space.clock.real_until(until_ms) }
     }
 
@@ -154,7 +155,8 @@ impl Worker {
         let hurt = EventFlags::HUP | EventFlags::ERR;
         let Some(conn) = self.conns.get_mut(key) else { return };
         if !conn.watched.read {
-            if flags.intersects(hurt) {
+            let gone = if conn.is_parked { hurt.union(EventFlags::RDHUP) } else { hurt };
+            if flags.intersects(gone) {
                 self.close(key, End::Peer);
             }
         } else if flags.intersects(HEAR | hurt) {
@@ -177,6 +179,7 @@ impl Worker {
         for letter in mail.drain(..) {
             match letter {
                 Mail::Arrival(arrival) => self.arrive(arrival),
+                Mail::Reply(reply) => self.unpark(*reply),
                 Mail::Look => must_look = true,
                 Mail::Tidy => crate::memory::purge(),
                 Mail::Stop => {
@@ -204,6 +207,7 @@ impl Worker {
         let mut conn = Conn::new(stream, session, Arc::clone(&self.host));
         conn.limits.authenticated = free;
         let slot = self.conns.vacant_entry();
+        conn.session.seat = slot.key();
         if let Err(error) = self.poll.add(conn.stream.fd(), slot.key() as u64, HEAR | EventFlags::ET) {
             tracing::warn!("Error registering fd event for the new client: {error}");
             self.host.clients.release();
@@ -260,11 +264,12 @@ impl Worker {
         }
         let conn = &self.conns[key];
         let write = !conn.out.is_empty();
-        let read = !conn.session.closing && !conn.is_heard_out && conn.waiting.is_empty();
+        let read = !conn.session.closing && !conn.is_heard_out && conn.waiting.is_empty() && !conn.is_parked;
         // It was only others' turn: the socket may take more at once, and then tells nothing.
         self.is_busy |= write && !conn.is_full;
+        let end = conn.is_parked;
         let level = conn.watched.level || write;
-        self.watch(key, Watched { read, write, level });
+        self.watch(key, Watched { read, write, end, level });
     }
 
     /// Changes what the poll set watches a connection for.
@@ -277,6 +282,7 @@ impl Worker {
         let mut flags = EventFlags::empty();
         flags.set(HEAR, wanted.read);
         flags.set(EventFlags::OUT, wanted.write);
+        flags.set(EventFlags::RDHUP, wanted.read || wanted.end);
         flags.set(EventFlags::ET, !wanted.level);
         self.poll.modify(conn.stream.fd(), key as u64, flags);
     }
@@ -294,6 +300,9 @@ impl Worker {
             }
         }
         self.poll.remove(conn.stream.fd());
+        if conn.is_parked {
+            self.abandon(&conn.session.client);
+        }
         self.host.clients.remove(conn.session.client.id);
         self.host.clients.release();
         self.desks[self.index].connections.fetch_sub(1, Ordering::Relaxed);

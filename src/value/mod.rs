@@ -5,24 +5,27 @@
 
 pub mod bits;
 pub mod collection;
+pub mod dict;
+pub mod geo;
 pub mod glob;
+pub mod hll;
+pub mod intset;
 pub mod lcs;
+pub mod list;
 pub mod long_double;
 pub mod lzf;
 pub mod number;
 pub mod pack;
-// Each type beside its file.
+pub mod set;
+pub mod stream;
+pub mod zset;
+// Types to come.
 pub mod stub;
 
-pub use stub::List;
-// A set.
-pub use stub::Set;
-// A hash.
-pub use stub::Hash;
-// A sorted set.
-pub use stub::ZSet;
-// A stream.
-pub use stub::Stream;
-// What they have in common.
 pub use collection::{Collection, Compact, Kind, Value};
+pub use list::List;
 pub use pack::Item;
+pub use set::Set;
+pub use stub::Hash;
+pub use stub::Stream;
+pub use zset::ZSet;

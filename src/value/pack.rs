@@ -39,6 +39,14 @@ const INT_64: u8 = 0xf4;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct At(usize);
 
+impl At {
+    /// In bytes from the start of the run.
+    #[inline]
+    pub fn byte(self) -> usize {
+        self.0
+    }
+}
+
 /// One element as a reader sees it.
 #[derive(Clone, Copy, Debug)]
 pub enum Item<'a> {

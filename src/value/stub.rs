@@ -44,8 +44,5 @@ macro_rules! stub {
     };
 }
 
-stub!(List);
-stub!(Set);
-stub!(ZSet);
 stub!(Hash);
 stub!(Stream);

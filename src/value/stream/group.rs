@@ -1,0 +1,197 @@
+//! Consumer groups.
+//!
+//! For: who was given which entry and has not acknowledged it. May touch: its own memory.
+//! Always: every pending entry belongs to exactly one consumer of the group, and is among that consumer's.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use slab::Slab;
+
+use super::chunks::Chunks;
+use super::id::StreamId;
+
+/// Names a consumer within its group; valid until the consumer is removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConsumerKey(u32);
+
+/// An entry that was delivered and not acknowledged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pending {
+    /// To whom.
+    pub consumer: ConsumerKey,
+    /// When for the last time, unix milliseconds.
+    pub delivered_ms: u64,
+    /// How often.
+    pub deliveries: u64,
+}
+
+/// A consumer of a group.
+#[derive(Clone, Debug)]
+pub struct Consumer {
+    name: Arc<[u8]>,
+    /// When it last asked for anything, unix milliseconds.
+    pub seen_ms: u64,
+    /// When it was last given anything; `None`: never.
+    pub active_ms: Option<u64>,
+    pending: Chunks<()>,
+}
+
+impl Consumer {
+    /// Its name.
+    pub fn name(&self) -> &[u8] {
+        &self.name
+    }
+
+    /// Number of its pending entries.
+    pub fn pending_len(&self) -> usize {
+        self.pending.len()
+    }
+
+    /// Its pending entries from `from` on.
+    pub fn pending_from(&self, from: StreamId) -> impl Iterator<Item = StreamId> {
+        self.pending.iter_from(from).map(|(id, ())| id)
+    }
+}
+
+/// A consumer group.
+#[derive(Clone, Debug)]
+pub struct Group {
+    /// The last entry that was delivered to any consumer.
+    pub last_id: StreamId,
+    /// Entries of the stream up to `last_id`, deleted ones included; `None`: unknown.
+    pub entries_read: Option<i64>,
+    pending: Chunks<Pending>,
+    consumers: Slab<Consumer>,
+    names: BTreeMap<Arc<[u8]>, ConsumerKey>,
+}
+
+impl Group {
+    /// A group without consumers that goes on behind `last_id`.
+    pub fn new(last_id: StreamId, entries_read: Option<i64>) -> Group {
+        let (pending, consumers, names) = Default::default();
+        Group { last_id, entries_read, pending, consumers, names }
+    }
+
+    /// The consumer of that name.
+    pub fn find_consumer(&self, name: &[u8]) -> Option<ConsumerKey> {
+        self.names.get(name).copied()
+    }
+
+    /// A consumer.
+    pub fn consumer(&self, key: ConsumerKey) -> &Consumer {
+        &self.consumers[key.0 as usize]
+    }
+
+    /// A consumer, to be changed.
+    pub fn consumer_mut(&mut self, key: ConsumerKey) -> &mut Consumer {
+        &mut self.consumers[key.0 as usize]
+    }
+
+    /// Number of consumers.
+    pub fn consumers_len(&self) -> usize {
+        self.names.len()
+    }
+
+    /// Consumers in the order of their names.
+    pub fn consumers(&self) -> impl ExactSizeIterator<Item = (ConsumerKey, &Consumer)> {
+        self.names.values().map(|&key| (key, self.consumer(key)))
+    }
+
+    /// Adds a consumer; `None` when there is one of that name.
+    pub fn add_consumer(&mut self, name: &[u8], seen_ms: u64) -> Option<ConsumerKey> {
+        if self.names.contains_key(name) {
+            return None;
+        }
+        let name: Arc<[u8]> = name.into();
+        let pending = Chunks::default();
+        let at = self.consumers.insert(Consumer { name: name.clone(), seen_ms, active_ms: None, pending });
+        let key = ConsumerKey(u32::try_from(at).expect("so many names do not fit into memory"));
+        self.names.insert(name, key);
+        Some(key)
+    }
+
+    /// Removes a consumer with its pending entries; answers how many they were.
+    pub fn remove_consumer(&mut self, key: ConsumerKey) -> usize {
+        let consumer = self.consumers.remove(key.0 as usize);
+        self.names.remove(&consumer.name);
+        for (id, ()) in consumer.pending.iter() {
+            self.pending.remove(id);
+        }
+        consumer.pending.len()
+    }
+
+    /// Number of pending entries.
+    pub fn pending_len(&self) -> usize {
+        self.pending.len()
+    }
+
+    /// The pending entry of that identifier.
+    pub fn pending(&self, id: StreamId) -> Option<&Pending> {
+        self.pending.get(id)
+    }
+
+    /// Pending entries from `from` on.
+    pub fn pending_from(&self, from: StreamId) -> impl Iterator<Item = (StreamId, &Pending)> {
+        self.pending.iter_from(from)
+    }
+
+    /// The lowest and the highest identifier of a pending entry.
+    pub fn pending_bounds(&self) -> Option<(StreamId, StreamId)> {
+        Some((self.pending.first()?, self.pending.last()?))
+    }
+
+    /// Makes an entry pending as said, whoever it was delivered to before.
+    pub fn deliver(&mut self, id: StreamId, pending: Pending) {
+        let before = self.pending.insert(id, pending);
+        if let Some(before) = before {
+            if before.consumer == pending.consumer {
+                return;
+            }
+            self.consumer_mut(before.consumer).pending.remove(id);
+        }
+        self.consumer_mut(pending.consumer).pending.insert(id, ());
+    }
+
+    /// Changes when and how often a pending entry was delivered.
+    pub fn redeliver(&mut self, id: StreamId, change: impl FnOnce(&mut Pending)) {
+        if let Some(pending) = self.pending.get_mut(id) {
+            let consumer = pending.consumer;
+            change(pending);
+            debug_assert_eq!(pending.consumer, consumer);
+        }
+    }
+
+    /// Takes an entry off the pending ones; answers what was known of it.
+    pub fn acknowledge(&mut self, id: StreamId) -> Option<Pending> {
+        let pending = self.pending.remove(id)?;
+        self.consumer_mut(pending.consumer).pending.remove(id);
+        Some(pending)
+    }
+
+    /// Bytes it occupies, about.
+    pub fn heap_bytes(&self) -> usize {
+        let one = |consumer: &Consumer| {
+            size_of::<Consumer>()
+                + 3 * size_of::<usize>()
+                + size_of::<(Arc<[u8]>, ConsumerKey)>()
+                + consumer.name.len()
+                + consumer.pending.heap_bytes()
+        };
+        let consumers: usize = self.consumers.iter().map(|(_, consumer)| one(consumer)).sum();
+        size_of::<Group>() + self.pending.heap_bytes() + consumers
+    }
+
+    #[cfg(test)]
+    pub(super) fn check_invariants(&self) {
+        let mut owned = 0;
+        for (key, consumer) in self.consumers() {
+            owned += consumer.pending_len();
+            for id in consumer.pending_from(StreamId::MIN) {
+                assert_eq!(self.pending(id).map(|pending| pending.consumer), Some(key));
+            }
+        }
+        assert_eq!(owned, self.pending_len());
+        assert_eq!(self.consumers.len(), self.names.len());
+    }
+}
