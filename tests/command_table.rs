@@ -92,7 +92,7 @@ fn every_key_is_where_the_arity_allows_it_and_in_the_syntax() {
         for KeySpec { begin, find, .. } in row.keys {
             // What is found behind a word, and what may be left out, need not be there.
             let begin = &match *find {
-                Find::Range { last: ..0, .. } if row.arity == -begin => begin - 1,
+                Find::Range { last: ..0, .. } if i32::from(row.arity) == -begin => begin - 1,
                 Find::Behind { .. } | Find::Derived { .. } => 1,
                 _ => *begin,
             };
