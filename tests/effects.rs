@@ -16,6 +16,8 @@ mod lists;
 mod pick;
 #[path = "effects/sets.rs"]
 mod sets;
+#[path = "effects/sorted_sets.rs"]
+mod sorted_sets;
 #[path = "effects/strings.rs"]
 mod strings;
 mod support;
@@ -237,6 +239,7 @@ const FAMILIES: &[(Examples, &[(&str, Draw)])] = &[
     (hashes::EXAMPLES, hashes::DRAWN),
     (hyperloglog::EXAMPLES, hyperloglog::DRAWN),
     (lists::EXAMPLES, lists::DRAWN),
+    (sorted_sets::EXAMPLES, sorted_sets::DRAWN),
     // More families follow.
 ];
 
