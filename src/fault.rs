@@ -127,6 +127,8 @@ faults! {
     NUMKEYS = "ERR invalid numkeys value or out of range";
     /// More keys are announced than there are arguments.
     TOO_FEW_KEYS = "ERR Number of keys can't be greater than number of args";
+    /// A LIMIT that is no integer or below zero.
+    NEGATIVE_LIMIT = "ERR LIMIT can't be negative";
     /// A count of random members outside of what an integer and its negative can be, or a reply too long.
     COUNT_RANGE = "ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807";
     /// IFDEQ and IFDNE with something that has not the length of a digest.
@@ -187,8 +189,6 @@ faults! {
     WITHSCORES_BYLEX = "ERR syntax error, WITHSCORES not supported in combination with BYLEX";
     /// A weight that is no number.
     WEIGHT_NOT_A_FLOAT = "ERR weight value is not a float";
-    /// A count that is too large.
-    OUT_OF_RANGE = "ERR value is out of range";
     /// A count that has no negation.
     NOT_NEGATABLE = "ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807";
     /// ZSCAN's NOSCORES in another command.

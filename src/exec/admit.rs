@@ -1,7 +1,7 @@
 //! Admission: the checks between finding a row and running it, in Redis's order, each with a name.
 //!
 //! For: deciding whether a command may run now. May touch: the session, the configuration, the pause.
-//! Always: a session with nothing special passes without touching anything but its own flags.
+//! Always: a plain request does not come here: `run.rs` sees at one look that it would pass.
 
 use std::sync::atomic::Ordering;
 
@@ -20,8 +20,10 @@ pub enum Admission {
     Wait,
 }
 
+/// Commands that settings allow or forbid.
+pub const GUARDED: Flags = Flags::PROTECTED.union(Flags::DEV);
+
 /// Checks a command whose arity is right.
-#[inline]
 pub fn admit(host: &Host, settings: &Settings, session: &Session, entry: &Entry, now_ms: u64) -> Admission {
     let flags = entry.row.flags;
     if session.is_special()
@@ -29,7 +31,7 @@ pub fn admit(host: &Host, settings: &Settings, session: &Session, entry: &Entry,
     {
         return Admission::Refuse(fault);
     }
-    if flags.intersects(Flags::PROTECTED.union(Flags::DEV))
+    if flags.intersects(GUARDED)
         && let Some(fault) = protection(settings, session, entry)
     {
         return Admission::Refuse(fault);

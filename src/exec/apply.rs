@@ -17,9 +17,13 @@ const RECLAIM_BYTES: usize = 256 * 1024;
 #[inline]
 pub fn under_locks(host: &Host, lane: usize, record: &mut Record, db: usize, args: &Args<'_>) {
     tell(host, record);
-    if !record.logs {
-        return;
+    if record.logs {
+        log(host, lane, record, db, args);
     }
+}
+
+#[inline(never)]
+fn log(host: &Host, lane: usize, record: &mut Record, db: usize, args: &Args<'_>) {
     let effects = effects(record, db, args);
     if record.are_apart {
         effects.into_iter().for_each(|effect| host.log.append(lane, vec![effect]));
@@ -47,6 +51,7 @@ pub fn effects(record: &mut Record, db: usize, args: &Args<'_>) -> Vec<Effect> {
 }
 
 /// After the locks: frees what was detached.
+#[inline(never)]
 pub fn after_locks(host: &Host, record: &mut Record) {
     for garbage in record.garbage.drain(..) {
         let large = match &garbage {

@@ -14,4 +14,4 @@ pub mod notify;
 pub mod plan;
 pub mod run;
 
-pub use run::{Executor, Ran};
+pub use run::{Call, Executor, Ran};

@@ -58,9 +58,20 @@ pub enum Reach<'a> {
     Each(&'a mut dyn EachShard),
 }
 
+/// A key whose hash is known already.
+#[derive(Clone, Copy)]
+pub struct Hashed<'a> {
+    /// The key.
+    pub key: &'a [u8],
+    /// What the space's hasher gives for it.
+    pub hash: u64,
+}
+
 /// A database under the locks of the present command.
 pub struct Db<'a> {
     reach: Reach<'a>,
+    /// The key that most commands begin with.
+    first: Option<Hashed<'a>>,
     space: &'a Space,
     index: usize,
     now_ms: u64,
@@ -77,7 +88,14 @@ impl<'a> Db<'a> {
         now_ms: u64,
         record: &'a mut Record,
     ) -> Db<'a> {
-        Db { reach, space, index, now_ms, record }
+        Db { reach, first: None, space, index, now_ms, record }
+    }
+
+    /// Spares this key the hashing.
+    #[inline]
+    pub fn knowing(self, first: Option<Hashed<'a>>) -> Db<'a> {
+        debug_assert!(first.is_none_or(|first| first.hash == self.space.hasher.hash(first.key)));
+        Db { first, ..self }
     }
 
     /// The dataset it belongs to.
@@ -117,8 +135,12 @@ impl<'a> Db<'a> {
         self.propagate(&[self.record.expire_verb, key]);
     }
 
+    #[inline]
     fn locate(&self, key: &[u8]) -> (u64, usize) {
-        let hash = self.space.hasher.hash(key);
+        let hash = match self.first {
+            Some(first) if std::ptr::eq(first.key, key) => first.hash,
+            _ => self.space.hasher.hash(key),
+        };
         (hash, self.space.shard_of(hash))
     }
 
@@ -199,7 +221,7 @@ impl<'a> Db<'a> {
             Reach::Held(held) => Reach::Held(held.lend()),
             Reach::Nothing | Reach::Each(_) => Reach::Nothing,
         };
-        Db { reach, space: self.space, index, now_ms: self.now_ms, record: &mut *self.record }
+        Db::new(reach, self.space, index, self.now_ms, &mut *self.record)
     }
 
     /// The shards that are held for the whole command; `None` where there are none.

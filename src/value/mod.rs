@@ -20,8 +20,6 @@ pub mod pack;
 pub mod set;
 pub mod stream;
 pub mod zset;
-// Types to come.
-pub mod stub;
 
 pub use collection::{Collection, Compact, Kind, Value};
 pub use hash::{Hash, HashLimits, HashRef};
@@ -29,6 +27,4 @@ pub use list::List;
 pub use pack::Item;
 pub use set::Set;
 pub use stream::Stream;
-pub use stub::Hash;
-pub use stub::Stream;
 pub use zset::ZSet;
