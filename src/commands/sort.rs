@@ -366,10 +366,7 @@ impl Lines {
     }
 }
 
-/// A text as a number to sort by. It ends with a NUL; without any text it is zero.
+/// A text as a number to sort by. It ends with a NUL.
 fn number(text: &[u8]) -> Option<f64> {
-    match before_nul(text) {
-        [] => Some(0.0),
-        text => parse_double(text),
-    }
+    parse_double(before_nul(text))
 }
