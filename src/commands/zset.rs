@@ -243,7 +243,7 @@ impl Added {
     }
 }
 
-fn zadd(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Outcome, Fault> {
+pub(super) fn zadd(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Outcome, Fault> {
     let mut cursor = Cursor::new(args, 2);
     let options = AddOptions::read(&mut cursor);
     let first = cursor.index();
