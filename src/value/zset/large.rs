@@ -138,6 +138,11 @@ impl Large {
         self.tree.height()
     }
 
+    /// How many slots of the index a search passes, on average and at most.
+    pub fn index_steps(&self) -> (f64, usize) {
+        self.index.steps()
+    }
+
     /// Panics unless tree and index are right and agree.
     pub fn check(&self) {
         self.tree.check();

@@ -233,6 +233,21 @@ fn trees_of_several_levels_grow_and_shrink() {
     }
 }
 
+/// What a change or a search touches does not grow with the set, but for the levels of the tree.
+#[test]
+fn steps_grow_with_the_logarithm_of_the_size() {
+    for (bits, height) in [(10, 2), (13, 3), (17, 5)] {
+        let mut set = ZSet::default();
+        for n in shuffled(1 << bits) {
+            set.set(&name(n), f64::from(n.wrapping_mul(0x9e37_79b9)), LARGE);
+        }
+        let ZSet::Large(large) = &set else { panic!("it is large") };
+        assert!(large.height() <= height, "{bits}: {}", large.height());
+        let (mean, most) = large.index_steps();
+        assert!(mean < 6.0 && most < 64, "{bits}: {mean} {most}");
+    }
+}
+
 #[test]
 fn entries_in_order_leave_full_leaves() {
     let mut set = ZSet::default();
