@@ -1,8 +1,8 @@
 //! Sets: intersection, union, difference.
 //!
 //! For: combining several sets. May touch: what `Cx` carries.
-//! Always: all keys are looked up, and found to be sets, before anything is combined; a target is replaced as a
-//! whole, deadline included.
+//! Always: all keys are looked up, and found to be sets, before anything is combined; a target is replaced as
+//! a whole, deadline included.
 
 use std::ops::Range;
 
@@ -60,7 +60,7 @@ pub const ROWS: &[Command] = &[
         .group(Group::Set)
         .since("7.0.0")
         .cost("O(N*M) at worst, for M sets of which the smallest has N members.")
-        .doc("Counts the members that all sets have.", "numkeys key [key ...] [LIMIT limit]"),
+        .doc("Counts the members that all sets have.", "numkeys key [key ...] [LIMIT limit:integer]"),
     cmd("SINTERSTORE", sinterstore)
         .arity(-3)
         .flags(STORES)
@@ -267,7 +267,8 @@ fn gathered<'a>(mut set: Set, members: impl Iterator<Item = Item<'a>>, limits: &
     set
 }
 
-/// What a result begins with that is only sent: integers stay sorted, others are found quickest by their hash.
+/// What a result begins with that is only sent: integers stay sorted, others are found quickest by their
+/// hash.
 fn start_for_reply<'s, 'a: 's>(mut sets: impl Iterator<Item = &'s SetRef<'a>>, limits: &SetLimits) -> Set {
     if sets.all(|set| matches!(set, SetRef::Ints(_))) {
         Set::Ints(IntSet::new())

@@ -4,10 +4,10 @@
 //! Always: a word of the directory holds a segment exactly if it is the first of those whose leading bits the
 //! segment covers; an entry lies in the segment that its hash's leading bits choose.
 //!
-//! The table grows by extendible hashing: the directory has a word for every value of the hash's leading bits,
-//! and a segment of depth `d` answers for all words that agree in the first `d`. A full segment is split and no
-//! other is touched; two small ones that differ in their last bit are joined. So no change pays for a
-//! whole rehash, and a copy of the dictionary shares every segment until one of the two changes it.
+//! The table grows by extendible hashing: the directory has a word for every value of the hash's leading
+//! bits, and a segment of depth `d` answers for all words that agree in the first `d`. A full segment is
+//! split and no other is touched; two small ones that differ in their last bit are joined. So no change pays
+//! for a whole rehash, and a copy of the dictionary shares every segment until one of the two changes it.
 //!
 //! ```text
 //!  63                                  16 15    8 7     0
@@ -16,8 +16,8 @@
 //! +--------------------------------------+-------+-------+
 //! ```
 //!
-//! Hashes that agree in too many bits to be separated, or would need a directory out of proportion, stay in one
-//! segment, which then is larger than others.
+//! Hashes that agree in too many bits to be separated, or would need a directory out of proportion, stay in
+//! one segment, which then is larger than others.
 
 mod deadlines;
 mod scan;
@@ -154,8 +154,8 @@ impl<const VALUED: bool> Dict<VALUED> {
         segment.find(hash, key).map(|slot| segment.entry(slot).1)
     }
 
-    /// Adds `key` with `value`, or replaces its value; tells whether the key was there. A deadline that it had
-    /// stays. Members have no values: theirs is ignored.
+    /// Adds `key` with `value`, or replaces its value; tells whether the key was there. A deadline that it
+    /// had stays. Members have no values: theirs is ignored.
     pub fn insert(&mut self, key: &[u8], value: &[u8]) -> bool {
         let hash = self.hasher.hash(key);
         let bytes = segment::entry_bytes::<VALUED>(key, value);
@@ -191,8 +191,8 @@ impl<const VALUED: bool> Dict<VALUED> {
         true
     }
 
-    /// Heap bytes of the directory and all segments, those shared with a copy included: exact for few segments,
-    /// an estimate from some of them for many.
+    /// Heap bytes of the directory and all segments, those shared with a copy included: exact for few
+    /// segments, an estimate from some of them for many.
     pub fn heap_bytes(&self) -> usize {
         let sample = self.directory.iter().flatten().take(SAMPLED_SEGMENTS);
         let (count, bytes) = sample.fold((0, 0), |(n, bytes), segment| (n + 1, bytes + segment.heap_bytes()));

@@ -144,8 +144,8 @@ impl<'a> SetRef<'a> {
         }
     }
 
-    /// Visits `count` different members, or all if there are no more; each choice of that many is as likely as
-    /// any other.
+    /// Visits `count` different members, or all if there are no more; each choice of that many is as likely
+    /// as any other.
     pub fn sample(self, count: usize, draw: Draw<'_>, visit: &mut dyn FnMut(Item<'a>)) {
         match self {
             SetRef::Large(members) if count <= members.len() / WALK_ONE_IN => {
@@ -165,8 +165,8 @@ impl<'a> SetRef<'a> {
         }
     }
 
-    /// Visits about `count` members from `cursor` on and returns the next cursor; 0 begins, and 0 is returned at
-    /// the end. Compact forms are visited as a whole.
+    /// Visits about `count` members from `cursor` on and returns the next cursor; 0 begins, and 0 is returned
+    /// at the end. Compact forms are visited as a whole.
     pub fn scan(self, cursor: u64, count: usize, visit: &mut dyn FnMut(Item<'a>)) -> u64 {
         match self {
             SetRef::Large(members) => {
@@ -323,8 +323,8 @@ impl Set {
         }
     }
 
-    /// Takes `count` members out, fewer than there are, each choice of that many as likely as any other; `gone`
-    /// sees each. When only few stay of many, they stay as a new set, in the form that suits them.
+    /// Takes `count` members out, fewer than there are, each choice of that many as likely as any other;
+    /// `gone` sees each. When only few stay of many, they stay as a new set, in the form that suits them.
     pub fn pop_many(
         &mut self,
         count: usize,

@@ -26,7 +26,8 @@ impl<const VALUED: bool> Dict<VALUED> {
         Some((deadline_ms != NEVER).then_some(deadline_ms))
     }
 
-    /// Sets or clears the deadline of `key`; tells whether the key is there. A deadline of `u64::MAX` is none.
+    /// Sets or clears the deadline of `key`; tells whether the key is there. A deadline of `u64::MAX` is
+    /// none.
     pub fn set_deadline(&mut self, key: &[u8], deadline_ms: Option<u64>) -> bool {
         let hash = self.hasher.hash(key);
         let word = self.word(hash);
@@ -44,8 +45,8 @@ impl<const VALUED: bool> Dict<VALUED> {
         true
     }
 
-    /// Removes up to `limit` entries whose deadline is not after `now_ms` and returns how many. Each is visited
-    /// before it goes; the earliest are first within a segment, not over all.
+    /// Removes up to `limit` entries whose deadline is not after `now_ms` and returns how many. Each is
+    /// visited before it goes; the earliest are first within a segment, not over all.
     pub fn expire_due(&mut self, now_ms: u64, limit: usize, visit: &mut dyn FnMut(&[u8], &[u8])) -> usize {
         let mut removed = 0;
         while let Some(&(earliest, first)) = self.due.first() {

@@ -23,8 +23,8 @@ impl<const VALUED: bool> Dict<VALUED> {
         Iter { segments: self.directory.iter(), current: None, slot: 0 }
     }
 
-    /// Visits about `count` entries from `cursor` on and returns the next cursor, of 48 bits. 0 begins, and 0 is
-    /// returned when the end is reached. Any number is a valid cursor.
+    /// Visits about `count` entries from `cursor` on and returns the next cursor, of 48 bits. 0 begins, and 0
+    /// is returned when the end is reached. Any number is a valid cursor.
     pub fn scan<'a>(&'a self, cursor: u64, count: usize, visit: &mut dyn FnMut(&'a [u8], &'a [u8])) -> u64 {
         let mut cursor = cursor << (u64::BITS - CURSOR_BITS) >> (u64::BITS - CURSOR_BITS);
         let mut visited = 0;
@@ -51,7 +51,8 @@ impl<const VALUED: bool> Dict<VALUED> {
         cursor
     }
 
-    /// An entry, each as likely as any other, given numbers uniform below the argument. `None` if there is none.
+    /// An entry, each as likely as any other, given numbers uniform below the argument. `None` if there is
+    /// none.
     pub fn random(&self, draw: &mut dyn FnMut(u64) -> u64) -> Option<(&[u8], &[u8])> {
         self.random_slot(draw).map(|(word, slot)| self.segment(word).entry(slot))
     }

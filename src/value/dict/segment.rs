@@ -2,7 +2,8 @@
 //!
 //! For: the dictionary, which chooses the segment by the leading bits of a hash. May touch: nothing.
 //! Always: an entry lies in the first group from its home on that had room when it was placed, and no group
-//! between its home and the one it lies in has a slot that was never used; so a search may stop at such a slot.
+//! between its home and the one it lies in has a slot that was never used; so a search may stop at such a
+//! slot.
 //!
 //! ```text
 //! groups   [ 8 tags | 8 places ] [ 8 tags | 8 places ] ...     a place is an offset into the arena
