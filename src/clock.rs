@@ -350,6 +350,12 @@ impl Ticks {
         if self.scale == 0 { ticks } else { ((u128::from(ticks) * u128::from(self.scale)) >> 32) as u64 }
     }
 
+    /// By how much the counter moves in so many nanoseconds.
+    #[inline]
+    pub fn in_nanos(&self, nanos: u64) -> u64 {
+        if self.scale == 0 { nanos } else { ((u128::from(nanos) << 32) / u128::from(self.scale)) as u64 }
+    }
+
     /// Nanoseconds since the counter was made.
     #[inline]
     pub fn since_start_ns(&self) -> u64 {

@@ -38,6 +38,38 @@ faults! {
     PFDEBUG_ON_OFF = "ERR Argument must be ON or OFF";
     /// PFDEBUG DECODE of a dense HyperLogLog.
     PFDEBUG_DENSE = "ERR HLL encoding is not sparse";
+    /// EXEC outside of MULTI.
+    EXEC_WITHOUT_MULTI = "ERR EXEC without MULTI";
+    /// DISCARD outside of MULTI.
+    DISCARD_WITHOUT_MULTI = "ERR DISCARD without MULTI";
+    /// EXEC after a command that could not be queued.
+    EXEC_ABORT = "EXECABORT Transaction discarded because of previous errors.";
+    /// SORT by something that is no number.
+    SORT_NOT_NUMBERS = "ERR One or more scores can't be converted into double";
+    /// A unit of length that is none.
+    GEO_UNIT = "ERR unsupported unit provided. please use M, KM, FT, MI";
+    /// A radius that is no number.
+    GEO_RADIUS = "ERR need numeric radius";
+    /// A radius below zero.
+    GEO_NEGATIVE_RADIUS = "ERR radius cannot be negative";
+    /// GEOSEARCH BYBOX with a width that is no number.
+    GEO_WIDTH = "ERR need numeric width";
+    /// GEOSEARCH BYBOX with a height that is no number.
+    GEO_HEIGHT = "ERR need numeric height";
+    /// GEOSEARCH BYBOX with a width or height below zero.
+    GEO_NEGATIVE_BOX = "ERR height or width cannot be negative";
+    /// GEOSEARCH BYPOLYGON with a number of corners that is none.
+    GEO_CORNERS = "ERR invalid number of vertices";
+    /// GEOSEARCH BYPOLYGON with too few corners.
+    GEO_CORNERS_MIN = "ERR GEOSEARCH BYPOLYGON must have at least 3 vertices";
+    /// A search for no place at all.
+    GEO_COUNT = "ERR COUNT must be > 0";
+    /// ANY without COUNT.
+    GEO_ANY = "ERR the ANY argument requires COUNT argument";
+    /// GEORADIUS STORE with an option that only a reply has.
+    GEORADIUS_STORE_WITH = "ERR STORE option in GEORADIUS is not compatible with WITHDIST, WITHHASH and WITHCOORD options";
+    /// GEOSEARCHSTORE with an option that only a reply has.
+    GEOSEARCHSTORE_WITH = "ERR GEOSEARCHSTORE is not compatible with WITHDIST, WITHHASH and WITHCOORD options";
     /// A command that needs an existing key met none.
     NO_SUCH_KEY = "ERR no such key";
     /// A database index that is not an integer or not below `databases`.
@@ -73,6 +105,16 @@ faults! {
     OVERFLOW_TYPE = "ERR Invalid OVERFLOW type specified";
     /// BITFIELD_RO was asked to write.
     BITFIELD_READ_ONLY = "ERR BITFIELD_RO only supports the GET subcommand";
+    /// HINCRBY met a value that is no integer.
+    HASH_NOT_AN_INTEGER = "ERR hash value is not an integer";
+    /// HINCRBYFLOAT met a value that is no float.
+    HASH_NOT_A_FLOAT = "ERR hash value is not a float";
+    /// HINCRBYFLOAT's increment is infinite.
+    INCREMENT_NAN_OR_INFINITY = "ERR value is NaN or Infinity";
+    /// The number behind FIELDS is not that of the fields that follow it.
+    NUMFIELDS = "ERR numfields should be greater than 0 and match the provided number of fields";
+    /// A count whose double does not fit, or whose answer would be too large.
+    OUT_OF_RANGE = "ERR value is out of range";
     /// LCS met a key of another type.
     LCS_NEEDS_STRINGS = "ERR The specified keys must contain string values";
     /// LCS with both LEN and IDX.
@@ -129,6 +171,26 @@ faults! {
     GT_WITH_LT = "ERR GT and LT options at the same time are not compatible";
     /// HSCAN's NOVALUES in another command.
     NO_VALUES_ELSEWHERE = "ERR NOVALUES option can only be used in HSCAN";
+    /// ZADD with both NX and XX.
+    ZADD_NX_XX = "ERR XX and NX options at the same time are not compatible";
+    /// ZADD with two of GT, LT and NX.
+    ZADD_GT_LT_NX = "ERR GT, LT, and/or NX options at the same time are not compatible";
+    /// ZADD INCR with several members.
+    ZADD_INCR_PAIRS = "ERR INCR option supports a single increment-element pair";
+    /// An increment from one infinity by the other.
+    SCORE_NAN = "ERR resulting score is not a number (NaN)";
+    /// A bound of a range of scores that is no number.
+    SCORE_BOUND = "ERR min or max is not a float";
+    /// A bound of a range of members that does not say whether its member belongs to it.
+    LEX_BOUND = "ERR min or max not valid string range item";
+    /// ZRANGE with LIMIT by rank.
+    LIMIT_WITHOUT_BY = "ERR syntax error, LIMIT is only supported in combination with either BYSCORE or BYLEX";
+    /// ZRANGE BYLEX with WITHSCORES.
+    WITHSCORES_BYLEX = "ERR syntax error, WITHSCORES not supported in combination with BYLEX";
+    /// A weight that is no number.
+    WEIGHT_NOT_A_FLOAT = "ERR weight value is not a float";
+    /// A count that has no negation.
+    NOT_NEGATABLE = "ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807";
     /// ZSCAN's NOSCORES in another command.
     NO_SCORES_ELSEWHERE = "ERR NOSCORES option can only be used in ZSCAN";
     /// OBJECT FREQ without an LFU policy.
@@ -217,6 +279,64 @@ faults! {
     NOT_A_STRING = "ERR Not an sds encoded string.";
     /// DEBUG PROTOCOL with an unknown type.
     PROTOCOL_TYPE = "ERR Wrong protocol type name. Please use one of the following: string|integer|double|bignum|null|array|set|map|attrib|push|verbatim|true|false";
+    /// A stream's entry that is not named as one.
+    STREAM_ID = "ERR Invalid stream ID specified as stream command argument";
+    /// XADD with an identifier that does not ascend.
+    ID_TOO_LOW = "ERR The ID specified in XADD is equal or smaller than the target stream top item";
+    /// XADD with the identifier that no entry has.
+    ID_ZERO = "ERR The ID specified in XADD must be greater than 0-0";
+    /// XADD to a stream that was given the highest identifier.
+    IDS_EXHAUSTED = "ERR The stream has exhausted the last possible ID, unable to add more items";
+    /// XADD with more than an entry can hold.
+    ENTRY_TOO_LARGE = "ERR Elements are too large to be stored";
+    /// MAXLEN and MINID together, or one of them twice.
+    TWO_TRIMS = "ERR syntax error, MAXLEN and MINID options at the same time are not compatible";
+    /// LIMIT without `~`.
+    LIMIT_WITHOUT_TILDE = "ERR syntax error, LIMIT cannot be used without the special ~ option";
+    /// LIMIT with neither MAXLEN nor MINID.
+    LIMIT_WITHOUT_TRIM = "ERR syntax error, LIMIT cannot be used without specifying a trimming strategy";
+    /// XTRIM with neither MAXLEN nor MINID.
+    NO_TRIM = "ERR syntax error, XTRIM must be called with a trimming strategy";
+    /// A negative LIMIT.
+    NEGATIVE_TRIM_LIMIT = "ERR The LIMIT argument must be >= 0.";
+    /// A negative MAXLEN.
+    NEGATIVE_TRIM_LENGTH = "ERR The MAXLEN argument must be >= 0.";
+    /// Nothing is above the start of a range that excludes it.
+    RANGE_START = "ERR invalid start ID for the interval";
+    /// Nothing is below the end of a range that excludes it.
+    RANGE_END = "ERR invalid end ID for the interval";
+    /// XSETID below what was deleted.
+    SETID_BELOW_GIVEN_DELETED = "ERR The ID specified in XSETID is smaller than the provided max_deleted_entry_id";
+    /// XSETID below what had been deleted before.
+    SETID_BELOW_DELETED = "ERR The ID specified in XSETID is smaller than current max_deleted_entry_id";
+    /// XSETID below an entry that is there.
+    SETID_BELOW_LAST = "ERR The ID specified in XSETID is smaller than the target stream top item";
+    /// XSETID with fewer entries added than there are.
+    SETID_ADDED = "ERR The entries_added specified in XSETID is smaller than the target stream length";
+    /// XSETID with a negative number of entries.
+    SETID_ADDED_NEGATIVE = "ERR entries_added must be positive";
+    /// XGROUP of a key that does not exist.
+    GROUP_NEEDS_KEY = "ERR The XGROUP subcommand requires the key to exist. Note that for CREATE you may want to use the MKSTREAM option to create an empty stream automatically.";
+    /// XGROUP CREATE of a group that exists.
+    GROUP_EXISTS = "BUSYGROUP Consumer Group name already exists";
+    /// ENTRIESREAD below -1.
+    ENTRIES_READ = "ERR value for ENTRIESREAD must be positive or -1";
+    /// XREAD with `>`.
+    ID_ONLY_IN_GROUP = "ERR The > ID can be specified only when calling XREADGROUP using the GROUP <group> <consumer> option.";
+    /// XREADGROUP without a group.
+    GROUP_MISSING = "ERR Missing GROUP option for XREADGROUP";
+    /// XREAD with GROUP.
+    GROUP_IN_XREAD = "ERR The GROUP option is only supported by XREADGROUP. You called XREAD instead.";
+    /// XREAD with NOACK.
+    NOACK_IN_XREAD = "ERR The NOACK option is only supported by XREADGROUP. You called XREAD instead.";
+    /// XAUTOCLAIM with a COUNT that is none.
+    CLAIM_COUNT = "ERR COUNT must be > 0";
+    /// XAUTOCLAIM with a COUNT beyond any memory.
+    CLAIM_COUNT_MEMORY = "ERR Insufficient memory, failed allocating transient memory, COUNT too high.";
+    /// XDELEX or XACKDEL with a number of identifiers that is none.
+    NUMIDS = "ERR Number of IDs must be a positive integer";
+    /// XDELEX or XACKDEL with fewer identifiers than announced.
+    NUMIDS_MISMATCH = "ERR The `numids` parameter must match the number of arguments";
     /// A reply that only RESP3 has.
     NEEDS_RESP3 = "ERR RESP2 is not supported by this command";
 }
@@ -235,6 +355,27 @@ fn echo(words: &[u8]) -> &[u8] {
 impl Fault {
     const fn fixed(text: &'static str) -> Fault {
         Fault(Cow::Borrowed(text.as_bytes()))
+    }
+
+    /// An EXEC that is itself refused, and for what.
+    pub fn aborted_because(reason: &Fault) -> Fault {
+        let text = reason.text();
+        let reason = text.strip_prefix(b"ERR ").unwrap_or(text);
+        Fault(Cow::Owned([b"EXECABORT Transaction discarded because of: ", reason].concat()))
+    }
+
+    /// A command that MULTI does not queue.
+    pub fn not_in_multi(full_name: &str) -> Fault {
+        Fault(Cow::Owned(format!("ERR Command '{full_name}' not allowed inside a transaction").into_bytes()))
+    }
+
+    /// A RESP2 session that has subscribed to something runs another command.
+    pub fn not_a_subscriber_command(full_name: &str) -> Fault {
+        let text = format!(
+            "ERR Can't execute '{full_name}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are \
+             allowed in this context"
+        );
+        Fault(Cow::Owned(text.into_bytes()))
     }
 
     /// An error whose text is made at run time; `text` starts with the error code.
@@ -273,6 +414,57 @@ impl Fault {
         text.extend(echo(sub).iter().take(128));
         text.extend_from_slice(format!("'. Try {container} HELP.").as_bytes());
         Fault(Cow::Owned(text))
+    }
+
+    /// A consumer group that does not exist, as XPENDING, XCLAIM and XAUTOCLAIM say it.
+    pub fn no_group(key: &[u8], group: &[u8]) -> Fault {
+        let parts = [&b"NOGROUP No such key '"[..], echo(key), b"' or consumer group '", echo(group), b"'"];
+        Fault::of(parts.concat())
+    }
+
+    /// A consumer group that does not exist, as XREADGROUP says it.
+    pub fn no_group_to_read(key: &[u8], group: &[u8]) -> Fault {
+        let mut fault = Fault::no_group(key, group).0.into_owned();
+        fault.extend_from_slice(b" in XREADGROUP with GROUP option");
+        Fault::of(fault)
+    }
+
+    /// A consumer group that does not exist, as XGROUP and XINFO say it.
+    pub fn no_group_at(key: &[u8], group: &[u8]) -> Fault {
+        let parts =
+            [&b"NOGROUP No such consumer group '"[..], echo(group), b"' for key name '", echo(key), b"'"];
+        Fault::of(parts.concat())
+    }
+
+    /// XREAD or XREADGROUP with an odd number of words behind STREAMS.
+    pub fn unbalanced_streams(command: &str, symbol: char) -> Fault {
+        Fault::of(format!(
+            "ERR Unbalanced '{command}' list of streams: for each stream key an ID or '{symbol}' must be specified."
+        ))
+    }
+
+    /// XREADGROUP with an identifier that makes sense in XREAD only.
+    pub fn id_meaningless(symbol: char) -> Fault {
+        Fault::of(format!(
+            "ERR The {symbol} ID is meaningless in the context of XREADGROUP: you want to read the history of this \
+             consumer by specifying a proper ID, or use the > ID to get new messages. The {symbol} ID would just \
+             return an empty result set."
+        ))
+    }
+
+    /// XCLAIM or XAUTOCLAIM with an idle time that is no integer.
+    pub fn bad_min_idle(command: &str) -> Fault {
+        Fault::of(format!("ERR Invalid min-idle-time argument for {command}"))
+    }
+
+    /// XCLAIM with an option's argument that is no integer.
+    pub fn bad_claim_argument(option: &str) -> Fault {
+        Fault::of(format!("ERR Invalid {option} option argument for XCLAIM"))
+    }
+
+    /// XCLAIM with a word that is no option.
+    pub fn bad_claim_option(word: &[u8]) -> Fault {
+        Fault::quoting("ERR Unrecognized XCLAIM option '", word, "'")
     }
 
     /// LATENCY GRAPH of an event that never happened.
@@ -314,6 +506,26 @@ impl Fault {
     /// PFSELFTEST found that something does not hold.
     pub fn self_test(what: &str) -> Fault {
         Fault::of(format!("TESTFAILED {what}"))
+    }
+
+    /// Coordinates off the map.
+    pub fn place(longitude: f64, latitude: f64) -> Fault {
+        Fault::of(format!("ERR invalid longitude,latitude pair {longitude:.6},{latitude:.6}"))
+    }
+
+    /// A search around a member that the set does not have.
+    pub fn no_geo_member(member: &[u8]) -> Fault {
+        Fault::quoting("ERR member ", member, " does not exist")
+    }
+
+    /// GEOSEARCH, called by that name, without a center.
+    pub fn geo_center(name: &[u8]) -> Fault {
+        Fault::quoting("ERR exactly one of FROMMEMBER or FROMLONLAT can be specified for ", name, "")
+    }
+
+    /// GEOSEARCH, called by that name, without a form.
+    pub fn geo_form(name: &[u8]) -> Fault {
+        Fault::quoting("ERR exactly one of BYRADIUS, BYBOX and BYPOLYGON can be specified for ", name, "")
     }
 
     /// CONFIG SET was refused, for the reason that the config room gives.
@@ -395,6 +607,11 @@ impl Fault {
     /// EXPIRE and its relatives got a time whose milliseconds do not fit.
     pub fn invalid_expire(command: &str) -> Fault {
         Fault::of(format!("ERR invalid expire time in '{command}' command"))
+    }
+
+    /// ZUNION and its relatives with no key.
+    pub fn no_input_key(command: &str) -> Fault {
+        Fault::of(format!("ERR at least 1 input key is needed for '{command}' command"))
     }
 
     /// BITOP DIFF, DIFF1 or ANDOR with a single source.

@@ -14,7 +14,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-use crate::client::{Clients, pause::Pause};
+use crate::client::{ClientKind, Clients, pause::Pause};
 use crate::clock::{Chance, Clock, Ticks, entropy_seed};
 use crate::command::cx::{Host, Identity, Request};
 use crate::command::table::Table;
@@ -27,6 +27,7 @@ use crate::net::wake::{Desk, Desks, Mail};
 use crate::net::worker::Worker;
 use crate::observe::Observe;
 use crate::observe::stats::add;
+use crate::pubsub::Channels;
 use crate::reclaim::Reclaim;
 
 /// Threads besides the workers that may enter the gate: the main thread and the embedding program.
@@ -295,7 +296,7 @@ fn wire(
     let renames: Vec<_> = renames.iter().map(|s| (word(&s.words[0]), word(&s.words[1]))).collect();
     let table = Table::new(FAMILIES, &renames);
     let databases = settings.int(Directive::Databases) as usize;
-    let [poke_desks, wake_desks, post_desks] = std::array::from_fn(|_| Arc::clone(&desks));
+    let [poke_desks, wake_desks, post_desks, message_desks] = std::array::from_fn(|_| Arc::clone(&desks));
     let poke = Box::new(move |worker: usize| poke_desks[worker].bell.ring());
     let wake = Box::new(move |worker: usize| wake_desks[worker].send(Mail::Look));
     let space = Space::new(workers, OUTSIDERS, databases, identity.seed, Clock::real(), poke);
@@ -310,7 +311,15 @@ fn wire(
         settings: ArcSwap::from_pointee(settings),
         settings_version: AtomicU64::new(0),
         clients: Clients::new(wake),
-        post: Box::new(move |reply| post_desks[reply.worker].send(Mail::Reply(Box::new(reply)))),
+        post: Box::new(move |reply| {
+            // Who runs commands without being a worker has no connections.
+            if let Some(desk) = post_desks.get(reply.worker) {
+                desk.send(Mail::Reply(Box::new(reply)));
+            }
+        }),
+        channels: Channels::new(Box::new(move |message| {
+            message_desks[message.worker].send(Mail::Message(message));
+        })),
         pause: Pause::default(),
         log: CommitLog::new(workers + OUTSIDERS),
         space: Arc::new(space),
@@ -454,8 +463,8 @@ impl House {
         let now_ns = self.host.ticks.since_start_ns();
         self.host.observe.sample(now_ns);
         let timeout_s = settings.int(Directive::Timeout) as u64;
-        let limit = settings.output_limit(Class::Normal);
-        if timeout_s == 0 && limit.soft_bytes == 0 {
+        let limits = [Class::Normal, Class::Pubsub].map(|class| settings.output_limit(class));
+        if timeout_s == 0 && limits.iter().all(|limit| limit.soft_bytes == 0) {
             return;
         }
         for client in self.host.clients.all() {
@@ -465,9 +474,11 @@ impl House {
             let idle_ns = now_ns.saturating_sub(client.active_ns.load(Ordering::Relaxed));
             // Who waits in a pause, or for a key, is not idle.
             let is_idle = timeout_s > 0
+                && client.kind() != ClientKind::Pubsub
                 && idle_ns > timeout_s * 1_000_000_000
                 && !client.paused.load(Ordering::Relaxed)
                 && !client.is_blocked();
+            let limit = limits[usize::from(client.kind() == ClientKind::Pubsub)];
             let waiting = client.output_bytes.load(Ordering::Relaxed) as u64;
             let since_ns = client.over_soft_ns.load(Ordering::Relaxed);
             let mut is_slow = false;

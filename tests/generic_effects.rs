@@ -11,7 +11,7 @@ use ochre::client::Session;
 use ochre::client::registry::{Address, Client};
 use ochre::clock::Chance;
 use ochre::command::Host;
-use ochre::exec::run::Executor;
+use ochre::exec::{Call, Executor};
 use ochre::keyspace::Shard;
 use ochre::keyspace::lock::Part;
 use ochre::resp::{Out, OwnedArgs};
@@ -52,9 +52,9 @@ impl Bench {
         };
         let words: Vec<String> = line.split(' ').map(spelled).collect();
         let args: OwnedArgs = words.iter().map(String::as_bytes).collect();
-        let entry = Executor::find(host, &args.as_args()).map(|entry| entry.index);
+        let call = Call::of(host, args.as_args());
         let before = lookups(host, &self.executor);
-        self.executor.run(host, &mut turn, &mut self.session, &mut self.out, args.as_args(), entry);
+        self.executor.run(host, &mut turn, &mut self.session, &mut self.out, call);
         self.out.clear();
         let record = &self.executor.record;
         let show = |word: &[u8]| match String::from_utf8_lossy(word).parse::<i64>() {

@@ -10,7 +10,7 @@ use ochre::Server;
 use ochre::client::Session;
 use ochre::client::registry::{Address, Client};
 use ochre::clock::Chance;
-use ochre::exec::run::Executor;
+use ochre::exec::{Call, Executor};
 use ochre::keyspace::Shard;
 use ochre::keyspace::lock::Part;
 use ochre::resp::{Out, OwnedArgs, Proto};
@@ -63,8 +63,8 @@ impl Bench {
         };
         let words: Vec<String> = line.split(' ').map(word).collect();
         let args: OwnedArgs = words.iter().map(String::as_bytes).collect();
-        let entry = Executor::find(host, &args.as_args()).map(|entry| entry.index);
-        self.executor.run(host, &mut turn, &mut self.session, &mut self.out, args.as_args(), entry);
+        let call = Call::of(host, args.as_args());
+        self.executor.run(host, &mut turn, &mut self.session, &mut self.out, call);
         drop(turn);
         let show = |bytes: &[u8]| {
             let text = String::from_utf8_lossy(bytes).into_owned();
@@ -334,17 +334,17 @@ fn a_large_value_is_stored_and_answered_without_a_copy() {
     args.push_shared(Arc::clone(&big));
     let host = bench.server.host();
     let mut turn = bench.part.enter(Duration::MAX).unwrap();
-    let entry = Executor::find(host, &args.as_args()).map(|entry| entry.index);
+    let call = Call::of(host, args.as_args());
     host.log.set_read(false);
     bench.executor.refresh(host);
-    bench.executor.run(host, &mut turn, &mut bench.session, &mut bench.out, args.as_args(), entry);
+    bench.executor.run(host, &mut turn, &mut bench.session, &mut bench.out, call);
     drop((turn, args));
     assert_eq!(Arc::strong_count(&big), 2);
     bench.out.clear();
     let get: OwnedArgs = [&b"GET"[..], b"k"].into_iter().collect();
     let host = bench.server.host();
     let mut turn = bench.part.enter(Duration::MAX).unwrap();
-    let entry = Executor::find(host, &get.as_args()).map(|entry| entry.index);
-    bench.executor.run(host, &mut turn, &mut bench.session, &mut bench.out, get.as_args(), entry);
+    let call = Call::of(host, get.as_args());
+    bench.executor.run(host, &mut turn, &mut bench.session, &mut bench.out, call);
     assert_eq!(Arc::strong_count(&big), 3);
 }

@@ -15,7 +15,7 @@ use ochre::client::{ReplyMode, Session};
 use ochre::clock::Chance;
 use ochre::command::{Flags, Host};
 use ochre::config::Settings;
-use ochre::exec::{Executor, Ran, plan};
+use ochre::exec::{Call, Executor, Ran};
 use ochre::fault::Fault;
 use ochre::keyspace::expiry::expire_due;
 use ochre::keyspace::lock::Part;
@@ -92,11 +92,10 @@ impl Node {
     /// Runs a command that belongs to the harness; answers with its reply.
     fn run(&mut self, words: &[&[u8]]) -> Vec<u8> {
         let args: OwnedArgs = words.iter().copied().collect();
-        let view = args.as_args();
-        let entry = Executor::find(&self.host, &view).map(|entry| entry.index);
+        let call = Call::of(&self.host, args.as_args());
         let mut turn = self.part.enter(Duration::MAX).expect("patience without end");
         self.executor.refresh(&self.host);
-        self.executor.run(&self.host, &mut turn, &mut self.session, &mut self.out, view, entry);
+        self.executor.run(&self.host, &mut turn, &mut self.session, &mut self.out, call);
         self.executor.end_turn(&self.host, turn);
         drained(&mut self.out)
     }
@@ -188,8 +187,7 @@ impl Bench {
         let mut turn = part.enter(Duration::MAX).expect("patience without end");
         executor.refresh(&host);
         let buckets = batch.iter().map(|args| {
-            let hash =
-                plan::first_hash(&host.space, Executor::find(&host, &args.as_args())?, &args.as_args())?;
+            let hash = Call::of(&host, args.as_args()).hash?;
             host.space.ahead.bucket(&turn, host.space.shard_of(hash), client.db, hash)
         });
         let buckets: Vec<_> = buckets.collect();
@@ -198,13 +196,13 @@ impl Bench {
                 bucket.entries(&turn);
             }
             let args = args.as_args();
-            let entry = Executor::find(&host, &args).map(|entry| entry.index);
+            let call = Call::of(&host, args);
             let before = Shown::of(client, out);
             executor.record.begin();
-            let ran = executor.run(&host, &mut turn, client, out, args, entry);
+            let ran = executor.run(&host, &mut turn, client, out, call);
             let after = Shown::of(client, out);
             let failed = check_reply(&args, out, ran, before, after);
-            let reads = entry.is_some_and(|at| host.table.at(at).row.flags.contains(Flags::READONLY));
+            let reads = call.entry(&host).is_some_and(|entry| entry.row.flags.contains(Flags::READONLY));
             assert!(!(failed || reads) || executor.record.dirty == 0, "{:?} wrote", words(&args));
             second.follow(host.log.drain(), host.space.clock.now_ms());
             if is_populate(&args) && ran == Ran::Done && !failed {

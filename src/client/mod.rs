@@ -12,6 +12,8 @@ pub mod mailbox;
 pub mod pause;
 pub mod registry;
 pub mod session;
+pub mod subscriptions;
+pub mod transaction;
 
 pub use registry::{Client, ClientKind, Clients, Labels};
 pub use session::{ReplyMode, Session};

@@ -45,6 +45,12 @@ impl Pause {
         }
     }
 
+    /// Whether something is paused, or was until the pause ended by itself.
+    #[inline]
+    pub fn is_set(&self) -> bool {
+        self.what.load(Ordering::Relaxed) != What::Nothing as u8
+    }
+
     /// What is paused at that time.
     #[inline]
     pub fn what(&self, now_ms: u64) -> What {

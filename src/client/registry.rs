@@ -145,6 +145,14 @@ pub struct Client {
     pub import_source: AtomicBool,
     /// Monotonic nanoseconds since when its waiting replies exceed the soft limit, 0 when they do not.
     pub over_soft_ns: AtomicU64,
+    /// Commands queued since MULTI, -1 outside of it.
+    pub queued: AtomicI64,
+    /// Bytes they hold.
+    pub queued_bytes: AtomicUsize,
+    /// Keys it watches.
+    pub watched: AtomicUsize,
+    /// Channels, patterns and shard channels it has subscribed to.
+    pub subscribed: [AtomicUsize; 3],
     /// Texts.
     pub labels: Mutex<Labels>,
 }
@@ -181,6 +189,10 @@ impl Client {
             capa: AtomicU8::new(0),
             import_source: AtomicBool::new(false),
             over_soft_ns: AtomicU64::new(0),
+            queued: AtomicI64::new(-1),
+            queued_bytes: AtomicUsize::new(0),
+            watched: AtomicUsize::new(0),
+            subscribed: Default::default(),
             labels: Mutex::new(Labels { user: b"default".to_vec(), ..Labels::default() }),
         }
     }
@@ -196,7 +208,14 @@ impl Client {
 
     /// What it is to the server.
     pub fn kind(&self) -> ClientKind {
-        ClientKind::Normal
+        let subscribed = self.subscribed.iter().any(|count| count.load(Ordering::Relaxed) > 0);
+        if subscribed { ClientKind::Pubsub } else { ClientKind::Normal }
+    }
+
+    /// MULTI: commands queued, -1 outside of it, and the bytes they hold.
+    pub fn note_transaction(&self, queued: i64, bytes: usize) {
+        self.queued.store(queued, Ordering::Relaxed);
+        self.queued_bytes.store(bytes, Ordering::Relaxed);
     }
 
     /// Whether a blocking command of it waits.

@@ -7,6 +7,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::registry::Client;
+use super::subscriptions::Subscriptions;
+use super::transaction::{Transaction, Watching};
+use crate::pubsub::{Frame, Sort};
 
 /// Whether replies are sent (CLIENT REPLY).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -40,13 +43,69 @@ pub struct Session {
     pub closing: bool,
     /// The peer is a loopback address or a Unix socket.
     pub local: bool,
+    /// The commands since MULTI.
+    pub transaction: Option<Box<Transaction>>,
+    /// The keys watched since the last EXEC.
+    pub watching: Option<Box<Watching>>,
+    /// What it listens to.
+    pub subscriptions: Option<Box<Subscriptions>>,
+    /// Messages that its own command sent to it; they follow the command's reply.
+    pub pushes: Vec<Arc<Frame>>,
 }
 
 impl Session {
     /// A session that has just been accepted.
     pub fn new(client: Arc<Client>, authenticated: bool, local: bool) -> Session {
-        let (reply, no_touch, closing) = (ReplyMode::On, false, false);
-        Session { client, seat: usize::MAX, db: 0, authenticated, reply, no_touch, closing, local }
+        Session {
+            client,
+            seat: usize::MAX,
+            db: 0,
+            authenticated,
+            reply: ReplyMode::On,
+            no_touch: false,
+            closing: false,
+            local,
+            transaction: None,
+            watching: None,
+            subscriptions: None,
+            pushes: Vec::new(),
+        }
+    }
+
+    /// Whether a transaction or a subscription restricts what it may run.
+    #[inline]
+    pub fn is_special(&self) -> bool {
+        self.transaction.is_some() || self.subscriptions.is_some()
+    }
+
+    /// Whether it has subscribed to anything.
+    pub fn is_subscriber(&self) -> bool {
+        self.subscriptions.as_ref().is_some_and(|it| !it.is_empty())
+    }
+
+    /// Ends the transaction, if there is one, visibly for CLIENT LIST.
+    pub fn end_transaction(&mut self) {
+        self.transaction = None;
+        self.client.note_transaction(-1, 0);
+    }
+
+    /// Forgets what it watches, and gives it away; whoever takes it tells the keys' shards.
+    pub fn end_watching(&mut self) -> Option<Box<Watching>> {
+        let watching = self.watching.take();
+        self.note_watching();
+        watching
+    }
+
+    /// Makes the number of watched keys visible for CLIENT LIST.
+    pub fn note_watching(&self) {
+        self.client.watched.store(self.watching.as_ref().map_or(0, |it| it.keys.len()), Ordering::Relaxed);
+    }
+
+    /// Makes the numbers of subscriptions visible for CLIENT LIST.
+    pub fn note_subscriptions(&self) {
+        for (count, sort) in self.client.subscribed.iter().zip([Sort::Channel, Sort::Pattern, Sort::Shard]) {
+            count.store(self.subscriptions.as_ref().map_or(0, |it| it.of(sort).len()), Ordering::Relaxed);
+        }
     }
 
     /// Puts it back to where it was when it was accepted (RESET). What the client said about its library and

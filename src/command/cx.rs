@@ -18,6 +18,7 @@ use crate::config::Settings;
 use crate::keyspace::log::CommitLog;
 use crate::keyspace::{Db, Space, Wait};
 use crate::observe::Observe;
+use crate::pubsub::Channels;
 use crate::resp::Out;
 
 /// What becomes of the connection after a command.
@@ -62,6 +63,8 @@ pub struct Host {
     pub clients: Clients,
     /// Sends a blocked client's reply to its worker; never waits.
     pub post: Box<dyn Fn(Reply) + Send + Sync>,
+    /// Channels and who listens to them.
+    pub channels: Channels,
     /// CLIENT PAUSE.
     pub pause: Pause,
     /// Counters, slow log, latency.

@@ -61,6 +61,12 @@ bitflags! {
         /// Ours: commands behind it are read only after it has run (it authenticates, closes, pauses or
         /// changes how the connection is read).
         const ENDS_BATCH = 1 << 24;
+        /// Ours: runs at once in MULTI, too.
+        const UNQUEUED = 1 << 26;
+        /// Ours: EXEC.
+        const RUNS_QUEUE = 1 << 27;
+        /// Ours: a RESP2 session that has subscribed to something may run it.
+        const SUBSCRIBER = 1 << 28;
         /// Ours: changes time or chance; guarded by `dev-commands`.
         const DEV = 1 << 25;
     }
@@ -196,6 +202,10 @@ pub enum Group {
     Generic,
     /// The connection itself.
     Connection,
+    /// Messages.
+    PubSub,
+    /// Several commands as one.
+    Transactions,
     /// The server.
     Server,
 }
@@ -215,6 +225,8 @@ impl Group {
             Group::Stream => "stream",
             Group::Generic => "generic",
             Group::Connection => "connection",
+            Group::PubSub => "pubsub",
+            Group::Transactions => "transactions",
             Group::Server => "server",
         }
     }

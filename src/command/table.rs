@@ -206,6 +206,16 @@ impl Entry {
         self.row.keys.iter().all(|spec| spec.visit(args, &mut |at| visit(at, spec)))
     }
 
+    /// The first key, for commands that have one at a fixed place.
+    #[inline]
+    pub fn first_key<'a>(&self, args: &Args<'a>) -> Option<&'a [u8]> {
+        match self.places {
+            Places::None => None,
+            Places::First => args.opt(1),
+            Places::Specified => args.opt(self.row.keys[0].begin as usize),
+        }
+    }
+
     /// Whether it needs no lock at all.
     pub fn is_lockless(&self) -> bool {
         self.row.locks == Locks::None

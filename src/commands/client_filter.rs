@@ -23,6 +23,8 @@ const INT32: std::ops::RangeInclusive<i64> = i32::MIN as i64..=i32::MAX as i64;
 /// Letters of a client's flags, as its line shows them; `N` for none.
 pub fn flags_of(client: &Client) -> Cow<'static, str> {
     let flags = [
+        (client.kind() == ClientKind::Pubsub, 'P'),
+        (client.queued.load(Ordering::Relaxed) >= 0, 'x'),
         (client.paused.load(Ordering::Relaxed) || client.is_blocked(), 'b'),
         (client.killed.load(Ordering::Relaxed), 'A'),
         (client.addr.ip().is_none(), 'U'),

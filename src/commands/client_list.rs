@@ -58,8 +58,8 @@ fn write_line(text: &mut String, cx: &Cx<'_>, client: &Client, args: &Args<'_>) 
     // A string takes all that is written to it.
     let _ = writeln!(
         text,
-        "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={} capa={} db={} sub=0 psub=0 ssub=0 \
-         multi=-1 watch=0 qbuf={} qbuf-free={} argv-mem={argv_bytes} multi-mem=0 rbs={} rbp={} obl={} \
+        "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={} capa={} db={} sub={} psub={} ssub={} \
+         multi={} watch={} qbuf={} qbuf-free={} argv-mem={argv_bytes} multi-mem={} rbs={} rbp={} obl={} \
          oll={} omem={} tot-mem={} events={events} cmd={command} user={} redir=-1 resp={} lib-name={} \
          lib-ver={} tot-net-in={} tot-net-out={} tot-cmds={}",
         client.id,
@@ -72,8 +72,14 @@ fn write_line(text: &mut String, cx: &Cx<'_>, client: &Client, args: &Args<'_>) 
         flags_of(client),
         capa_of(client),
         read(&client.db),
+        read(&client.subscribed[0]),
+        read(&client.subscribed[1]),
+        read(&client.subscribed[2]),
+        client.queued.load(Relaxed),
+        read(&client.watched),
         read(&client.query_bytes),
         read(&client.query_free),
+        read(&client.queued_bytes),
         read(&client.output_room),
         read(&client.output_peak),
         read(&client.output_tail),

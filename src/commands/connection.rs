@@ -6,7 +6,8 @@
 use std::hint::black_box;
 use std::sync::atomic::Ordering;
 
-use crate::command::{Acl, Command, Cursor, Cx, Flags, Group, Outcome, cmd};
+use super::{pubsub, transaction};
+use crate::command::{Acl, Command, Cursor, Cx, Flags, Group, Locks, Outcome, cmd};
 use crate::config::Directive;
 use crate::fault::Fault;
 use crate::observe::stats::add;
@@ -48,7 +49,7 @@ pub const ROWS: &[Command] = &[
         ),
     cmd("PING", ping)
         .arity(-1)
-        .flags(Flags::FAST)
+        .flags(Flags::FAST.union(Flags::SUBSCRIBER))
         .acl(Acl::CONNECTION)
         .group(Group::Connection)
         .since("1.0.0")
@@ -56,14 +57,15 @@ pub const ROWS: &[Command] = &[
         .doc("Shows that the server is there.", "[message]"),
     cmd("QUIT", quit)
         .arity(-1)
-        .flags(BEFORE_AUTH)
+        .flags(BEFORE_AUTH.union(Flags::UNQUEUED).union(Flags::SUBSCRIBER))
         .acl(Acl::CONNECTION)
         .group(Group::Connection)
         .since("1.0.0")
         .doc("Closes the connection.", ""),
     cmd("RESET", reset)
         .arity(1)
-        .flags(BEFORE_AUTH)
+        .flags(BEFORE_AUTH.union(Flags::UNQUEUED).union(Flags::SUBSCRIBER))
+        .locks(Locks::OneShardAtATime)
         .acl(Acl::CONNECTION)
         .group(Group::Connection)
         .since("6.2.0")
@@ -175,6 +177,11 @@ fn introduce(cx: &mut Cx<'_>) {
 
 fn ping(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Outcome, Fault> {
     match args.len() {
+        1 | 2 if cx.out.proto() == Proto::Resp2 && cx.session.is_subscriber() => {
+            cx.out.array(2);
+            cx.out.bulk(b"pong");
+            cx.out.bulk(args.opt(1).unwrap_or_default());
+        }
         1 => cx.out.simple("PONG"),
         2 => bulk(cx.out, &args, 1),
         _ => return Err(Fault::arity(&cx.command.full_name)),
@@ -188,6 +195,9 @@ fn quit(cx: &mut Cx<'_>, _: Args<'_>) -> Result<Outcome, Fault> {
 }
 
 fn reset(cx: &mut Cx<'_>, _: Args<'_>) -> Result<Outcome, Fault> {
+    cx.session.end_transaction();
+    transaction::forget_watches(&mut cx.db, cx.session);
+    pubsub::forget(cx.host, cx.session);
     cx.session.reset(cx.settings.text(Directive::RequirePass).is_empty());
     cx.out.set_proto(Proto::Resp2);
     cx.out.simple("RESET");

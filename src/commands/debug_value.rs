@@ -14,7 +14,8 @@ use crate::keyspace::db::is_due;
 use crate::keyspace::{Entry, Kind, ValueRef};
 use crate::resp::{Args, parse_i64};
 use crate::value::collection::AnyRef;
-use crate::value::lzf;
+use crate::value::list::{ListRef, Nodes};
+use crate::value::{List, lzf};
 
 /// The access field counts seconds modulo this.
 const LRU_WRAP: u64 = 1 << 24;
@@ -118,10 +119,18 @@ pub(super) fn object(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Outcome, Fault> 
         }
     };
     let (lru, encoding) = (entry.lru(), encoding(entry));
+    let nodes = entry.collection().and_then(AnyRef::to::<List>).and_then(ListRef::nodes);
+    let nodes = nodes.map_or(String::new(), |Nodes { count, elements, fill, bytes }| {
+        let average = elements as f64 / count as f64;
+        format!(
+            " ql_nodes:{count} ql_avg_node:{average:.2} ql_listpack_max:{fill} ql_compressed:0 \
+             ql_uncompressed_size:{bytes}"
+        )
+    });
     let idle_s = now_s.wrapping_sub(u64::from(lru)) % LRU_WRAP;
     let place = entry.key().as_ptr();
     cx.out.simple(&format!(
-        "Value at:{place:p} refcount:1 encoding:{encoding}{serialized} lru:{lru} lru_seconds_idle:{idle_s}"
+        "Value at:{place:p} refcount:1 encoding:{encoding}{serialized} lru:{lru} lru_seconds_idle:{idle_s}{nodes}"
     ));
     Ok(Outcome::Done)
 }

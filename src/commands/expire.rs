@@ -72,7 +72,7 @@ enum Unit {
 
 /// When a deadline is set.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Conditions {
+pub(super) struct Conditions {
     /// Only where there is none.
     nx: bool,
     /// Only where there is one.
@@ -84,7 +84,7 @@ struct Conditions {
 }
 
 impl Conditions {
-    fn parse<'a>(words: impl Iterator<Item = &'a [u8]>) -> Result<Conditions, Fault> {
+    pub(super) fn parse<'a>(words: impl Iterator<Item = &'a [u8]>) -> Result<Conditions, Fault> {
         let mut conditions = Conditions::default();
         for word in words {
             let condition = match word.to_ascii_lowercase().as_slice() {
@@ -107,7 +107,7 @@ impl Conditions {
     }
 
     /// Whether a key with the deadline `old` may get the deadline `new`, which may lie before all times.
-    fn allow(self, old: Option<u64>, new: i64) -> bool {
+    pub(super) fn allow(self, old: Option<u64>, new: i64) -> bool {
         match old.map(|old| i64::try_from(old).unwrap_or(i64::MAX)) {
             None => !self.xx && !self.gt,
             Some(old) => !self.nx && (!self.gt || new > old) && (!self.lt || new < old),
@@ -173,7 +173,7 @@ fn ttl(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Outcome, Fault> {
 }
 
 /// Milliseconds as seconds, rounded.
-fn to_seconds(ms: u64) -> u64 {
+pub(super) fn to_seconds(ms: u64) -> u64 {
     ms.saturating_add(500) / 1000
 }
 

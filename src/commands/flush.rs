@@ -79,7 +79,10 @@ fn swapdb(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Outcome, Fault> {
     let within =
         |index: i32| usize::try_from(index).ok().filter(|&index| index < databases).ok_or(Fault::DB_INDEX);
     let (one, other) = (within(one)?, within(other)?);
+    let space = cx.db.space();
     cx.db.each_shard(0, |_, shard, record| {
+        shard.touch_existing(one, &[one, other], &space.hasher);
+        shard.touch_existing(other, &[one, other], &space.hasher);
         shard.swap(one, other);
         shard.stir(one, record);
         shard.stir(other, record);
@@ -120,6 +123,7 @@ fn detach(db: &mut Db<'_>, only: Option<usize>) -> Vec<Keys> {
     let databases = only.map_or(0..space.databases, |index| index..index + 1);
     let mut detached = Vec::new();
     db.each_shard(0, |at, shard, record| {
+        databases.clone().for_each(|index| shard.touch_existing(index, &[index], &space.hasher));
         for keys in databases.clone().filter_map(|index| shard.detach(index)) {
             record.dirty += keys.table.len() as u64;
             detached.push(*keys);

@@ -6,6 +6,7 @@
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::info::{Text, harmless};
+use crate::client::ClientKind;
 use crate::client::pause::What;
 use crate::command::Cx;
 use crate::config::Directive;
@@ -86,9 +87,11 @@ pub(super) fn clients(cx: &mut Cx<'_>, text: &mut Text) {
     let waiting = &cx.db.space().waiting;
     let paused = all.iter().filter(|c| c.paused.load(Relaxed)).count();
     text.field("blocked_clients", paused + cx.host.clients.blocked.load(Relaxed));
-    text.zeros(&["tracking_clients", "pubsub_clients", "watching_clients"]);
+    text.field("tracking_clients", 0);
+    text.field("pubsub_clients", all.iter().filter(|c| c.kind() == ClientKind::Pubsub).count());
+    text.field("watching_clients", all.iter().filter(|c| c.watched.load(Relaxed) > 0).count());
     text.field("clients_in_timeout_table", waiting.timeouts());
-    text.field("total_watched_keys", 0);
+    text.field("total_watched_keys", all.iter().map(|c| c.watched.load(Relaxed)).sum::<usize>());
     text.field("total_blocking_keys", waiting.keys());
     text.field("total_blocking_keys_on_nokey", waiting.keys_on_removal());
     let (pause, now_ms) = (&cx.host.pause, cx.db.now_ms());

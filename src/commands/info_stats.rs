@@ -9,6 +9,7 @@ use super::info::{Text, harmless};
 use crate::command::Cx;
 use crate::command::table::Entry;
 use crate::config::Directive;
+use crate::pubsub::Sort;
 
 const BYTES_PER_KILOBYTE: f64 = 1024.0;
 
@@ -16,6 +17,10 @@ const BYTES_PER_KILOBYTE: f64 = 1024.0;
 pub(super) fn stats(cx: &mut Cx<'_>, text: &mut Text) {
     traffic(cx, text);
     keys(cx, text);
+    let channels = &cx.host.channels;
+    text.field("pubsub_channels", channels.count(Sort::Channel));
+    text.field("pubsub_patterns", channels.count(Sort::Pattern));
+    text.field("pubsubshard_channels", channels.count(Sort::Shard));
     features(text);
     errors(cx, text);
     sockets(cx, text);
@@ -73,9 +78,6 @@ fn keys(cx: &Cx<'_>, text: &mut Text) {
 /// Counters of features that there are none of.
 fn features(text: &mut Text) {
     text.zeros(&[
-        "pubsub_channels",
-        "pubsub_patterns",
-        "pubsubshard_channels",
         "latest_fork_usec",
         "total_forks",
         "migrate_cached_sockets",

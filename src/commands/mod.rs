@@ -21,6 +21,12 @@ mod debug_value;
 pub mod expire;
 pub mod flush;
 pub mod generic;
+pub mod geo;
+pub mod geo_search;
+pub mod hash;
+pub mod hash_expire;
+pub mod hash_fields;
+pub mod hash_scan;
 mod help;
 pub mod hyperloglog;
 pub mod info;
@@ -31,21 +37,38 @@ mod info_stats;
 pub mod latency;
 mod latency_report;
 pub mod list;
+pub mod list_blocking;
 pub mod list_move;
 pub mod lolwut;
 pub mod memory;
 pub mod object;
+pub mod pubsub;
 pub mod scan;
 pub mod server;
 pub mod set;
 pub mod set_algebra;
 pub mod slowlog;
+pub mod sort;
+pub mod stream;
+pub mod stream_add;
+pub mod stream_claim;
+pub mod stream_deliver;
+pub mod stream_group;
+pub mod stream_info;
+pub mod stream_pending;
+pub mod stream_read;
+pub mod stream_refs;
 pub mod string;
 pub mod string_lcs;
 pub mod string_number;
 pub mod string_set;
+pub mod transaction;
 #[cfg(test)]
 mod trial;
+pub mod zset;
+pub mod zset_algebra;
+pub mod zset_pop;
+pub mod zset_range;
 
 use crate::command::Command;
 
@@ -62,21 +85,44 @@ pub const FAMILIES: &[&[Command]] = &[
     expire::ROWS,
     flush::ROWS,
     generic::ROWS,
+    geo::ROWS,
+    geo_search::ROWS,
+    hash::ROWS,
+    hash_expire::ROWS,
+    hash_fields::ROWS,
+    hash_scan::ROWS,
     hyperloglog::ROWS,
     info::ROWS,
     memory::ROWS,
     object::ROWS,
+    pubsub::ROWS,
     scan::ROWS,
+    transaction::ROWS,
     server::ROWS,
     latency::ROWS,
     list::ROWS,
+    list_blocking::ROWS,
     list_move::ROWS,
     lolwut::ROWS,
     set::ROWS,
     set_algebra::ROWS,
     slowlog::ROWS,
+    stream::ROWS,
+    stream_add::ROWS,
+    stream_claim::ROWS,
+    stream_deliver::ROWS,
+    stream_group::ROWS,
+    stream_info::ROWS,
+    stream_pending::ROWS,
+    stream_read::ROWS,
+    stream_refs::ROWS,
+    sort::ROWS,
     string::ROWS,
     string_lcs::ROWS,
     string_number::ROWS,
     string_set::ROWS,
+    zset::ROWS,
+    zset_algebra::ROWS,
+    zset_pop::ROWS,
+    zset_range::ROWS,
 ];

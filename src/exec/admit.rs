@@ -1,7 +1,9 @@
 //! Admission: the checks between finding a row and running it, in Redis's order, each with a name.
 //!
 //! For: deciding whether a command may run now. May touch: the session, the configuration, the pause.
-//! Always: a session with nothing special passes without touching anything but its own flags.
+//! Always: a plain request does not come here: `run.rs` sees at one look that it would pass.
+
+use std::sync::atomic::Ordering;
 
 use crate::client::{Session, pause::What};
 use crate::command::{Flags, Host, table::Entry};
@@ -18,19 +20,40 @@ pub enum Admission {
     Wait,
 }
 
+/// Commands that settings allow or forbid.
+pub const GUARDED: Flags = Flags::PROTECTED.union(Flags::DEV);
+
 /// Checks a command whose arity is right.
-#[inline]
 pub fn admit(host: &Host, settings: &Settings, session: &Session, entry: &Entry, now_ms: u64) -> Admission {
     let flags = entry.row.flags;
-    if flags.intersects(Flags::PROTECTED.union(Flags::DEV))
+    if session.is_special()
+        && let Some(fault) = restriction(session, entry)
+    {
+        return Admission::Refuse(fault);
+    }
+    if flags.intersects(GUARDED)
         && let Some(fault) = protection(settings, session, entry)
     {
         return Admission::Refuse(fault);
     }
-    if is_paused(host, entry, now_ms) {
+    if is_paused(host, session, entry, now_ms) {
         return Admission::Wait;
     }
     Admission::Go
+}
+
+/// What a transaction or a subscription does not allow.
+#[cold]
+fn restriction(session: &Session, entry: &Entry) -> Option<Fault> {
+    let flags = entry.row.flags;
+    if session.transaction.is_some() && flags.contains(Flags::NO_MULTI) {
+        return Some(Fault::not_in_multi(&entry.full_name));
+    }
+    let is_resp2 = session.client.proto.load(Ordering::Relaxed) == 2;
+    if is_resp2 && session.is_subscriber() && !flags.contains(Flags::SUBSCRIBER) {
+        return Some(Fault::not_a_subscriber_command(&entry.full_name));
+    }
+    None
 }
 
 /// `enable-debug-command`, `enable-module-command` and `dev-commands`: no, local or yes.
@@ -49,10 +72,14 @@ fn protection(settings: &Settings, session: &Session, entry: &Entry) -> Option<F
     }
 }
 
-fn is_paused(host: &Host, entry: &Entry, now_ms: u64) -> bool {
+fn is_paused(host: &Host, session: &Session, entry: &Entry, now_ms: u64) -> bool {
     match host.pause.what(now_ms) {
         What::Nothing => false,
-        What::Writes => entry.row.flags.intersects(Flags::WRITE.union(Flags::MAY_REPLICATE)),
+        What::Writes => {
+            entry.row.flags.intersects(Flags::WRITE.union(Flags::MAY_REPLICATE))
+                || entry.row.flags.contains(Flags::RUNS_QUEUE)
+                    && session.transaction.as_ref().is_some_and(|transaction| transaction.writes)
+        }
         // Redis lets nobody through but replicas, which do not come this way.
         What::All => true,
     }

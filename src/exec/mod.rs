@@ -8,8 +8,10 @@
 pub mod admit;
 pub mod apply;
 pub mod block;
+pub mod multi;
 mod notes;
+pub mod notify;
 pub mod plan;
 pub mod run;
 
-pub use run::{Executor, Ran};
+pub use run::{Call, Executor, Ran};

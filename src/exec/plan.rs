@@ -4,7 +4,7 @@
 
 use smallvec::SmallVec;
 
-use crate::command::table::{Entry, Places};
+use crate::command::table::Entry;
 use crate::keyspace::ahead::Seen;
 use crate::keyspace::db::Reach;
 use crate::keyspace::lock::{Held, Turn};
@@ -82,16 +82,4 @@ fn missing(space: &Space, held: &Held<'_, Shard>, entry: &Entry, args: &Args<'_>
     needed.dedup();
     let is_short = needed.iter().any(|&shard| !held.holds(usize::from(shard)));
     is_short.then_some(needed)
-}
-
-/// The hash to prefetch for: that of the first key, for commands that have one at a fixed place.
-#[inline]
-pub fn first_hash(space: &Space, entry: &Entry, args: &Args<'_>) -> Option<u64> {
-    match entry.places {
-        Places::None => None,
-        Places::First | Places::Specified => {
-            let at = entry.row.keys[0].begin as usize;
-            Some(space.hasher.hash(args.opt(at)?))
-        }
-    }
 }

@@ -4,10 +4,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::admit::{Admission, admit};
+use super::admit::{self, Admission, admit};
 use super::block::{self, Server};
 use super::notes::{Thresholds, Took};
-use super::{apply, plan};
+use super::{apply, multi, notify, plan};
 use crate::client::registry::bump;
 use crate::client::{ReplyMode, Session};
 use crate::clock::Chance;
@@ -16,7 +16,7 @@ use crate::command::{Cx, Flags, Host, Locks, Outcome};
 use crate::config::{Directive, Settings};
 use crate::fault::Fault;
 use crate::keyspace::ahead::Graveyard;
-use crate::keyspace::db::{EachShard, Reach};
+use crate::keyspace::db::{EachShard, Hashed, Reach};
 use crate::keyspace::lock::Turn;
 use crate::keyspace::record::{Record, Touch};
 use crate::keyspace::{Db, Shard};
@@ -46,6 +46,56 @@ pub enum Ran {
     Parked,
 }
 
+/// A request, with what is found out about it before it runs.
+#[derive(Clone, Copy)]
+pub struct Call<'a> {
+    /// Name and arguments.
+    pub args: Args<'a>,
+    /// Index of its row; `None`: there is no such command.
+    pub entry: Option<u16>,
+    /// Hash of its first key, for commands that have one at a fixed place.
+    pub hash: Option<u64>,
+}
+
+impl<'a> Call<'a> {
+    /// Finds the row of a request and hashes its first key.
+    #[inline]
+    pub fn of(host: &Host, args: Args<'a>) -> Call<'a> {
+        let entry = find(host, &args);
+        let key = entry.and_then(|entry| entry.first_key(&args));
+        let hash = key.map(|key| host.space.hasher.hash(key));
+        Call { args, entry: entry.map(|entry| entry.index as u16), hash }
+    }
+
+    /// Its first key with the hash; `entry` is its row.
+    #[inline]
+    fn hashed(&self, entry: &Entry) -> Option<Hashed<'a>> {
+        Some(Hashed { hash: self.hash?, key: entry.first_key(&self.args)? })
+    }
+
+    /// Its row.
+    #[inline]
+    pub fn entry<'h>(&self, host: &'h Host) -> Option<&'h Entry> {
+        self.entry.map(|index| host.table.at(index.into()))
+    }
+
+    /// Whether what the connection sent after it must be read anew when it has run.
+    #[inline]
+    pub fn ends_batch(&self, host: &Host) -> bool {
+        self.entry(host).is_some_and(|entry| entry.row.flags.contains(Flags::ENDS_BATCH))
+    }
+}
+
+#[inline]
+fn find<'h>(host: &'h Host, args: &Args<'_>) -> Option<&'h Entry> {
+    let entry = host.table.find(args.get(0))?;
+    if entry.subs.is_empty() || args.len() < 2 {
+        return Some(entry);
+    }
+    // A missing subcommand is the container's to report.
+    Some(host.table.find_sub(entry, args.get(1)).unwrap_or(entry))
+}
+
 /// What a worker keeps for running commands.
 pub struct Executor {
     /// What the present command has done.
@@ -56,9 +106,12 @@ pub struct Executor {
     version: u64,
     knobs: Knobs,
     now_ms: u64,
-    /// Raw ticks when the clock was read, when the last command ended, and when everything was locked.
-    clock_read: u64,
-    last: u64,
+    /// [`CLOCK_HOLDS_NS`] in ticks.
+    clock_holds: u64,
+    /// Raw ticks when the clock is to be read anew, when the last command ended, and when everything was
+    /// locked.
+    clock_until: u64,
+    pub(super) last: u64,
     exclusive_since: u64,
     graveyard: Graveyard,
     sums: Sums,
@@ -78,6 +131,7 @@ struct Knobs {
     notable: Thresholds,
     tracks_latency: bool,
     touch: Touch,
+    events: u32,
 }
 
 impl Knobs {
@@ -93,6 +147,7 @@ impl Knobs {
             notable: Thresholds::of(settings),
             tracks_latency: settings.bool(Directive::LatencyTracking),
             touch,
+            events: settings.events(),
         }
     }
 }
@@ -109,7 +164,8 @@ impl Executor {
             version: 0,
             knobs,
             now_ms: 0,
-            clock_read: 0,
+            clock_holds: host.ticks.in_nanos(CLOCK_HOLDS_NS),
+            clock_until: 0,
             last: 0,
             exclusive_since: 0,
             graveyard: Graveyard::default(),
@@ -128,7 +184,8 @@ impl Executor {
     /// Reads time and configuration anew: at the start of a turn, and whenever the gate was left in between.
     pub fn refresh(&mut self, host: &Host) {
         self.refresh_settings(host);
-        self.record.listens = host.space.listens.load(Ordering::Relaxed);
+        self.record.events = self.knobs.events;
+        self.record.listens = notify::asks(self.knobs.events) || host.space.listens.load(Ordering::Relaxed);
         self.record.logs = host.log.is_read();
         self.last = host.ticks.now();
         self.read_clock(host);
@@ -146,61 +203,87 @@ impl Executor {
         }
     }
 
+    #[inline(never)]
     fn read_clock(&mut self, host: &Host) {
         self.now_ms = host.space.clock.now_ms();
-        self.clock_read = self.last;
+        self.clock_until = self.last + self.clock_holds;
     }
 
-    /// Finds the row of a request.
-    pub fn find<'h>(host: &'h Host, args: &Args<'_>) -> Option<&'h Entry> {
-        let entry = host.table.find(args.get(0))?;
-        if entry.subs.is_empty() || args.len() < 2 {
-            return Some(entry);
-        }
-        // A missing subcommand is the container's to report.
-        Some(host.table.find_sub(entry, args.get(1)).unwrap_or(entry))
-    }
-
-    /// Runs one request of a session; `entry` is what [`Executor::find`] answered for it.
+    /// Runs one request of a session.
+    #[inline]
     pub fn run(
         &mut self,
         host: &Host,
         turn: &mut Turn<'_, Shard>,
         session: &mut Session,
         out: &mut Out,
-        args: Args<'_>,
-        entry: Option<usize>,
+        call: Call<'_>,
     ) -> Ran {
         let start = out.mark();
-        let ran = match entry.map(|index| host.table.at(index)) {
-            None => self.refuse_unknown(host, session, out, &args),
-            // Who has not authenticated is not told what exists.
-            Some(entry) if !session.authenticated && !is_open(entry) => {
-                self.refuse(host, out, Some(entry), Fault::NO_AUTH)
+        let ran = match call.entry(host) {
+            Some(entry) if is_plain(host, session, entry, &call.args) => {
+                self.execute(host, turn, session, out, &call, entry)
             }
-            Some(entry) => match check(entry, &args) {
-                // A subcommand that does not exist is not the container's failure.
-                Err(fault) => {
-                    let row = Some(entry).filter(|entry| entry.subs.is_empty() || args.len() < 2);
-                    self.refuse(host, out, row, fault)
-                }
-                Ok(()) => match admit(host, &self.settings, session, entry, self.now_ms) {
-                    Admission::Wait => return Ran::Wait,
-                    Admission::Refuse(fault) => self.refuse(host, out, Some(entry), fault),
-                    Admission::Go => self.execute(host, turn, session, out, args, entry),
-                },
-            },
+            entry => self.judge(host, turn, session, out, &call, entry),
         };
         if session.reply != ReplyMode::On {
             mute(session, out, start);
         }
+        if !session.pushes.is_empty() {
+            session.pushes.drain(..).for_each(|frame| frame.write(out));
+        }
         ran
+    }
+
+    /// The thread's place in counters and the commit log.
+    pub(super) fn lane(&self) -> usize {
+        self.lane
+    }
+
+    /// How reads touch entries.
+    pub(super) fn touch(&self) -> Touch {
+        self.knobs.touch
+    }
+
+    /// Takes one check after the other, and runs what passes.
+    #[cold]
+    fn judge(
+        &mut self,
+        host: &Host,
+        turn: &mut Turn<'_, Shard>,
+        session: &mut Session,
+        out: &mut Out,
+        call: &Call<'_>,
+        entry: Option<&Entry>,
+    ) -> Ran {
+        let Some(entry) = entry else { return self.refuse_unknown(host, session, out, &call.args) };
+        // Who has not authenticated is not told what exists.
+        if !session.authenticated && !is_open(entry) {
+            return self.refuse(host, session, out, Some(entry), Fault::NO_AUTH);
+        }
+        if let Err(fault) = check(entry, &call.args) {
+            // A subcommand that does not exist is not the container's failure.
+            let row = Some(entry).filter(|entry| entry.subs.is_empty() || call.args.len() < 2);
+            return self.refuse(host, session, out, row, fault);
+        }
+        match admit(host, &self.settings, session, entry, self.now_ms) {
+            Admission::Wait => Ran::Wait,
+            Admission::Refuse(fault) => self.refuse(host, session, out, Some(entry), fault),
+            Admission::Go if session.transaction.is_none() => {
+                self.execute(host, turn, session, out, call, entry)
+            }
+            Admission::Go if entry.row.flags.contains(Flags::RUNS_QUEUE) => {
+                self.run_queue(host, turn, session, out, call.args, entry)
+            }
+            Admission::Go if multi::queue(session, out, &call.args, entry) => Ran::Done,
+            Admission::Go => self.execute(host, turn, session, out, call, entry),
+        }
     }
 
     /// A name without a row. What a browser would send ends the connection, so that no page makes it talk to
     /// the server.
     #[cold]
-    fn refuse_unknown(&mut self, host: &Host, session: &Session, out: &mut Out, args: &Args<'_>) -> Ran {
+    fn refuse_unknown(&mut self, host: &Host, session: &mut Session, out: &mut Out, args: &Args<'_>) -> Ran {
         let name = args.get(0);
         if name.eq_ignore_ascii_case(b"post") || name.eq_ignore_ascii_case(b"host:") {
             let now_ns = host.ticks.since_start_ns().max(1);
@@ -216,12 +299,20 @@ impl Executor {
             return Ran::Close;
         }
         if !session.authenticated {
-            return self.refuse(host, out, None, Fault::NO_AUTH);
+            return self.refuse(host, session, out, None, Fault::NO_AUTH);
         }
-        self.refuse(host, out, None, Fault::unknown_command(name, args.from(1).iter()))
+        self.refuse(host, session, out, None, Fault::unknown_command(name, args.from(1).iter()))
     }
 
-    fn refuse(&mut self, host: &Host, out: &mut Out, entry: Option<&Entry>, fault: Fault) -> Ran {
+    fn refuse(
+        &mut self,
+        host: &Host,
+        session: &mut Session,
+        out: &mut Out,
+        entry: Option<&Entry>,
+        fault: Fault,
+    ) -> Ran {
+        let fault = multi::spoil(session, entry, &fault).unwrap_or(fault);
         if let Some(entry) = entry {
             host.observe.lane(self.lane).rejected(entry.index);
         }
@@ -236,36 +327,38 @@ impl Executor {
     }
 
     /// Puts an error in the place of what a command has written.
-    fn cut_off(&mut self, host: &Host, out: &mut Out, start: Mark, fault: &Fault) -> Ran {
+    #[inline(never)]
+    pub(super) fn cut_off(&mut self, host: &Host, out: &mut Out, start: Mark, fault: &Fault) -> Ran {
         out.rollback(start);
         self.fail(host, out, fault);
         Ran::Done
     }
 
-    #[inline]
     fn execute(
         &mut self,
         host: &Host,
         turn: &mut Turn<'_, Shard>,
         session: &mut Session,
         out: &mut Out,
-        args: Args<'_>,
+        call: &Call<'_>,
         entry: &Entry,
     ) -> Ran {
         self.record.begin();
         self.record.touch = if session.no_touch { Touch::No } else { self.knobs.touch };
-        let locks = entry.locks(&args);
-        self.settle_gate(host, turn, locks == Locks::All);
+        let locks = entry.locks(&call.args);
+        if turn.is_exclusive() || locks == Locks::All {
+            self.settle_gate(host, turn, locks == Locks::All);
+        }
         let shards;
         let mut steps;
         let reach = match locks {
             Locks::None => Reach::Nothing,
             Locks::Keys if entry.places == Places::First => {
-                let hash = host.space.hasher.hash(args.get(1));
+                let hash = call.hash.expect("the arity of such a command demands the key");
                 Reach::Held(turn.one(host.space.shard_of(hash)))
             }
             Locks::Keys => {
-                shards = plan::shards_of(turn, &host.space, entry, &args, session.db);
+                shards = plan::shards_of(turn, &host.space, entry, &call.args, session.db);
                 Reach::Held(turn.set(&shards))
             }
             Locks::OneShardAtATime => {
@@ -275,12 +368,12 @@ impl Executor {
             Locks::All => Reach::Held(turn.all()),
         };
         let (mark, waiting_bytes) = (out.mark(), out.len_bytes());
-        let writes = entry.row.locks == Locks::Keys && entry.row.flags.contains(Flags::WRITE);
-        let result = if writes && plan::shortage(&host.space, &reach, entry, &args).is_some() {
+        let writes = locks == Locks::Keys && entry.row.flags.contains(Flags::WRITE);
+        let result = if writes && plan::shortage(&host.space, &reach, entry, &call.args).is_some() {
             drop(reach);
-            self.handle_wide(host, turn, session, out, args, entry)
+            self.handle_wide(host, turn, session, out, call, entry)
         } else {
-            self.handle(host, reach, session, out, args, entry)
+            self.handle(host, reach, session, out, call, entry)
         };
         if !self.record.garbage.is_empty() {
             apply::after_locks(host, &mut self.record);
@@ -296,7 +389,7 @@ impl Executor {
             Err(fault) => self.cut_off(host, out, mark, &fault),
         };
         let reply_bytes = (out.len_bytes() - waiting_bytes) as u64;
-        self.account(host, session, &args, entry, failed, reply_bytes);
+        self.account(host, session, &call.args, entry, failed, reply_bytes);
         if !self.record.stirred.is_empty() {
             self.serve_late(host, turn);
         }
@@ -311,12 +404,13 @@ impl Executor {
         reach: Reach<'h>,
         session: &'h mut Session,
         out: &'h mut Out,
-        args: Args<'_>,
+        call: &'h Call<'_>,
         entry: &'h Entry,
     ) -> Result<Outcome, Fault> {
+        let Call { args, .. } = *call;
         let db = session.db;
         let mut cx = Cx {
-            db: Db::new(reach, &host.space, db, self.now_ms, &mut self.record),
+            db: Db::new(reach, &host.space, db, self.now_ms, &mut self.record).knowing(call.hashed(entry)),
             out,
             session,
             settings: &self.settings,
@@ -345,14 +439,14 @@ impl Executor {
         turn: &mut Turn<'_, Shard>,
         session: &mut Session,
         out: &mut Out,
-        args: Args<'_>,
+        call: &Call<'_>,
         entry: &Entry,
     ) -> Result<Outcome, Fault> {
-        let mut shards = plan::shards_of(turn, &host.space, entry, &args, session.db);
+        let mut shards = plan::shards_of(turn, &host.space, entry, &call.args, session.db);
         for _ in 0..WIDER {
             let reach = Reach::Held(turn.set(&shards));
-            match plan::shortage(&host.space, &reach, entry, &args) {
-                None => return self.handle(host, reach, session, out, args, entry),
+            match plan::shortage(&host.space, &reach, entry, &call.args) {
+                None => return self.handle(host, reach, session, out, call, entry),
                 Some(needed) => {
                     drop(reach);
                     shards = needed;
@@ -361,7 +455,7 @@ impl Executor {
         }
         turn.go_exclusive();
         self.refresh(host);
-        self.handle(host, Reach::Held(turn.all()), session, out, args, entry)
+        self.handle(host, Reach::Held(turn.all()), session, out, call, entry)
     }
 
     /// Serves those who wait for keys that have changed, where that needs more than was held.
@@ -390,7 +484,8 @@ impl Executor {
     }
 
     /// Goes exclusive for a command that locks everything, and back for one that does not.
-    fn settle_gate(&mut self, host: &Host, turn: &mut Turn<'_, Shard>, all: bool) {
+    #[cold]
+    pub(super) fn settle_gate(&mut self, host: &Host, turn: &mut Turn<'_, Shard>, all: bool) {
         if all == turn.is_exclusive() {
             let since = self.exclusive_since;
             if !all || host.ticks.nanos_between(since, self.last) < EXCLUSIVE_NS {
@@ -409,7 +504,7 @@ impl Executor {
 
     /// One sample of time feeds command statistics, slow log and latency.
     #[inline]
-    fn account(
+    pub(super) fn account(
         &mut self,
         host: &Host,
         session: &Session,
@@ -421,27 +516,31 @@ impl Executor {
         let now = host.ticks.now();
         let nanos = host.ticks.nanos_between(self.last, now);
         self.last = now;
-        if host.ticks.nanos_between(self.clock_read, now) > CLOCK_HOLDS_NS {
+        if now > self.clock_until {
             self.read_clock(host);
         }
-        let lane = host.observe.lane(self.lane);
-        lane.ran(entry.index, nanos, failed, self.knobs.tracks_latency);
+        host.observe.lane(self.lane).ran(entry.index, nanos, failed, self.knobs.tracks_latency);
         self.sums.ran += 1;
         self.sums.nanos += nanos;
         self.sums.dirty += self.record.dirty;
-        if entry.row.locks != Locks::Keys {
-            // It may be one that shows them.
-            self.flush(host);
-        }
         bump(&session.client.commands, 1);
         session.client.last_command.store(entry.index as u32, Ordering::Relaxed);
-        if entry.row.locks == Locks::All {
-            // It may have replaced the configuration or moved the clock.
-            self.refresh(host);
+        if entry.row.locks != Locks::Keys {
+            self.show(host, entry);
         }
         let took = Took { nanos, request_bytes: args.size_bytes() as u64, reply_bytes };
         if self.knobs.notable.passed(&took) {
             self.knobs.notable.note(host, session, args, entry, &took, self.now_ms / 1000);
+        }
+    }
+
+    /// After a command that may be one that shows the counters, replaced the configuration or moved the
+    /// clock.
+    #[inline(never)]
+    fn show(&mut self, host: &Host, entry: &Entry) {
+        self.flush(host);
+        if entry.row.locks == Locks::All {
+            self.refresh(host);
         }
     }
 
@@ -474,6 +573,18 @@ impl Executor {
     }
 }
 
+/// Whether it takes one look to see that every check of [`Executor::judge`] is passed: nothing is special
+/// about the session and the command, and the arguments fit the row.
+#[inline]
+fn is_plain(host: &Host, session: &Session, entry: &Entry, args: &Args<'_>) -> bool {
+    session.authenticated
+        && !session.is_special()
+        && entry.subs.is_empty()
+        && entry.row.takes(args.len())
+        && !entry.row.flags.intersects(admit::GUARDED)
+        && !host.pause.is_set()
+}
+
 /// Whether a command may run before authentication.
 fn is_open(entry: &Entry) -> bool {
     entry.row.flags.contains(Flags::NO_AUTH)
@@ -496,6 +607,8 @@ impl EachShard for Steps<'_, '_> {
 
 /// Logs keys that have expired, each by itself, while their shard is held.
 pub(super) fn log_each(host: &Host, lane: usize, record: &mut Record) {
+    apply::tell(host, record);
+    record.happenings.clear();
     if record.logs {
         for effect in record.effects.drain(..) {
             host.log.append(lane, vec![effect]);
@@ -520,14 +633,17 @@ fn check(entry: &Entry, args: &Args<'_>) -> Result<(), Fault> {
 #[inline]
 pub(super) fn guarded(cx: &mut Cx<'_>, args: Args<'_>, entry: &Entry) -> Result<Outcome, Fault> {
     let caught = catch_unwind(AssertUnwindSafe(|| (entry.row.handler)(cx, args)));
-    caught.unwrap_or_else(|_| {
-        if cx.db.record.is_broken {
-            tracing::error!("a panic in {} left a key half written: the server stops", entry.full_name);
-            std::process::abort();
-        }
-        tracing::error!("a panic in {} was caught; nothing was changed", entry.full_name);
-        Err(Fault::INTERNAL)
-    })
+    caught.unwrap_or_else(|_| Err(panicked(cx, entry)))
+}
+
+#[cold]
+fn panicked(cx: &Cx<'_>, entry: &Entry) -> Fault {
+    if cx.db.record.is_broken {
+        tracing::error!("a panic in {} left a key half written: the server stops", entry.full_name);
+        std::process::abort();
+    }
+    tracing::error!("a panic in {} was caught; nothing was changed", entry.full_name);
+    Fault::INTERNAL
 }
 
 /// Takes back the reply of a client that wants none.

@@ -13,6 +13,7 @@ use super::record::{Event, Garbage, Record, Touch};
 use super::shard::{Keys, Shard, Tally};
 use super::space::Space;
 use super::table::{EntryMut, Slot};
+use super::watchers::Interests;
 use super::wheel::Wheel;
 use crate::fault::Fault;
 
@@ -57,9 +58,20 @@ pub enum Reach<'a> {
     Each(&'a mut dyn EachShard),
 }
 
+/// A key whose hash is known already.
+#[derive(Clone, Copy)]
+pub struct Hashed<'a> {
+    /// The key.
+    pub key: &'a [u8],
+    /// What the space's hasher gives for it.
+    pub hash: u64,
+}
+
 /// A database under the locks of the present command.
 pub struct Db<'a> {
     reach: Reach<'a>,
+    /// The key that most commands begin with.
+    first: Option<Hashed<'a>>,
     space: &'a Space,
     index: usize,
     now_ms: u64,
@@ -76,7 +88,14 @@ impl<'a> Db<'a> {
         now_ms: u64,
         record: &'a mut Record,
     ) -> Db<'a> {
-        Db { reach, space, index, now_ms, record }
+        Db { reach, first: None, space, index, now_ms, record }
+    }
+
+    /// Spares this key the hashing.
+    #[inline]
+    pub fn knowing(self, first: Option<Hashed<'a>>) -> Db<'a> {
+        debug_assert!(first.is_none_or(|first| first.hash == self.space.hasher.hash(first.key)));
+        Db { first, ..self }
     }
 
     /// The dataset it belongs to.
@@ -116,8 +135,12 @@ impl<'a> Db<'a> {
         self.propagate(&[self.record.expire_verb, key]);
     }
 
+    #[inline]
     fn locate(&self, key: &[u8]) -> (u64, usize) {
-        let hash = self.space.hasher.hash(key);
+        let hash = match self.first {
+            Some(first) if std::ptr::eq(first.key, key) => first.hash,
+            _ => self.space.hasher.hash(key),
+        };
         (hash, self.space.shard_of(hash))
     }
 
@@ -125,11 +148,10 @@ impl<'a> Db<'a> {
     pub fn peek(&mut self, key: &[u8]) -> Option<&Entry> {
         let (hash, shard) = self.locate(key);
         let (db, now) = (self.index, self.now_ms);
-        let shard = held(&mut self.reach).get_mut(shard);
-        let waited = shard.is_waited();
-        let Keys { table, tally, .. } = shard.keys_mut(db)?;
+        let (keys, interests) = held(&mut self.reach).get_mut(shard).parts_mut(db);
+        let Keys { table, tally, .. } = keys?;
         let entry = table.find_mut(hash, key)?;
-        match self.record.settle(db, entry, now, tally, waited) {
+        match self.record.settle(db, entry, now, tally, interests) {
             Slot::Occupied(entry) => Some(entry.into_ref()),
             Slot::Vacant(_) => None,
         }
@@ -150,11 +172,10 @@ impl<'a> Db<'a> {
     pub fn read(&mut self, key: &[u8]) -> Option<&Entry> {
         let (hash, shard) = self.locate(key);
         let (db, now) = (self.index, self.now_ms);
-        let shard = held(&mut self.reach).get_mut(shard);
-        let waited = shard.is_waited();
-        if let Some(Keys { table, tally, .. }) = shard.keys_mut(db)
+        let (keys, interests) = held(&mut self.reach).get_mut(shard).parts_mut(db);
+        if let Some(Keys { table, tally, .. }) = keys
             && let Some(entry) = table.find_mut(hash, key)
-            && let Slot::Occupied(mut entry) = self.record.settle(db, entry, now, tally, waited)
+            && let Slot::Occupied(mut entry) = self.record.settle(db, entry, now, tally, interests)
         {
             self.record.counts.hits += 1;
             self.record.touch(&mut entry, now);
@@ -179,21 +200,19 @@ impl<'a> Db<'a> {
     pub fn open<'w>(&'w mut self, key: &'w [u8]) -> Write<'w> {
         let (hash, shard) = self.locate(key);
         let (db, now_ms, space) = (self.index, self.now_ms, self.space);
-        let home = held(&mut self.reach).get_mut(shard);
-        let waited = home.is_waited() && home.line(db, key).is_some();
-        let keys = home.make_keys(db, &space.hasher);
+        let (keys, interests) = held(&mut self.reach).get_mut(shard).make_parts(db, &space.hasher);
         keys.tidy(now_ms, &space.hasher);
         if keys.table.has_retired() {
             self.record.retired.append(&mut keys.table.take_retired());
         }
         let Keys { table, wheel, tally } = keys;
         let slot = match table.slot(hash, key) {
-            Slot::Occupied(entry) => self.record.settle(db, entry, now_ms, tally, waited),
+            Slot::Occupied(entry) => self.record.settle(db, entry, now_ms, tally, interests),
             slot => slot,
         };
         let (slot, record) = (Some(slot), &mut *self.record);
         let (changed, emptied) = (false, false);
-        Write { slot, wheel, tally, space, record, key, hash, shard, db, now_ms, changed, emptied, waited }
+        Write { slot, wheel, tally, space, record, key, hash, shard, db, now_ms, changed, emptied, interests }
     }
 
     /// Database `index` under the same locks, for another command that follows from this one.
@@ -202,7 +221,7 @@ impl<'a> Db<'a> {
             Reach::Held(held) => Reach::Held(held.lend()),
             Reach::Nothing | Reach::Each(_) => Reach::Nothing,
         };
-        Db { reach, space: self.space, index, now_ms: self.now_ms, record: &mut *self.record }
+        Db::new(reach, self.space, index, self.now_ms, &mut *self.record)
     }
 
     /// The shards that are held for the whole command; `None` where there are none.
@@ -254,8 +273,7 @@ pub fn is_due(entry: &Entry, now_ms: u64) -> bool {
 }
 
 impl Record {
-    /// Lets what is due at `now_ms` go: the entry, or fields of it. Its place stays for another. `waited`:
-    /// whether anybody may wait for the key.
+    /// Lets what is due at `now_ms` go: the entry, or fields of it. Its place stays for another.
     #[inline]
     pub(super) fn settle<'t>(
         &mut self,
@@ -263,10 +281,10 @@ impl Record {
         entry: EntryMut<'t>,
         now_ms: u64,
         tally: &mut Tally,
-        waited: bool,
+        interests: Option<&Interests>,
     ) -> Slot<'t> {
         match entry.next_due_ms() {
-            Some(at) if at <= now_ms => self.expire(db, entry, now_ms, tally, waited),
+            Some(at) if at <= now_ms => self.expire(db, entry, now_ms, tally, interests),
             _ => Slot::Occupied(entry),
         }
     }
@@ -278,10 +296,10 @@ impl Record {
         mut entry: EntryMut<'t>,
         now_ms: u64,
         tally: &mut Tally,
-        waited: bool,
+        interests: Option<&Interests>,
     ) -> Slot<'t> {
-        if waited {
-            self.stir(db, entry.key());
+        if let Some(interests) = interests {
+            interests.changed(db, entry.key(), self);
         }
         if is_due(&entry, now_ms) {
             let (entry, place) = entry.vacate();
@@ -358,8 +376,8 @@ pub struct Write<'w> {
     pub(super) changed: bool,
     /// The last element of a collection has gone: the key goes with the commit.
     pub(super) emptied: bool,
-    /// Somebody waits for the key.
-    waited: bool,
+    /// Who wants to know of changes here.
+    interests: Option<&'w Interests>,
 }
 
 impl<'w> Write<'w> {
@@ -592,8 +610,8 @@ impl<'w> Write<'w> {
 
     #[inline]
     fn stir(&mut self) {
-        if self.waited {
-            self.record.stir(self.db, self.key);
+        if let Some(interests) = self.interests {
+            interests.changed(self.db, self.key, self.record);
         }
     }
 
@@ -603,6 +621,13 @@ impl<'w> Write<'w> {
         debug_assert!(!self.emptied, "who empties a key tells of it");
         self.changed = false;
         self.stir();
+    }
+
+    /// Ends a write of so many changes that has no event of its own and gives nobody anything to wait for.
+    pub fn commit_quietly(mut self, changes: u64) {
+        debug_assert!(!self.emptied, "who empties a key tells of it");
+        self.changed = false;
+        self.record.dirty += changes;
     }
 
     /// Adds a further event of the same write (`expire` after `set`).

@@ -13,6 +13,7 @@ use super::record::Record;
 use super::shard::{Keys, Shard};
 use super::space::Space;
 use super::table::Slot;
+use super::watchers::Interests;
 use super::wheel::Verdict;
 
 /// After that many keys a moved clock lets what waits for their events take it in.
@@ -29,27 +30,22 @@ pub fn expire_due(
     budget: usize,
     record: &mut Record,
 ) -> usize {
-    let (mut looked, already) = (0, record.stirred.len());
+    let mut looked = 0;
     let next = loop {
         let first =
             shard.databases().filter_map(|(db, keys)| Some((keys.wheel.as_ref()?.next_due_ms()?, db))).min();
         match first {
             Some((due_ms, db)) if due_ms <= now_ms && looked < budget => {
-                let waited = shard.is_waited();
-                let keys = shard.keys_mut(db).expect("it has a wheel");
+                let (keys, interests) = shard.parts_mut(db);
+                let keys = keys.expect("it has a wheel");
                 // One tick at a time, so that keys of several databases leave in one order.
-                looked += expire_tick(space, keys, db, (due_ms, waited), budget - looked, record).max(1);
+                looked += expire_tick(space, keys, db, (due_ms, interests), budget - looked, record).max(1);
             }
             Some((due_ms, _)) => break due_ms,
             None => break u64::MAX,
         }
     };
     space.publish_due(index, next);
-    let mut place = 0;
-    record.stirred.retain(|(db, key)| {
-        place += 1;
-        place <= already || shard.line(*db, key).is_some()
-    });
     looked
 }
 
@@ -106,7 +102,7 @@ fn expire_tick(
     space: &Space,
     keys: &mut Keys,
     db: usize,
-    (tick_ms, waited): (u64, bool),
+    (tick_ms, interests): (u64, Option<&Interests>),
     budget: usize,
     record: &mut Record,
 ) -> usize {
@@ -116,7 +112,7 @@ fn expire_tick(
     let looked = wheel.advance(tick_ms, budget, &mut |hash, _| {
         let found = table.find_by_hash(hash, |e| e.next_due_ms().is_some() && hasher.hash(e.key()) == hash);
         let Some(entry) = found else { return Verdict::Gone };
-        match record.settle(db, entry, tick_ms, tally, waited) {
+        match record.settle(db, entry, tick_ms, tally, interests) {
             Slot::Vacant(_) => Verdict::Gone,
             Slot::Occupied(mut entry) => match entry.next_due_ms() {
                 Some(at) => Verdict::Due(at),

@@ -21,6 +21,7 @@ pub mod space;
 pub mod table;
 pub mod typed;
 pub mod waiters;
+pub mod watchers;
 pub mod wheel;
 
 pub use db::{Db, Deadline, Write};

@@ -182,6 +182,8 @@ pub struct Record {
     pub dirty: u64,
     /// Whether happenings are wanted.
     pub listens: bool,
+    /// Bits of `notify-keyspace-events`.
+    pub events: u32,
     /// Whether effects are wanted.
     pub logs: bool,
     /// Whether `effects` replaces the command as it came; otherwise a command that changed something is
@@ -229,6 +231,7 @@ impl Record {
         Record {
             dirty: 0,
             listens: false,
+            events: 0,
             logs: false,
             rewritten: false,
             are_apart: false,
@@ -261,6 +264,7 @@ impl Record {
 
     /// Goes on with a command that follows from the last one.
     pub fn follow(&mut self) {
+        self.happenings.clear();
         self.dirty = 0;
         self.rewritten = false;
         self.are_apart = false;

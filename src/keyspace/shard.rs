@@ -11,15 +11,16 @@ use super::entry::Entry;
 use super::hash::KeyHasher;
 use super::record::Record;
 use super::table::Table;
-use super::waiters::{Line, Waiters, Waiting, Waits};
+use super::waiters::{Line, Waiting, Waits};
+use super::watchers::{Interests, Watcher};
 use super::wheel::Wheel;
 
 /// A shard of the keyspace.
 pub struct Shard {
     index: usize,
     dbs: Box<[Option<Box<Keys>>]>,
-    /// Who waits for keys that live here; `None` while nobody does.
-    waiters: Option<Box<Waiters>>,
+    /// Who waits for keys that live here or watches them; `None` while nobody does.
+    interests: Option<Box<Interests>>,
     ahead: Arc<Ahead>,
 }
 
@@ -47,7 +48,7 @@ pub struct Tally {
 impl Shard {
     /// The empty shard of that index; `ahead` is where its tables' hints go.
     pub fn new(index: usize, databases: usize, ahead: Arc<Ahead>) -> Shard {
-        Shard { index, dbs: (0..databases).map(|_| None).collect(), waiters: None, ahead }
+        Shard { index, dbs: (0..databases).map(|_| None).collect(), interests: None, ahead }
     }
 
     /// The keys of a database, if it ever had any here.
@@ -96,37 +97,77 @@ impl Shard {
     /// Whether anybody waits for a key that lives here.
     #[inline]
     pub fn is_waited(&self) -> bool {
-        self.waiters.is_some()
+        self.interests.as_ref().is_some_and(|it| !it.waiters.is_empty())
     }
 
     /// The queue at a key.
     pub fn line(&self, db: usize, key: &[u8]) -> Option<&Line> {
-        self.waiters.as_ref()?.line(db, key)
+        self.interests.as_ref()?.waiters.line(db, key)
     }
 
     /// The queues at a key in all databases.
     pub fn lines<'s>(&'s self, key: &'s [u8]) -> impl Iterator<Item = (usize, &'s Line)> {
-        self.waiters.iter().flat_map(|waiters| waiters.lines(key))
+        self.interests.iter().flat_map(|it| it.waiters.lines(key))
     }
 
     /// Puts a client into the queue at one of its keys.
     pub fn join(&mut self, key: &[u8], who: &Arc<dyn Waits>, counts: &Waiting) {
-        self.waiters.get_or_insert_default().join(self.index as u16, key, who, counts);
+        self.interests.get_or_insert_default().waiters.join(self.index as u16, key, who, counts);
     }
 
     /// Takes a client out of the queue at one of its keys.
     pub fn quit(&mut self, key: &[u8], who: &dyn Waits, counts: &Waiting) {
-        let Some(waiters) = &mut self.waiters else { return };
-        waiters.quit(self.index as u16, key, who, counts);
-        if waiters.is_empty() {
-            self.waiters = None;
+        let Some(interests) = &mut self.interests else { return };
+        interests.waiters.quit(self.index as u16, key, who, counts);
+        self.forget_interests();
+    }
+
+    /// A client watches a key that lives here.
+    pub fn watch(&mut self, db: usize, key: &[u8], who: &Arc<Watcher>) {
+        self.interests.get_or_insert_default().watchers.join(db, key, who);
+    }
+
+    /// A client watches a key no longer.
+    pub fn unwatch(&mut self, db: usize, key: &[u8], who: &Arc<Watcher>) {
+        let Some(interests) = &mut self.interests else { return };
+        interests.watchers.quit(db, key, who);
+        self.forget_interests();
+    }
+
+    fn forget_interests(&mut self) {
+        if self.interests.as_ref().is_some_and(|it| it.is_empty()) {
+            self.interests = None;
         }
     }
 
     /// A database has been emptied or swapped: every key of it that somebody waits for may have changed.
     pub fn stir(&self, db: usize, record: &mut Record) {
-        let keys = self.waiters.iter().flat_map(|waiters| waiters.keys(db));
+        let keys = self.interests.iter().flat_map(|it| it.waiters.keys(db));
         keys.for_each(|key| record.stir(db, key));
+    }
+
+    /// Tells those who watch a key of database `db` that it changes, if it is in one of `dbs`: before they are
+    /// emptied or swapped.
+    pub fn touch_existing(&self, db: usize, dbs: &[usize], hasher: &KeyHasher) {
+        let Some(interests) = &self.interests else { return };
+        interests.watchers.touch_where(db, |key| {
+            let hash = hasher.hash(key);
+            dbs.iter().any(|&db| self.keys(db).is_some_and(|keys| keys.table.find(hash, key).is_some()))
+        });
+    }
+
+    /// The keys of a database, if it ever had any here, with those who want to know of changes.
+    #[inline]
+    pub fn parts_mut(&mut self, db: usize) -> (Option<&mut Keys>, Option<&Interests>) {
+        (self.dbs[db].as_deref_mut(), self.interests.as_deref())
+    }
+
+    /// The keys of a database, made if there are none yet, with those who want to know of changes.
+    #[inline]
+    pub fn make_parts(&mut self, db: usize, hasher: &KeyHasher) -> (&mut Keys, Option<&Interests>) {
+        self.make_keys(db, hasher);
+        let keys = self.dbs[db].as_deref_mut().expect("just made");
+        (keys, self.interests.as_deref())
     }
 
     /// As [`Shard::databases`], to change.

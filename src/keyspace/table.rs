@@ -102,28 +102,31 @@ impl Table {
     /// The entry of `key`.
     #[inline]
     pub fn find(&self, hash: u64, key: &[u8]) -> Option<&Entry> {
-        self.probe(hash, |entry| entry.key() == key).map(|(_, entry)| entry)
+        let (_, cell) = self.probe(hash, |entry| entry.has_key(key))?;
+        // SAFETY: the slot owns an entry, and the table is borrowed for the result's lifetime.
+        Some(unsafe { entry_in(cell) })
     }
 
     /// The entry of `key`, to be changed.
     #[inline]
     pub fn find_mut(&mut self, hash: u64, key: &[u8]) -> Option<EntryMut<'_>> {
-        let (place, _) = self.probe(hash, |entry| entry.key() == key)?;
-        Some(EntryMut::new(self, hash, place))
+        self.find_by_hash(hash, |entry| entry.has_key(key))
     }
 
     /// The first entry that `accept` takes among those which may have this hash: all that have it are
     /// offered, and a few others.
+    #[inline]
     pub fn find_by_hash(&mut self, hash: u64, accept: impl FnMut(&Entry) -> bool) -> Option<EntryMut<'_>> {
-        let (place, _) = self.probe(hash, accept)?;
-        Some(EntryMut::new(self, hash, place))
+        let (place, cell) = self.probe(hash, accept)?;
+        let cell = NonNull::from(cell);
+        Some(EntryMut::new(self, hash, place, cell))
     }
 
     /// The entry of `key`, or the place to put one: a single search for reading, changing and inserting.
     #[inline]
     pub fn slot(&mut self, hash: u64, key: &[u8]) -> Slot<'_> {
-        match self.probe(hash, |entry| entry.key() == key).map(|(place, _)| place) {
-            Some(place) => Slot::Occupied(EntryMut::new(self, hash, place)),
+        match self.probe(hash, |entry| entry.has_key(key)).map(|(place, cell)| (place, NonNull::from(cell))) {
+            Some((place, cell)) => Slot::Occupied(EntryMut::new(self, hash, place, cell)),
             None => Slot::Vacant(VacantSlot::new(self, hash)),
         }
     }
@@ -150,9 +153,10 @@ impl Table {
         std::mem::take(&mut self.retired)
     }
 
-    /// The first entry with the tag of `hash` within the range of its home bucket that `same` accepts.
-    #[inline]
-    fn probe(&self, hash: u64, mut same: impl FnMut(&Entry) -> bool) -> Option<(Place, &Entry)> {
+    /// The first entry with the tag of `hash` within the range of its home bucket that `same` accepts: its
+    /// place and its slot, which owns it.
+    #[inline(always)]
+    fn probe(&self, hash: u64, mut same: impl FnMut(&Entry) -> bool) -> Option<(Place, &AtomicPtr<u8>)> {
         let segment = self.directory.find(hash);
         let tag = hash::tag(hash);
         let home = segment.home(hash);
@@ -160,12 +164,12 @@ impl Table {
         let mut distance = 0;
         let mut bucket = home;
         loop {
-            for slot in segment.buckets[bucket].word().matching(tag) {
-                // SAFETY: the slot has a tag, so it is occupied, and the table is borrowed for the result's
-                // lifetime.
-                let entry = unsafe { segment.buckets[bucket].entry(slot) };
-                if same(entry) {
-                    return Some((Place::Slot { home, bucket, slot }, entry));
+            let candidates = &segment.buckets[bucket];
+            for slot in candidates.word().matching(tag) {
+                let cell = candidates.slot(slot);
+                // SAFETY: the slot has a tag, so it is occupied, and the table is borrowed.
+                if same(unsafe { entry_in(cell) }) {
+                    return Some((Place::Slot { home, bucket, slot }, cell));
                 }
             }
             if distance == word.reach().min(segment.range() - 1) {
@@ -178,14 +182,17 @@ impl Table {
     }
 
     #[cold]
-    fn probe_spill(&self, hash: u64, mut same: impl FnMut(&Entry) -> bool) -> Option<(Place, &Entry)> {
-        self.spill.iter().enumerate().filter(|(_, spilled)| spilled.hash == hash).find_map(|(at, spilled)| {
-            let entry = spilled.entry();
-            same(entry).then_some((Place::Spill(at), entry))
-        })
+    fn probe_spill(
+        &self,
+        hash: u64,
+        mut same: impl FnMut(&Entry) -> bool,
+    ) -> Option<(Place, &AtomicPtr<u8>)> {
+        let mut spilled = self.spill.iter().enumerate();
+        let (at, found) = spilled.find(|(_, spilled)| spilled.hash == hash && same(spilled.entry()))?;
+        Some((Place::Spill(at), &found.slot))
     }
 
-    /// The slot at a place that `probe` or `insert` gave.
+    /// The slot at a place that `insert` gave.
     fn cell(&self, hash: u64, place: Place) -> &AtomicPtr<u8> {
         match place {
             Place::Slot { bucket, slot, .. } => self.directory.find(hash).buckets[bucket].slot(slot),

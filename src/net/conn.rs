@@ -12,6 +12,7 @@ use super::transport::Transport;
 use crate::client::Session;
 use crate::client::registry::bump;
 use crate::command::Host;
+use crate::config;
 use crate::observe::stats::add;
 use crate::resp::{Limits, Out, OwnedArgs, Parser, ProtocolError};
 
@@ -59,6 +60,8 @@ pub struct Conn {
     pub broken: Option<ProtocolError>,
     /// The peer sends no more; it may still read.
     pub is_heard_out: bool,
+    /// A message was written to it that is not sent yet.
+    pub is_told: bool,
     /// The last read took all there was: the socket will tell when more comes.
     pub is_dry: bool,
     /// The socket took less than it was given: it will tell when it takes more.
@@ -100,6 +103,7 @@ impl Conn {
             out: Out::new(),
             broken: None,
             is_heard_out: false,
+            is_told: false,
             is_dry: false,
             is_full: false,
             watched: Watched { read: true, write: false, end: false, level: false },
@@ -213,6 +217,11 @@ impl Conn {
         if left > 0 || client.output_bytes.load(Ordering::Relaxed) > 0 {
             client.output_bytes.store(left, Ordering::Relaxed);
         }
+    }
+
+    /// The class whose output limit it has.
+    pub fn class(&self) -> config::Class {
+        if self.session.is_subscriber() { config::Class::Pubsub } else { config::Class::Normal }
     }
 
     /// Notes that it is over when more than `limit` bytes of replies wait; 0 is no limit.

@@ -9,6 +9,7 @@ pub mod conn;
 pub mod listen;
 mod parked;
 pub mod poll;
+mod rooms;
 pub mod transport;
 pub mod turn;
 pub mod wake;

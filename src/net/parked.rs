@@ -6,6 +6,7 @@
 //! runs, in order, after the reply.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::worker::Worker;
@@ -22,6 +23,7 @@ impl Worker {
             return;
         }
         conn.is_parked = false;
+        conn.session.client.active_ns.store(self.host.ticks.since_start_ns(), Ordering::Relaxed);
         conn.out.append(reply.out);
         if !conn.waiting.is_empty() || conn.has_more || conn.broken.is_some() {
             self.paused.push(reply.seat);

@@ -13,14 +13,14 @@ use std::time::Duration;
 
 use super::conn::{Conn, End};
 use super::worker::Worker;
-use crate::command::{Flags, Host};
-use crate::config::{Class, Directive};
-use crate::exec::{Executor, Ran, plan};
+use crate::command::Host;
+use crate::config::Directive;
+use crate::exec::{Call, Executor, Ran};
 use crate::keyspace::ahead::Seen;
 use crate::keyspace::expiry::{expire_due, refile};
 use crate::keyspace::lock::Turn;
 use crate::keyspace::{Shard, Space};
-use crate::resp::{Command, Limits, Parsed, Scratch};
+use crate::resp::{Args, Command, Limits, Parsed, Scratch};
 
 /// Requests of one connection that run in one turn.
 const MOST_COMMANDS: usize = 1024;
@@ -56,10 +56,19 @@ enum Source {
 /// A request of the batch.
 struct Job {
     command: Command,
-    /// Index of its row.
-    entry: Option<usize>,
-    /// Shard, database and hash of its first key, for fetching ahead.
-    target: Option<(u16, u16, u64)>,
+    /// As in [`Call`].
+    entry: Option<u16>,
+    /// Database in which its first key is expected, for fetching ahead.
+    db: u16,
+    /// As in [`Call`].
+    hash: Option<u64>,
+}
+
+impl Job {
+    #[inline]
+    fn call<'a>(&self, args: Args<'a>) -> Call<'a> {
+        Call { args, entry: self.entry, hash: self.hash }
+    }
 }
 
 /// Requests of one connection.
@@ -262,7 +271,7 @@ impl Worker {
         conn.limits.authenticated = conn.session.authenticated;
         if !conn.out.is_empty() {
             conn.send();
-            conn.limit_output(self.exec.settings.output_limit(Class::Normal).hard_bytes);
+            conn.limit_output(self.exec.settings.output_limit(conn.class()).hard_bytes);
         }
         self.after_send(key);
     }
@@ -280,9 +289,8 @@ impl Worker {
             while !conn.session.closing
                 && let Some(args) = conn.waiting.pop_front()
             {
-                let view = args.as_args();
-                let entry = Executor::find(&host, &view).map(|e| e.index);
-                match self.exec.run(&host, &mut turn, &mut conn.session, &mut conn.out, view, entry) {
+                let call = Call::of(&host, args.as_args());
+                match self.exec.run(&host, &mut turn, &mut conn.session, &mut conn.out, call) {
                     Ran::Wait => {
                         conn.waiting.push_front(args);
                         break;
@@ -327,13 +335,10 @@ fn parse(host: &Host, batch: &mut Batch, conn: &mut Conn, key: usize, source: So
         } else {
             match conn.parser.next(bytes, &mut at, scratch, &conn.limits) {
                 Ok(Parsed::Command(command)) => {
-                    let args = scratch.args(bytes, &command);
-                    let entry = Executor::find(host, &args);
-                    let hash = entry.and_then(|e| plan::first_hash(&host.space, e, &args));
+                    let call = Call::of(host, scratch.args(bytes, &command));
                     let db = conn.session.db as u16;
-                    let target = hash.map(|hash| (host.space.shard_of(hash) as u16, db, hash));
-                    jobs.push(Job { command, entry: entry.map(|e| e.index), target });
-                    conn.has_more = entry.is_some_and(|e| e.row.flags.contains(Flags::ENDS_BATCH));
+                    jobs.push(Job { command, entry: call.entry, db, hash: call.hash });
+                    conn.has_more = call.ends_batch(host);
                 }
                 Ok(Parsed::Incomplete { keep, .. }) => {
                     match source {
@@ -387,9 +392,10 @@ impl Fetcher {
 
     #[inline]
     fn bucket(&mut self, host: &Host, turn: &Turn<'_, Shard>, jobs: &[Job], at: usize) {
-        let target = jobs.get(at).and_then(|job| job.target);
-        self.seen[at % BUCKETS_AHEAD] =
-            target.and_then(|(shard, db, hash)| host.space.ahead.bucket(turn, shard.into(), db.into(), hash));
+        self.seen[at % BUCKETS_AHEAD] = jobs.get(at).and_then(|job| {
+            let hash = job.hash?;
+            host.space.ahead.bucket(turn, host.space.shard_of(hash), job.db.into(), hash)
+        });
     }
 
     #[inline]
@@ -424,7 +430,7 @@ fn run_jobs(
         if conn.session.closing || conn.session.client.killed.load(Ordering::Relaxed) {
             return false;
         }
-        match exec.run(host, turn, &mut conn.session, &mut conn.out, args(job), job.entry) {
+        match exec.run(host, turn, &mut conn.session, &mut conn.out, job.call(args(job))) {
             Ran::Done => {}
             Ran::Close => conn.session.closing = true,
             Ran::Parked => {
@@ -443,7 +449,7 @@ fn run_jobs(
         if conn.out.len_bytes() > SEND_EARLY {
             conn.out.seal();
             conn.send();
-            conn.limit_output(exec.settings.output_limit(Class::Normal).hard_bytes);
+            conn.limit_output(exec.settings.output_limit(conn.class()).hard_bytes);
             if conn.end.is_some() {
                 return false;
             }

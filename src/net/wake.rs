@@ -15,6 +15,7 @@ use super::transport::Transport;
 use crate::client::blocked::Reply;
 use crate::client::mailbox::Mailbox;
 use crate::client::registry::Address;
+use crate::pubsub::Message;
 
 /// Rings through the poll set of one worker.
 pub struct Bell(OwnedFd);
@@ -64,6 +65,8 @@ pub enum Mail {
     Arrival(Arrival),
     /// A blocked client's wait is over.
     Reply(Box<Reply>),
+    /// For clients who listen to a channel.
+    Message(Message),
     /// Sessions or the pause have changed: look at them.
     Look,
     /// The worker has had nothing to do for a while: give freed memory back.

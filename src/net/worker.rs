@@ -45,13 +45,15 @@ pub struct Worker {
     /// Connections that wait for the end of a pause.
     pub(super) paused: Vec<usize>,
     pub(super) spare: Vec<Out>,
+    /// Connections that messages were written to since the last sending.
+    pub(super) told: Vec<usize>,
     /// Something is left to do that no socket will tell of.
     pub(super) is_busy: bool,
     /// Steps back of the clock that its shards have followed.
     pub(super) setbacks: u64,
     poll: PollSet,
-    mail: Vec<Mail>,
-    desks: Desks,
+    pub(super) mail: Vec<Mail>,
+    pub(super) desks: Desks,
 }
 
 impl Worker {
@@ -71,6 +73,7 @@ impl Worker {
             again: Vec::new(),
             paused: Vec::new(),
             spare: Vec::new(),
+            told: Vec::new(),
             is_busy: false,
             setbacks: host.space.clock.setbacks(),
             poll,
@@ -135,6 +138,7 @@ impl Worker {
                 self.ready(token as usize, flags);
             }
         }
+        self.hear();
         self.resume_paused();
         self.run_batch();
         self.is_busy |= !self.again.is_empty();
@@ -180,6 +184,7 @@ impl Worker {
             match letter {
                 Mail::Arrival(arrival) => self.arrive(arrival),
                 Mail::Reply(reply) => self.unpark(*reply),
+                Mail::Message(message) => self.deliver(&message),
                 Mail::Look => must_look = true,
                 Mail::Tidy => crate::memory::purge(),
                 Mail::Stop => {
@@ -189,6 +194,7 @@ impl Worker {
             }
         }
         self.mail = mail;
+        self.send_told();
         if must_look {
             self.look();
         }
@@ -289,7 +295,7 @@ impl Worker {
 
     /// Ends a connection.
     pub(super) fn close(&mut self, key: usize, end: End) {
-        let Some(conn) = self.conns.try_remove(key) else { return };
+        let Some(mut conn) = self.conns.try_remove(key) else { return };
         let lane = self.host.observe.lane(self.index);
         match end {
             End::Peer | End::Ours => {}
@@ -299,6 +305,7 @@ impl Worker {
                 conn.session.client.tell_overflow();
             }
         }
+        self.leave_rooms(&mut conn.session);
         self.poll.remove(conn.stream.fd());
         if conn.is_parked {
             self.abandon(&conn.session.client);

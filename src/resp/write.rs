@@ -493,15 +493,20 @@ impl Out {
 const HEAD_MAX: usize = 23;
 
 /// Appends `<sign><value>\r\n`.
-#[inline]
+#[inline(always)]
 fn push_head(bytes: &mut Vec<u8>, sign: u8, value: i64) {
-    if (0..10).contains(&value) {
-        return bytes.extend_from_slice(&[sign, b'0' + value as u8, b'\r', b'\n']);
+    match value {
+        0..10 => bytes.extend_from_slice(&[sign, b'0' + value as u8, b'\r', b'\n']),
+        10..100 => {
+            let (tens, ones) = (value as u8 / 10, value as u8 % 10);
+            bytes.extend_from_slice(&[sign, b'0' + tens, b'0' + ones, b'\r', b'\n']);
+        }
+        _ => push_long_head(bytes, sign, value),
     }
-    if (10..100).contains(&value) {
-        let (tens, ones) = (value as u8 / 10, value as u8 % 10);
-        return bytes.extend_from_slice(&[sign, b'0' + tens, b'0' + ones, b'\r', b'\n']);
-    }
+}
+
+#[inline(never)]
+fn push_long_head(bytes: &mut Vec<u8>, sign: u8, value: i64) {
     let mut digits = itoa::Buffer::new();
     let digits = digits.format(value).as_bytes();
     bytes.reserve(HEAD_MAX);

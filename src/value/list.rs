@@ -124,6 +124,18 @@ pub enum ListRef<'a> {
     Large(&'a Large),
 }
 
+/// What a quicklist consists of.
+pub struct Nodes {
+    /// Number of nodes.
+    pub count: usize,
+    /// Number of elements.
+    pub elements: usize,
+    /// What was given for `list-max-listpack-size` when it was made.
+    pub fill: i16,
+    /// Bytes of all nodes, as the original packs them.
+    pub bytes: usize,
+}
+
 impl<'a> ListRef<'a> {
     /// Number of elements.
     #[inline]
@@ -147,11 +159,11 @@ impl<'a> ListRef<'a> {
         }
     }
 
-    /// Number of the nodes that DEBUG OBJECT tells of.
-    pub fn node_count(self) -> usize {
+    /// The nodes that DEBUG OBJECT tells of; `None` for a listpack. O(nodes).
+    pub fn nodes(self) -> Option<Nodes> {
         match self {
-            ListRef::Packed(_) => 1,
-            ListRef::Large(large) => large.node_count(),
+            ListRef::Packed(_) => None,
+            ListRef::Large(large) => large.nodes(),
         }
     }
 
@@ -426,7 +438,7 @@ fn has_to_be_nodes(run: PackRef<'_>, bytes: usize, count: usize, limits: ListLim
 }
 
 impl Collection for List {
-    crate::boxed_as!(List);
+    crate::value::collection::boxed_as!(List);
     const ORDERED: bool = true;
     type Ref<'a> = ListRef<'a>;
 

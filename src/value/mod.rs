@@ -8,6 +8,7 @@ pub mod collection;
 pub mod dict;
 pub mod geo;
 pub mod glob;
+pub mod hash;
 pub mod hll;
 pub mod intset;
 pub mod lcs;
@@ -19,13 +20,11 @@ pub mod pack;
 pub mod set;
 pub mod stream;
 pub mod zset;
-// Types to come.
-pub mod stub;
 
 pub use collection::{Collection, Compact, Kind, Value};
+pub use hash::{Hash, HashLimits, HashRef};
 pub use list::List;
 pub use pack::Item;
 pub use set::Set;
-pub use stub::Hash;
-pub use stub::Stream;
+pub use stream::Stream;
 pub use zset::ZSet;

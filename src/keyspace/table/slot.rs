@@ -48,7 +48,8 @@ impl<'a> VacantSlot<'a> {
     /// Puts in an entry, whose key must be the one searched for.
     pub fn insert(self, entry: Entry) -> EntryMut<'a> {
         let place = self.table.insert(self.hash, entry);
-        EntryMut::new(self.table, self.hash, place)
+        let cell = NonNull::from(self.table.cell(self.hash, place));
+        EntryMut::new(self.table, self.hash, place, cell)
     }
 }
 
@@ -81,9 +82,15 @@ impl Drop for Borrowed<'_> {
 }
 
 impl<'a> EntryMut<'a> {
+    /// `cell` is the slot at `place`.
     #[inline]
-    pub(super) fn new(table: &'a mut Table, hash: u64, place: Place) -> EntryMut<'a> {
-        let cell = NonNull::from(table.cell(hash, place));
+    pub(super) fn new(
+        table: &'a mut Table,
+        hash: u64,
+        place: Place,
+        cell: NonNull<AtomicPtr<u8>>,
+    ) -> EntryMut<'a> {
+        debug_assert_eq!(cell, NonNull::from(table.cell(hash, place)));
         EntryMut { table, hash, place, cell }
     }
 

@@ -60,12 +60,10 @@ impl Shape {
         let (mut x, mut y, mut z) = (0.0, 0.0, 0.0);
         for corner in &corners {
             let (longitude, latitude) = (corner.longitude.to_rad(), corner.latitude.to_rad());
-            x += EARTH_RADIUS_M * latitude.cos() * longitude.cos();
-            y += EARTH_RADIUS_M * latitude.cos() * longitude.sin();
-            z += EARTH_RADIUS_M * latitude.sin();
+            x += latitude.cos() * longitude.cos();
+            y += latitude.cos() * longitude.sin();
+            z += latitude.sin();
         }
-        let count = corners.len() as f64;
-        (x, y, z) = (x / count, y / count, z / count);
         let center =
             Point { longitude: y.atan2(x).to_deg(), latitude: z.atan2((x * x + y * y).sqrt()).to_deg() };
         Shape { center, form: Form::Polygon(corners), unit_m: 1.0 }

@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 
 use super::limit::{Fill, ListLimits};
 use super::node::{Node, Side};
-use super::{Element, Given};
+use super::{Element, Given, Nodes};
 use crate::value::number::MAX_I64_LEN;
 use crate::value::pack::{Encoded, PackRef};
 
@@ -53,9 +53,12 @@ impl Large {
         self.fill.is_none()
     }
 
-    /// Number of nodes.
-    pub fn node_count(&self) -> usize {
-        self.nodes.len()
+    /// What it consists of, unless it counts as one listpack.
+    pub(super) fn nodes(&self) -> Option<Nodes> {
+        let bytes =
+            self.nodes.iter().map(|node| node.long().map_or(node.listpack_bytes(), |long| long.len()));
+        let (count, elements) = (self.nodes.len(), self.len);
+        self.fill.map(|fill| Nodes { count, elements, fill: fill.setting(), bytes: bytes.sum() })
     }
 
     /// Bytes of the listpack that the first node is in the original.
@@ -381,6 +384,7 @@ impl Large {
         }
         self.nodes.insert(number + 1, fresh);
         rest.into_iter().for_each(|rest| self.nodes.insert(number + 2, rest));
+        self.merge_around(number + 1);
     }
 
     /// Puts an element beside the first that is `pivot`, on its left or on its right. False: there is none.

@@ -52,6 +52,11 @@ impl ListLimits {
 pub(super) struct Fill(i16);
 
 impl Fill {
+    /// As it was given.
+    pub(super) fn setting(self) -> i16 {
+        self.0
+    }
+
     fn bounds(self) -> Bounds {
         Bounds::of(self.0.into())
     }

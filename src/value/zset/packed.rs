@@ -7,8 +7,6 @@
 use std::cmp::Ordering;
 use std::ops::Range;
 
-use smallvec::SmallVec;
-
 use super::run::Probe;
 use crate::value::number::MAX_I64_LEN;
 use crate::value::pack::{self, At, Item, Pack, PackRef};
@@ -17,8 +15,6 @@ use crate::value::pack::{self, At, Item, Pack, PackRef};
 const FRACTION: u8 = 0xff;
 /// Whole numbers up to this magnitude are kept as such.
 const WHOLE_MAX: f64 = (1i64 << 62) as f64;
-/// Entries whose places fit a walk backwards without an allocation.
-const USUAL_ENTRIES: usize = 128;
 
 /// Number of entries.
 #[inline]
@@ -119,7 +115,7 @@ pub enum Entries<'a> {
     /// Ascending: what follows, and how many of it.
     Ascending(pack::Iter<'a>, usize),
     /// Descending: where those that are left stand, ascending.
-    Descending(PackRef<'a>, SmallVec<[At; USUAL_ENTRIES]>),
+    Descending(PackRef<'a>, Vec<At>),
 }
 
 impl<'a> Entries<'a> {

@@ -1,0 +1,243 @@
+//! Transactions: queueing commands, and running the queue as one step.
+//!
+//! For: what MULTI begins and EXEC ends. May touch: what `run.rs` touches.
+//! Always: the shards of all queued commands and of all watched keys are held from the test of the watches to
+//! the last reply; the effects of a transaction are one unit of the log; who waits for its keys is served after
+//! its last command.
+
+use super::block::{self, Server};
+use super::run::{Executor, Ran, guarded};
+use super::{apply, plan};
+use crate::client::Session;
+use crate::client::transaction::{Queued, Transaction, Watching};
+use crate::command::table::Entry;
+use crate::command::{Cx, Flags, Host, Locks, Outcome};
+use crate::fault::Fault;
+use crate::keyspace::db::Reach;
+use crate::keyspace::lock::{Held, Turn};
+use crate::keyspace::record::{Effect, Touch};
+use crate::keyspace::{Db, Shard};
+use crate::resp::{Args, Out};
+
+/// Takes a command of a session in MULTI in. False: it runs at once, as if there were no transaction.
+pub fn queue(session: &mut Session, out: &mut Out, args: &Args<'_>, entry: &Entry) -> bool {
+    let Some(transaction) = &mut session.transaction else { return false };
+    if entry.row.flags.intersects(Flags::UNQUEUED.union(Flags::RUNS_QUEUE)) {
+        return false;
+    }
+    let command = Queued { args: args.to_owned(), entry: entry.index };
+    transaction.push(command, entry.row.flags.intersects(Flags::WRITE.union(Flags::MAY_REPLICATE)));
+    session.client.note_transaction(transaction.commands.len() as i64, transaction.bytes);
+    out.simple("QUEUED");
+    true
+}
+
+/// Notes that a command was refused: the transaction will not run. An EXEC that is refused discards it; what it
+/// answers then is returned.
+#[cold]
+pub fn spoil(session: &mut Session, entry: Option<&Entry>, fault: &Fault) -> Option<Fault> {
+    let transaction = session.transaction.as_mut()?;
+    transaction.is_spoiled = true;
+    if !entry.is_some_and(|entry| entry.row.flags.contains(Flags::RUNS_QUEUE)) {
+        return None;
+    }
+    session.end_transaction();
+    Some(Fault::aborted_because(fault))
+}
+
+/// What a transaction locks.
+enum Plan {
+    All,
+    Shards(plan::Shards),
+}
+
+fn plan_of(
+    host: &Host,
+    turn: &Turn<'_, Shard>,
+    queue: &Transaction,
+    watching: Option<&Watching>,
+    db: usize,
+) -> Plan {
+    let mut shards = plan::Shards::new();
+    for (_, key) in watching.iter().flat_map(|watching| &watching.keys) {
+        shards.push(host.space.shard_of(host.space.hasher.hash(key)) as u16);
+    }
+    for command in &queue.commands {
+        let (entry, args) = (host.table.at(command.entry), command.args.as_args());
+        match entry.locks(&args) {
+            Locks::None => {}
+            Locks::Keys => shards.extend(plan::shards_of(turn, &host.space, entry, &args, db)),
+            Locks::OneShardAtATime | Locks::All => return Plan::All,
+        }
+    }
+    shards.sort_unstable();
+    shards.dedup();
+    Plan::Shards(shards)
+}
+
+impl Executor {
+    /// EXEC of a session in MULTI.
+    #[cold]
+    pub(super) fn run_queue(
+        &mut self,
+        host: &Host,
+        turn: &mut Turn<'_, Shard>,
+        session: &mut Session,
+        out: &mut Out,
+        args: Args<'_>,
+        entry: &Entry,
+    ) -> Ran {
+        let began = self.last;
+        let (mark, waiting_bytes) = (out.mark(), out.len_bytes());
+        let queue = session.transaction.take().map(|queue| *queue).unwrap_or_default();
+        session.end_transaction();
+        let mut plan = plan_of(host, turn, &queue, session.watching.as_deref(), session.db);
+        self.record.begin();
+        let result = loop {
+            self.settle_gate(host, turn, matches!(plan, Plan::All));
+            let held = match &plan {
+                Plan::All => turn.all(),
+                Plan::Shards(shards) => turn.set(shards),
+            };
+            // Whoever waits for these keys may have to be served with others.
+            let is_wide = matches!(plan, Plan::Shards(_)) && queue.writes && held.any(Shard::is_waited);
+            if is_wide {
+                drop(held);
+                plan = Plan::All;
+                continue;
+            }
+            break self.run_held(host, held, session, out, &queue);
+        };
+        if !self.record.garbage.is_empty() {
+            apply::after_locks(host, &mut self.record);
+        }
+        let failed = result.is_err();
+        let ran = match result {
+            Ok(closes) => {
+                if closes {
+                    Ran::Close
+                } else {
+                    Ran::Done
+                }
+            }
+            Err(fault) => self.cut_off(host, out, mark, &fault),
+        };
+        let reply_bytes = (out.len_bytes() - waiting_bytes) as u64;
+        (self.last, self.record.dirty) = (began, 0);
+        self.account(host, session, &args, entry, failed, reply_bytes);
+        if matches!(plan, Plan::All) {
+            // One of the commands may have replaced the configuration or moved the clock.
+            self.refresh(host);
+        }
+        if !self.record.stirred.is_empty() {
+            self.serve_late(host, turn);
+        }
+        ran
+    }
+
+    /// Tests the watches and runs the queue. True: the connection closes.
+    fn run_held(
+        &mut self,
+        host: &Host,
+        mut held: Held<'_, Shard>,
+        session: &mut Session,
+        out: &mut Out,
+        queue: &Transaction,
+    ) -> Result<bool, Fault> {
+        let mut unit = Vec::new();
+        let is_touched = self.end_watches(host, &mut held, session, &mut unit);
+        let result = if queue.is_spoiled {
+            Err(Fault::EXEC_ABORT)
+        } else if is_touched {
+            out.null_array();
+            Ok(false)
+        } else {
+            out.array(queue.commands.len());
+            let mut closes = false;
+            for command in &queue.commands {
+                closes |= self.run_queued(host, held.lend(), session, out, command, &mut unit);
+            }
+            Ok(closes)
+        };
+        if !unit.is_empty() {
+            host.log.append(self.lane(), unit);
+        }
+        if !self.record.stirred.is_empty() {
+            let (settings, lane) = (self.settings.clone(), self.lane());
+            let reach = Reach::Held(held.lend());
+            let now_ms = self.now_ms();
+            let mut db = Db::new(reach, &host.space, session.db, now_ms, &mut self.record);
+            block::serve(Server { host, settings: &settings, lane }, &mut db);
+        }
+        result
+    }
+
+    /// Whether a watched key has changed, or has come to its deadline, since it was watched; watches no more.
+    fn end_watches(
+        &mut self,
+        host: &Host,
+        held: &mut Held<'_, Shard>,
+        session: &mut Session,
+        unit: &mut Vec<Effect>,
+    ) -> bool {
+        let Some(watching) = session.end_watching() else { return false };
+        let now_ms = self.now_ms();
+        let mut db = Db::new(Reach::Held(held.lend()), &host.space, 0, now_ms, &mut self.record);
+        for (index, key) in &watching.keys {
+            db.switch(*index);
+            // Tells the watchers of a key that is due.
+            db.peek(key);
+        }
+        db.unwatch(&watching.keys, &watching.watcher);
+        drop(db);
+        apply::tell(host, &mut self.record);
+        unit.append(&mut self.record.effects);
+        watching.watcher.is_touched()
+    }
+
+    /// Runs one command of the queue. True: the connection closes.
+    fn run_queued(
+        &mut self,
+        host: &Host,
+        held: Held<'_, Shard>,
+        session: &mut Session,
+        out: &mut Out,
+        command: &Queued,
+        unit: &mut Vec<Effect>,
+    ) -> bool {
+        let (entry, args) = (host.table.at(command.entry), command.args.as_args());
+        let (mark, waiting_bytes, db) = (out.mark(), out.len_bytes(), session.db);
+        let settings = self.settings.clone();
+        let (now_ms, lane) = (self.now_ms(), self.lane());
+        self.record.follow();
+        self.record.touch = if session.no_touch { Touch::No } else { self.touch() };
+        let result = {
+            let mut cx = Cx {
+                db: Db::new(Reach::Held(held), &host.space, db, now_ms, &mut self.record),
+                out,
+                session,
+                settings: &settings,
+                host,
+                command: entry,
+                worker: lane,
+                served: None,
+                may_block: false,
+            };
+            let result = guarded(&mut cx, args, entry);
+            unit.append(&mut apply::effects(cx.db.record, db, &args));
+            result
+        };
+        let failed = result.is_err();
+        let closes = match result {
+            Ok(Outcome::Close) => true,
+            Ok(Outcome::Done | Outcome::Block(_)) => false,
+            Err(fault) => {
+                self.cut_off(host, out, mark, &fault);
+                false
+            }
+        };
+        let reply_bytes = (out.len_bytes() - waiting_bytes) as u64;
+        self.account(host, session, &args, entry, failed, reply_bytes);
+        closes
+    }
+}

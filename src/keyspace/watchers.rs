@@ -1,0 +1,128 @@
+//! Who watches keys for changes.
+//!
+//! For: WATCH. May touch: nothing.
+//! Always: a key's watchers are told under the mutex of its shard, before whoever changed it lets go of that;
+//! where nobody watches nothing is allocated.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::Db;
+use super::record::Record;
+use super::shard::Shard;
+use super::waiters::Waiters;
+
+/// A client that watches keys.
+#[derive(Default, Debug)]
+pub struct Watcher(AtomicBool);
+
+impl Watcher {
+    /// Whether a watched key has changed.
+    pub fn is_touched(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+
+    /// Tells it that a key has changed.
+    pub fn touch(&self) {
+        self.0.store(true, Ordering::Release);
+    }
+}
+
+/// The watched keys of one shard.
+#[derive(Default)]
+pub struct Watchers {
+    by_db: BTreeMap<usize, HashMap<Box<[u8]>, Vec<Arc<Watcher>>>>,
+}
+
+impl Watchers {
+    /// Adds a client to those who watch a key.
+    pub fn join(&mut self, db: usize, key: &[u8], who: &Arc<Watcher>) {
+        let keys = self.by_db.entry(db).or_default();
+        match keys.get_mut(key) {
+            Some(all) => all.push(Arc::clone(who)),
+            None => drop(keys.insert(key.into(), vec![Arc::clone(who)])),
+        }
+    }
+
+    /// Takes a client out again.
+    pub fn quit(&mut self, db: usize, key: &[u8], who: &Arc<Watcher>) {
+        let Some(keys) = self.by_db.get_mut(&db) else { return };
+        let Some(all) = keys.get_mut(key) else { return };
+        all.retain(|other| !Arc::ptr_eq(other, who));
+        if all.is_empty() {
+            keys.remove(key);
+            if keys.is_empty() {
+                self.by_db.remove(&db);
+            }
+        }
+    }
+
+    /// Tells those who watch a key that it has changed.
+    pub fn touch(&self, db: usize, key: &[u8]) {
+        let all = self.by_db.get(&db).and_then(|keys| keys.get(key));
+        all.into_iter().flatten().for_each(|who| who.touch());
+    }
+
+    /// Tells those who watch a key of a database for which `changed` holds.
+    pub fn touch_where(&self, db: usize, mut changed: impl FnMut(&[u8]) -> bool) {
+        for (key, all) in self.by_db.get(&db).into_iter().flatten() {
+            if changed(key) {
+                all.iter().for_each(|who| who.touch());
+            }
+        }
+    }
+
+    /// Whether nobody watches.
+    pub fn is_empty(&self) -> bool {
+        self.by_db.is_empty()
+    }
+}
+
+/// Who wants to know of changes to keys of a shard. Present only while there is somebody.
+#[derive(Default)]
+pub struct Interests {
+    /// Who waits for keys.
+    pub waiters: Waiters,
+    /// Who watches keys.
+    pub watchers: Watchers,
+}
+
+impl Interests {
+    /// A key has changed or gone.
+    #[cold]
+    pub fn changed(&self, db: usize, key: &[u8], record: &mut Record) {
+        self.watchers.touch(db, key);
+        if self.waiters.line(db, key).is_some() {
+            record.stir(db, key);
+        }
+    }
+
+    /// Whether there is nobody.
+    pub fn is_empty(&self) -> bool {
+        self.waiters.is_empty() && self.watchers.is_empty()
+    }
+}
+
+impl Db<'_> {
+    /// Lets a client watch a key; the key's shard is held.
+    pub fn watch(&mut self, key: &[u8], who: &Arc<Watcher>) {
+        let (index, shard) = (self.index(), self.space().shard_of(self.space().hasher.hash(key)));
+        self.at_shard(shard, |shard| shard.watch(index, key, who));
+    }
+
+    /// Lets it watch these keys, each with its database, no longer.
+    pub fn unwatch(&mut self, keys: &[(usize, Box<[u8]>)], who: &Arc<Watcher>) {
+        for (index, key) in keys {
+            let shard = self.space().shard_of(self.space().hasher.hash(key));
+            self.at_shard(shard, |shard| shard.unwatch(*index, key, who));
+        }
+    }
+
+    fn at_shard(&mut self, shard: usize, mut f: impl FnMut(&mut Shard)) {
+        self.each_shard(shard, |_, shard, _| {
+            f(shard);
+            false
+        });
+    }
+}

@@ -1,0 +1,84 @@
+//! Messages for connections, and what is left of those that close.
+//!
+//! For: writing what comes by mail for subscribers, and telling channels and watched keys that a session is gone.
+//! May touch: the worker's connections, the gate, channels.
+//! Always: a message is heard before requests that were sent after it are run, so nobody who unsubscribes has
+//! missed one.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::wake::Mail;
+use super::worker::Worker;
+use crate::client::Session;
+use crate::commands::pubsub;
+use crate::keyspace::Db;
+use crate::keyspace::db::Reach;
+use crate::pubsub::Message;
+
+impl Worker {
+    /// Takes the messages that have come while requests were received; other mail waits for the next turn.
+    pub(super) fn hear(&mut self) {
+        let mut mail = std::mem::take(&mut self.mail);
+        self.desks[self.index].mail.drain(&mut mail);
+        if mail.is_empty() {
+            self.mail = mail;
+            return;
+        }
+        for letter in mail {
+            match letter {
+                Mail::Message(message) => self.deliver(&message),
+                letter => self.mail.push(letter),
+            }
+        }
+        self.is_busy |= !self.mail.is_empty();
+        self.send_told();
+    }
+
+    /// Writes a message to those of its receivers who are still there and still listen.
+    pub(super) fn deliver(&mut self, message: &Message) {
+        let frame = &message.frame;
+        for seat in message.to.iter().filter(|seat| message.but != Some(seat.client)) {
+            let Some(conn) = self.conns.get_mut(seat.place) else { continue };
+            let listens = |session: &Session| {
+                session.subscriptions.as_ref().is_some_and(|mine| mine.of(frame.sort).contains(&frame.name))
+            };
+            if conn.session.client.id != seat.client || !listens(&conn.session) {
+                continue;
+            }
+            if conn.out.is_empty()
+                && let Some(mut out) = self.spare.pop()
+            {
+                out.set_proto(conn.out.proto());
+                conn.out = out;
+            }
+            frame.write(&mut conn.out);
+            if !std::mem::replace(&mut conn.is_told, true) {
+                self.told.push(seat.place);
+            }
+        }
+    }
+
+    /// Sends what messages have written.
+    pub(super) fn send_told(&mut self) {
+        for key in std::mem::take(&mut self.told) {
+            if let Some(conn) = self.conns.get_mut(key) {
+                conn.is_told = false;
+                self.finish(key);
+            }
+        }
+    }
+
+    /// A session ends: it listens to nothing and watches nothing any more.
+    pub(super) fn leave_rooms(&mut self, session: &mut Session) {
+        pubsub::forget(&self.host, session);
+        let Some(watching) = session.end_watching() else { return };
+        let host = Arc::clone(&self.host);
+        let Ok(mut turn) = self.part.enter(Duration::MAX) else {
+            unreachable!("patience without end does not run out")
+        };
+        let now_ms = self.exec.now_ms();
+        let mut db = Db::new(Reach::Each(&mut turn), &host.space, 0, now_ms, &mut self.exec.record);
+        db.unwatch(&watching.keys, &watching.watcher);
+    }
+}
