@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use ochre::command::docs::{self, Arg, Type};
-use ochre::command::{Command, Find, KeySpec, Locks};
+use ochre::command::{Command, Find, Group, KeyFlags, KeySpec, Locks};
 use ochre::commands::FAMILIES;
 
 /// A row, with its container's name before its own, and the number of words that name it.
@@ -92,23 +92,25 @@ fn every_key_is_where_the_arity_allows_it_and_in_the_syntax() {
         for KeySpec { begin, find, .. } in row.keys {
             // What is found behind a word, and what may be left out, need not be there.
             let begin = &match *find {
-                Find::Range { last: ..0, .. } if row.arity == -begin => begin - 1,
-                Find::Behind { .. } | Find::Derived { .. } => 1,
+                Find::Range { last: ..0, .. } if i32::from(row.arity) == -begin => begin - 1,
+                Find::Behind { .. } | Find::Derived { .. } | Find::Streams => 1,
                 _ => *begin,
             };
             let (last, step) = match *find {
-                Find::Behind { .. } | Find::Derived { .. } => (1, 1),
+                Find::Behind { .. } | Find::Derived { .. } | Find::Streams => (1, 1),
                 Find::Range { last, step } => (begin + last.max(0), step),
                 Find::Count { at, first, step } => (begin + at.max(first - 1), step),
             };
-            let fits = *begin >= 1 && *begin < size && last < size && step >= 1;
+            let fits = (*begin >= 1 || row.arity == -1) && *begin < size && last < size && step >= 1;
             ensure(fits, || format!("keys from {begin} to {last} step {step} in {size} arguments"))?;
         }
         let named = count_keys(&docs::arguments(row)?);
-        ensure(row.keys.is_empty() == (named == 0), || {
+        let shard_channels = row.group == Group::PubSub;
+        ensure(shard_channels || row.keys.is_empty() == (named == 0), || {
             format!("{} key specifications, but {named} keys in the syntax", row.keys.len())
         })?;
-        ensure(row.keys.is_empty() || row.locks != Locks::None, || "it names keys and locks nothing".into())
+        let has_keys = row.keys.iter().any(|spec| !spec.flags.contains(KeyFlags::NOT_KEY));
+        ensure(!has_keys || row.locks != Locks::None, || "it names keys and locks nothing".into())
     });
 }
 

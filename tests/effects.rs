@@ -16,6 +16,10 @@ mod lists;
 mod pick;
 #[path = "effects/sets.rs"]
 mod sets;
+#[path = "effects/sorted_sets.rs"]
+mod sorted_sets;
+#[path = "effects/streams.rs"]
+mod streams;
 #[path = "effects/strings.rs"]
 mod strings;
 mod support;
@@ -237,6 +241,8 @@ const FAMILIES: &[(Examples, &[(&str, Draw)])] = &[
     (hashes::EXAMPLES, hashes::DRAWN),
     (hyperloglog::EXAMPLES, hyperloglog::DRAWN),
     (lists::EXAMPLES, lists::DRAWN),
+    (sorted_sets::EXAMPLES, sorted_sets::DRAWN),
+    (streams::EXAMPLES, streams::DRAWN),
     // More families follow.
 ];
 
@@ -263,7 +269,9 @@ fn drawn(pick: &mut Pick, now_ms: u64) -> String {
 fn writers(local: &Local) -> BTreeSet<String> {
     let entries = local.host().table.entries().iter();
     let writes = entries.filter(|e| e.subs.is_empty() && e.row.flags.contains(Flags::WRITE));
-    writes.map(|e| e.full_name.to_ascii_uppercase()).collect()
+    // Subcommands stand together.
+    let name = |name: &str| name.split('|').next().unwrap_or_default().to_ascii_uppercase();
+    writes.map(|e| name(&e.full_name)).collect()
 }
 
 #[test]

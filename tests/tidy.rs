@@ -38,6 +38,7 @@ const UNSAFE: &[&str] = &[
     "src/clock.rs",
     "src/keyspace/ahead.rs",
     "src/keyspace/entry.rs",
+    "src/keyspace/entry/",
     "src/keyspace/lock.rs",
     "src/keyspace/shard.rs",
     "src/keyspace/table.rs",

@@ -273,7 +273,7 @@ fn zincrby(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Outcome, Fault> {
 
 fn zlexcount(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Outcome, Fault> {
     let range = LexRange::read(args.get(2), args.get(3))?;
-    let count = cx.db.read_as::<ZSet>(args.get(1))?.map_or(0, |set| range.ranks(set).len());
+    let count = cx.db.read_as::<ZSet>(args.get(1))?.map_or(0, |set| range.ranks(set, false).len());
     cx.out.int(count as i64);
     Ok(Outcome::Done)
 }

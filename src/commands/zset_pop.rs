@@ -118,8 +118,8 @@ enum Shape {
 }
 
 fn bzmpop(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Outcome, Fault> {
-    let until_ms = parse_timeout(args.get(1), cx.db.now_ms())?;
     let query = Query::read(args, 2)?;
+    let until_ms = parse_timeout(args.get(1), cx.db.now_ms())?;
     let keys = query.first..query.first + query.keys;
     if let Some((at, popped)) = pop_first(cx, args, keys.clone(), query.end, query.count, Shape::KeyAndPairs)?
     {
@@ -192,12 +192,7 @@ fn pop_first(
     count: usize,
     shape: Shape,
 ) -> Result<Option<(usize, usize)>, Fault> {
-    if let Some(at) = cx.served {
-        let is_ready = cx.db.peek(args.get(at)).is_some_and(|entry| entry.kind() == Kind::ZSet);
-        let popped = if is_ready { pop(cx, args.get(at), end, count, shape)? } else { None };
-        return Ok(popped.map(|popped| (at, popped)));
-    }
-    for at in keys {
+    for at in cx.served.map_or(keys, |at| at..at + 1) {
         if let Some(popped) = pop(cx, args.get(at), end, count, shape)? {
             return Ok(Some((at, popped)));
         }

@@ -13,9 +13,9 @@ use crate::command::{Acl, Command, Cursor, Cx, Flags, Group, KeyFlags, KeySpec, 
 use crate::fault::Fault;
 use crate::keyspace::Event;
 use crate::resp::Args;
-use crate::value::ZSet;
 use crate::value::number::parse_score_bound;
 use crate::value::zset::{Probe, ZSetRef};
+use crate::value::{Item, ZSet};
 
 /// The rows of this file.
 pub const ROWS: &[Command] = &[
@@ -181,7 +181,7 @@ fn zrangestore(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Outcome, Fault> {
 
 fn zremrangebylex(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Outcome, Fault> {
     let range = LexRange::read(args.get(2), args.get(3))?;
-    remove_range(cx, args.get(1), Event::ZREMRANGEBYLEX, |set| range.ranks(set))
+    remove_range(cx, args.get(1), Event::ZREMRANGEBYLEX, |set| range.ranks(set, false))
 }
 
 fn zremrangebyrank(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Outcome, Fault> {
@@ -286,21 +286,80 @@ impl<'a> LexRange<'a> {
         Ok(LexRange { min: LexBound::read(min)?, max: LexBound::read(max)? })
     }
 
-    /// The ranks of the members in it. O(log N).
-    pub(super) fn ranks(self, set: ZSetRef<'_>) -> Range<usize> {
+    /// The ranks of the members in it. O(log N). Where scores differ, members do not ascend; what is in the range
+    /// then depends on the end from which a small set is looked through, as with the original.
+    pub(super) fn ranks(self, set: ZSetRef<'_>, is_reverse: bool) -> Range<usize> {
+        let len = set.len();
+        let end = |rank| set.nth(rank).0.to_vec();
+        if len == 0 || self.is_empty() || !self.is_behind_min(&end(len - 1)) || !self.is_before_max(&end(0)) {
+            return 0..0;
+        }
+        if let ZSetRef::Packed(_) = set {
+            return self.walked(set, is_reverse);
+        }
         let start = match self.min {
             LexBound::First => 0,
-            LexBound::Last => set.len(),
+            LexBound::Last => len,
             LexBound::With(member) => set.rank(Probe::BeforeMember(member)),
             LexBound::Without(member) => set.rank(Probe::AfterMember(member)),
         };
         let end = match self.max {
             LexBound::First => 0,
-            LexBound::Last => set.len(),
+            LexBound::Last => len,
             LexBound::With(member) => set.rank(Probe::AfterMember(member)),
             LexBound::Without(member) => set.rank(Probe::BeforeMember(member)),
         };
         start..end.max(start)
+    }
+
+    /// Whether no member can be in it.
+    fn is_empty(self) -> bool {
+        match (self.min, self.max) {
+            (LexBound::First | LexBound::With(_) | LexBound::Without(_), LexBound::Last) => false,
+            (LexBound::First, LexBound::With(_) | LexBound::Without(_)) => false,
+            (LexBound::With(min), LexBound::With(max)) => min > max,
+            (LexBound::With(min) | LexBound::Without(min), LexBound::With(max) | LexBound::Without(max)) => {
+                min >= max
+            }
+            _ => true,
+        }
+    }
+
+    fn is_behind_min(self, member: &[u8]) -> bool {
+        match self.min {
+            LexBound::First => true,
+            LexBound::Last => false,
+            LexBound::With(min) => member >= min,
+            LexBound::Without(min) => member > min,
+        }
+    }
+
+    fn is_before_max(self, member: &[u8]) -> bool {
+        match self.max {
+            LexBound::First => false,
+            LexBound::Last => true,
+            LexBound::With(max) => member <= max,
+            LexBound::Without(max) => member < max,
+        }
+    }
+
+    /// The ranks of what follows the first member within one bound, as far as the other.
+    fn walked(self, set: ZSetRef<'_>, is_reverse: bool) -> Range<usize> {
+        let mut text = Vec::new();
+        let mut sides = |member: Item<'_>| {
+            text.clear();
+            member.append_to(&mut text);
+            (self.is_behind_min(&text), self.is_before_max(&text))
+        };
+        let sides: Vec<(bool, bool)> = set.iter().map(|(member, _)| sides(member)).collect();
+        if is_reverse {
+            let Some(last) = sides.iter().rposition(|side| side.1) else { return 0..0 };
+            let count = sides[..=last].iter().rev().take_while(|side| side.0).count();
+            return last + 1 - count..last + 1;
+        }
+        let Some(first) = sides.iter().position(|side| side.0) else { return 0..0 };
+        let count = sides[first..].iter().take_while(|side| side.1).count();
+        first..first + count
     }
 }
 
@@ -377,10 +436,9 @@ impl<'a> Query<'a> {
                 return set.len() - ranks.end..set.len() - ranks.start;
             }
             Bounds::Scores(range) => range.ranks(set),
-            Bounds::Members(range) => range.ranks(set),
+            Bounds::Members(range) => range.ranks(set, self.is_reverse),
         };
-        let Ok(offset) = usize::try_from(self.limit.0) else { return 0..0 };
-        let offset = offset.min(all.len());
+        let Some(offset) = self.offset(all.len(), set) else { return 0..0 };
         let count = usize::try_from(self.limit.1).unwrap_or(usize::MAX).min(all.len() - offset);
         if self.is_reverse {
             let end = all.end - offset;
@@ -388,6 +446,17 @@ impl<'a> Query<'a> {
         } else {
             let start = all.start + offset;
             start..start + count
+        }
+    }
+
+    /// How many of `len` members are left out. One below zero leaves out all but so many, and of a small set
+    /// all, as with the original.
+    fn offset(&self, len: usize, set: ZSetRef<'_>) -> Option<usize> {
+        let distance = usize::try_from(self.limit.0.unsigned_abs()).unwrap_or(usize::MAX);
+        match (self.limit.0 < 0, set) {
+            (false, _) => Some(distance.min(len)),
+            (true, ZSetRef::Packed(_)) => None,
+            (true, ZSetRef::Large(_)) => len.checked_sub(distance),
         }
     }
 }
@@ -433,6 +502,17 @@ mod tests {
             let wanted: Vec<usize> =
                 (0..len).filter(|at| (absolute(start)..=absolute(stop)).contains(&(*at as i64))).collect();
             prop_assert_eq!(rank_range(len, start, stop).collect::<Vec<_>>(), wanted);
+        }
+    }
+
+    #[test]
+    fn ends_of_a_range_that_leave_nothing_between_them_are_seen() {
+        let empty = |min: &[u8], max: &[u8]| LexRange::read(min, max).expect("bounds").is_empty();
+        for (min, max) in [("-", "+"), ("-", "[a"), ("(a", "+"), ("[a", "[a"), ("[a", "(b"), ("(a", "(b")] {
+            assert!(!empty(min.as_bytes(), max.as_bytes()), "{min} {max}");
+        }
+        for (min, max) in [("+", "-"), ("-", "-"), ("+", "+"), ("[b", "[a"), ("(a", "[a"), ("[a", "(a")] {
+            assert!(empty(min.as_bytes(), max.as_bytes()), "{min} {max}");
         }
     }
 

@@ -37,7 +37,6 @@ fn log(host: &Host, lane: usize, record: &mut Record, db: usize, args: &Args<'_>
 pub fn tell(host: &Host, record: &mut Record) {
     if record.listens && !record.happenings.is_empty() {
         notify::publish(host, record.events, &record.happenings);
-        record.happenings.clear();
     }
 }
 

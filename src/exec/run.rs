@@ -608,6 +608,7 @@ impl EachShard for Steps<'_, '_> {
 /// Logs keys that have expired, each by itself, while their shard is held.
 pub(super) fn log_each(host: &Host, lane: usize, record: &mut Record) {
     apply::tell(host, record);
+    record.happenings.clear();
     if record.logs {
         for effect in record.effects.drain(..) {
             host.log.append(lane, vec![effect]);

@@ -264,6 +264,7 @@ impl Record {
 
     /// Goes on with a command that follows from the last one.
     pub fn follow(&mut self) {
+        self.happenings.clear();
         self.dirty = 0;
         self.rewritten = false;
         self.are_apart = false;

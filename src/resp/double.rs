@@ -24,6 +24,9 @@ pub fn format_double(value: f64, out: &mut Vec<u8>) {
     } else if value.is_infinite() {
         out.extend_from_slice(if value > 0.0 { b"inf" } else { b"-inf" });
     } else if value.abs() <= WHOLE_MAX && value == value.trunc() {
+        if value == 0.0 && value.is_sign_negative() {
+            out.push(b'-');
+        }
         write_i64(value as i64, out);
     } else {
         out.reserve(TEXT_MAX);
@@ -251,7 +254,7 @@ mod tests {
     fn doubles_are_spelled_as_a_real_server_spells_them() {
         let cases: &[(f64, &str)] = &[
             (0.0, "0"),
-            (-0.0, "0"),
+            (-0.0, "-0"),
             (1.0, "1"),
             (-1.0, "-1"),
             (0.1, "0.1"),

@@ -109,7 +109,6 @@ pub enum Value {
 }
 
 /// Implements the three ways between a type and its variant of [`Value`]; for use in `impl Collection`.
-#[macro_export]
 macro_rules! boxed_as {
     ($kind:ident) => {
         const KIND: $crate::value::Kind = $crate::value::Kind::$kind;
@@ -127,6 +126,8 @@ macro_rules! boxed_as {
         }
     };
 }
+
+pub(crate) use boxed_as;
 
 /// Evaluates an expression with `$type` standing for the type of a kind of collection.
 macro_rules! by_kind {

@@ -366,7 +366,7 @@ fn fits(run: PackRef<'_>, field: &[u8], value: &[u8], limits: &HashLimits) -> bo
 }
 
 impl Collection for Hash {
-    crate::boxed_as!(Hash);
+    crate::value::collection::boxed_as!(Hash);
     const ORDERED: bool = false;
     type Ref<'a> = HashRef<'a>;
 

@@ -438,7 +438,7 @@ fn has_to_be_nodes(run: PackRef<'_>, bytes: usize, count: usize, limits: ListLim
 }
 
 impl Collection for List {
-    crate::boxed_as!(List);
+    crate::value::collection::boxed_as!(List);
     const ORDERED: bool = true;
     type Ref<'a> = ListRef<'a>;
 

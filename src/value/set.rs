@@ -414,7 +414,7 @@ fn fits(members: usize, bytes: usize, len: usize, limits: &SetLimits) -> bool {
 }
 
 impl Collection for Set {
-    crate::boxed_as!(Set);
+    crate::value::collection::boxed_as!(Set);
     const ORDERED: bool = false;
     type Ref<'a> = SetRef<'a>;
 

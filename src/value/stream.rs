@@ -41,7 +41,7 @@ struct Parts {
 const GROUP_SAMPLE: usize = 16;
 
 impl Collection for Stream {
-    crate::boxed_as!(Stream);
+    crate::value::collection::boxed_as!(Stream);
     const STAYS_WHEN_EMPTY: bool = true;
     const ORDERED: bool = true;
     type Ref<'a> = &'a Stream;

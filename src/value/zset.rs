@@ -275,7 +275,7 @@ impl ZSet {
 const SCORE_BYTES_MAX: usize = 16;
 
 impl Collection for ZSet {
-    crate::boxed_as!(ZSet);
+    crate::value::collection::boxed_as!(ZSet);
     const ORDERED: bool = true;
     type Ref<'a> = ZSetRef<'a>;
 
