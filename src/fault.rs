@@ -217,6 +217,64 @@ faults! {
     NOT_A_STRING = "ERR Not an sds encoded string.";
     /// DEBUG PROTOCOL with an unknown type.
     PROTOCOL_TYPE = "ERR Wrong protocol type name. Please use one of the following: string|integer|double|bignum|null|array|set|map|attrib|push|verbatim|true|false";
+    /// A stream's entry that is not named as one.
+    STREAM_ID = "ERR Invalid stream ID specified as stream command argument";
+    /// XADD with an identifier that does not ascend.
+    ID_TOO_LOW = "ERR The ID specified in XADD is equal or smaller than the target stream top item";
+    /// XADD with the identifier that no entry has.
+    ID_ZERO = "ERR The ID specified in XADD must be greater than 0-0";
+    /// XADD to a stream that was given the highest identifier.
+    IDS_EXHAUSTED = "ERR The stream has exhausted the last possible ID, unable to add more items";
+    /// XADD with more than an entry can hold.
+    ENTRY_TOO_LARGE = "ERR Elements are too large to be stored";
+    /// MAXLEN and MINID together, or one of them twice.
+    TWO_TRIMS = "ERR syntax error, MAXLEN and MINID options at the same time are not compatible";
+    /// LIMIT without `~`.
+    LIMIT_WITHOUT_TILDE = "ERR syntax error, LIMIT cannot be used without the special ~ option";
+    /// LIMIT with neither MAXLEN nor MINID.
+    LIMIT_WITHOUT_TRIM = "ERR syntax error, LIMIT cannot be used without specifying a trimming strategy";
+    /// XTRIM with neither MAXLEN nor MINID.
+    NO_TRIM = "ERR syntax error, XTRIM must be called with a trimming strategy";
+    /// A negative LIMIT.
+    NEGATIVE_TRIM_LIMIT = "ERR The LIMIT argument must be >= 0.";
+    /// A negative MAXLEN.
+    NEGATIVE_TRIM_LENGTH = "ERR The MAXLEN argument must be >= 0.";
+    /// Nothing is above the start of a range that excludes it.
+    RANGE_START = "ERR invalid start ID for the interval";
+    /// Nothing is below the end of a range that excludes it.
+    RANGE_END = "ERR invalid end ID for the interval";
+    /// XSETID below what was deleted.
+    SETID_BELOW_GIVEN_DELETED = "ERR The ID specified in XSETID is smaller than the provided max_deleted_entry_id";
+    /// XSETID below what had been deleted before.
+    SETID_BELOW_DELETED = "ERR The ID specified in XSETID is smaller than current max_deleted_entry_id";
+    /// XSETID below an entry that is there.
+    SETID_BELOW_LAST = "ERR The ID specified in XSETID is smaller than the target stream top item";
+    /// XSETID with fewer entries added than there are.
+    SETID_ADDED = "ERR The entries_added specified in XSETID is smaller than the target stream length";
+    /// XSETID with a negative number of entries.
+    SETID_ADDED_NEGATIVE = "ERR entries_added must be positive";
+    /// XGROUP of a key that does not exist.
+    GROUP_NEEDS_KEY = "ERR The XGROUP subcommand requires the key to exist. Note that for CREATE you may want to use the MKSTREAM option to create an empty stream automatically.";
+    /// XGROUP CREATE of a group that exists.
+    GROUP_EXISTS = "BUSYGROUP Consumer Group name already exists";
+    /// ENTRIESREAD below -1.
+    ENTRIES_READ = "ERR value for ENTRIESREAD must be positive or -1";
+    /// XREAD with `>`.
+    ID_ONLY_IN_GROUP = "ERR The > ID can be specified only when calling XREADGROUP using the GROUP <group> <consumer> option.";
+    /// XREADGROUP without a group.
+    GROUP_MISSING = "ERR Missing GROUP option for XREADGROUP";
+    /// XREAD with GROUP.
+    GROUP_IN_XREAD = "ERR The GROUP option is only supported by XREADGROUP. You called XREAD instead.";
+    /// XREAD with NOACK.
+    NOACK_IN_XREAD = "ERR The NOACK option is only supported by XREADGROUP. You called XREAD instead.";
+    /// XAUTOCLAIM with a COUNT that is none.
+    CLAIM_COUNT = "ERR COUNT must be > 0";
+    /// XAUTOCLAIM with a COUNT beyond any memory.
+    CLAIM_COUNT_MEMORY = "ERR Insufficient memory, failed allocating transient memory, COUNT too high.";
+    /// XDELEX or XACKDEL with a number of identifiers that is none.
+    NUMIDS = "ERR Number of IDs must be a positive integer";
+    /// XDELEX or XACKDEL with fewer identifiers than announced.
+    NUMIDS_MISMATCH = "ERR The `numids` parameter must match the number of arguments";
     /// A reply that only RESP3 has.
     NEEDS_RESP3 = "ERR RESP2 is not supported by this command";
 }
@@ -273,6 +331,57 @@ impl Fault {
         text.extend(echo(sub).iter().take(128));
         text.extend_from_slice(format!("'. Try {container} HELP.").as_bytes());
         Fault(Cow::Owned(text))
+    }
+
+    /// A consumer group that does not exist, as XPENDING, XCLAIM and XAUTOCLAIM say it.
+    pub fn no_group(key: &[u8], group: &[u8]) -> Fault {
+        let parts = [&b"NOGROUP No such key '"[..], echo(key), b"' or consumer group '", echo(group), b"'"];
+        Fault::of(parts.concat())
+    }
+
+    /// A consumer group that does not exist, as XREADGROUP says it.
+    pub fn no_group_to_read(key: &[u8], group: &[u8]) -> Fault {
+        let mut fault = Fault::no_group(key, group).0.into_owned();
+        fault.extend_from_slice(b" in XREADGROUP with GROUP option");
+        Fault::of(fault)
+    }
+
+    /// A consumer group that does not exist, as XGROUP and XINFO say it.
+    pub fn no_group_at(key: &[u8], group: &[u8]) -> Fault {
+        let parts =
+            [&b"NOGROUP No such consumer group '"[..], echo(group), b"' for key name '", echo(key), b"'"];
+        Fault::of(parts.concat())
+    }
+
+    /// XREAD or XREADGROUP with an odd number of words behind STREAMS.
+    pub fn unbalanced_streams(command: &str, symbol: char) -> Fault {
+        Fault::of(format!(
+            "ERR Unbalanced '{command}' list of streams: for each stream key an ID or '{symbol}' must be specified."
+        ))
+    }
+
+    /// XREADGROUP with an identifier that makes sense in XREAD only.
+    pub fn id_meaningless(symbol: char) -> Fault {
+        Fault::of(format!(
+            "ERR The {symbol} ID is meaningless in the context of XREADGROUP: you want to read the history of this \
+             consumer by specifying a proper ID, or use the > ID to get new messages. The {symbol} ID would just \
+             return an empty result set."
+        ))
+    }
+
+    /// XCLAIM or XAUTOCLAIM with an idle time that is no integer.
+    pub fn bad_min_idle(command: &str) -> Fault {
+        Fault::of(format!("ERR Invalid min-idle-time argument for {command}"))
+    }
+
+    /// XCLAIM with an option's argument that is no integer.
+    pub fn bad_claim_argument(option: &str) -> Fault {
+        Fault::of(format!("ERR Invalid {option} option argument for XCLAIM"))
+    }
+
+    /// XCLAIM with a word that is no option.
+    pub fn bad_claim_option(word: &[u8]) -> Fault {
+        Fault::quoting("ERR Unrecognized XCLAIM option '", word, "'")
     }
 
     /// LATENCY GRAPH of an event that never happened.

@@ -12,6 +12,8 @@ mod hyperloglog;
 mod lists;
 #[path = "effects/pick.rs"]
 mod pick;
+#[path = "effects/streams.rs"]
+mod streams;
 #[path = "effects/strings.rs"]
 mod strings;
 mod support;
@@ -231,6 +233,7 @@ const FAMILIES: &[(Examples, &[(&str, Draw)])] = &[
     (strings::EXAMPLES, strings::DRAWN),
     (hyperloglog::EXAMPLES, hyperloglog::DRAWN),
     (lists::EXAMPLES, lists::DRAWN),
+    (streams::EXAMPLES, streams::DRAWN),
     // More families follow.
 ];
 
@@ -257,7 +260,9 @@ fn drawn(pick: &mut Pick, now_ms: u64) -> String {
 fn writers(local: &Local) -> BTreeSet<String> {
     let entries = local.host().table.entries().iter();
     let writes = entries.filter(|e| e.subs.is_empty() && e.row.flags.contains(Flags::WRITE));
-    writes.map(|e| e.full_name.to_ascii_uppercase()).collect()
+    // Subcommands stand together.
+    let name = |name: &str| name.split('|').next().unwrap_or_default().to_ascii_uppercase();
+    writes.map(|e| name(&e.full_name)).collect()
 }
 
 #[test]

@@ -84,7 +84,13 @@ pub enum Find {
         /// In upper case.
         words: &'static [&'static str],
     },
+    /// The first half of the arguments behind [`STREAMS`], which comes after options. Their own arguments are
+    /// passed over: any of them may be the same word.
+    Streams,
 }
+
+/// The word behind which the commands that read streams have their keys.
+pub const STREAMS: &str = "STREAMS";
 
 /// One key specification. All of Ochre's begin at a fixed index.
 #[derive(Clone, Copy, Debug)]
@@ -130,6 +136,11 @@ impl KeySpec {
     pub const fn behind_unknown(begin: i32, word: &'static str, flags: KeyFlags) -> KeySpec {
         let find = Find::Behind { word, is_shown_as_unknown: true };
         KeySpec { begin, find, flags, notes: "" }
+    }
+
+    /// The streams of a command that reads several; see [`Find::Streams`].
+    pub const fn streams(begin: i32, flags: KeyFlags) -> KeySpec {
+        KeySpec { begin, find: Find::Streams, flags, notes: "" }
     }
 
     /// Any key at all, if one of `words` with a pattern behind it is among the arguments from `begin` on.
@@ -182,6 +193,14 @@ impl KeySpec {
                 return true;
             }
             Find::Derived { .. } => return true,
+            Find::Streams => {
+                let Some(first) = behind_streams(args) else { return false };
+                let left = args.len() - first;
+                if left % 2 != 0 {
+                    return false;
+                }
+                (first as i64, (first + left / 2 - 1) as i64, 1)
+            }
         };
         if last >= len {
             return false;
@@ -192,5 +211,41 @@ impl KeySpec {
             index += step;
         }
         true
+    }
+}
+
+/// Index of the argument behind [`STREAMS`], if there is one and only options stand before it.
+fn behind_streams(args: &Args<'_>) -> Option<usize> {
+    const OPTIONS: &[(&str, usize)] = &[("BLOCK", 2), ("COUNT", 2), ("CLAIM", 2), ("GROUP", 3), ("NOACK", 1)];
+    let mut at = 1;
+    loop {
+        let word = args.opt(at)?;
+        if word.eq_ignore_ascii_case(STREAMS.as_bytes()) {
+            return (at + 1 < args.len()).then_some(at + 1);
+        }
+        at += OPTIONS.iter().find(|(name, _)| word.eq_ignore_ascii_case(name.as_bytes()))?.1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::resp::OwnedArgs;
+
+    #[test]
+    fn keys_of_streams_are_the_first_half_behind_the_word() {
+        let keys = |line: &str| {
+            let owned: OwnedArgs = line.split(' ').map(str::as_bytes).collect();
+            let mut found = Vec::new();
+            let is_sound =
+                KeySpec::streams(1, KeyFlags::RO).visit(&owned.as_args(), &mut |at| found.push(at));
+            is_sound.then_some(found)
+        };
+        assert_eq!(keys("XREAD STREAMS a b 0 0"), Some(vec![2, 3]));
+        assert_eq!(keys("XREAD COUNT 1 BLOCK streams streams a 0"), Some(vec![6]));
+        assert_eq!(keys("XREADGROUP noack GROUP STREAMS STREAMS STREAMS STREAMS >"), Some(vec![6]));
+        for line in ["XREAD STREAMS", "XREAD STREAMS a", "XREAD a STREAMS b 0", "XREAD COUNT STREAMS"] {
+            assert_eq!(keys(line), None, "{line}");
+        }
     }
 }

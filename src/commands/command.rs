@@ -6,7 +6,7 @@
 use super::command_docs::{docs, write_map};
 use super::command_keys::{getkeys, getkeysandflags};
 use super::help::write_help;
-use crate::command::keys::{Find, KeyFlags, KeySpec};
+use crate::command::keys::{Find, KeyFlags, KeySpec, STREAMS};
 use crate::command::{Acl, Command, Cursor, Cx, Entry, Flags, Group, Outcome, Table, cmd};
 use crate::fault::Fault;
 use crate::resp::{Args, Out};
@@ -221,17 +221,8 @@ fn write_spec(spec: &KeySpec, out: &mut Out) {
     out.bulk(b"begin_search");
     match spec.find {
         Find::Range { .. } | Find::Count { .. } => write_search(out, "index", &[("index", spec.begin)]),
-        Find::Behind { word, is_shown_as_unknown: false } => {
-            out.map(2);
-            out.bulk(b"type");
-            out.bulk(b"keyword");
-            out.bulk(b"spec");
-            out.map(2);
-            out.bulk(b"keyword");
-            out.bulk(word.as_bytes());
-            out.bulk(b"startfrom");
-            out.int(spec.begin.into());
-        }
+        Find::Behind { word, is_shown_as_unknown: false } => write_keyword(out, word, spec.begin),
+        Find::Streams => write_keyword(out, STREAMS, spec.begin),
         Find::Behind { .. } | Find::Derived { .. } => write_search(out, "unknown", &[]),
     }
     out.bulk(b"find_keys");
@@ -245,8 +236,21 @@ fn write_spec(spec: &KeySpec, out: &mut Out) {
         Find::Behind { is_shown_as_unknown: false, .. } => {
             write_search(out, "range", &[("lastkey", 0), ("keystep", 1), ("limit", 0)]);
         }
+        Find::Streams => write_search(out, "range", &[("lastkey", -1), ("keystep", 1), ("limit", 2)]),
         Find::Behind { .. } | Find::Derived { .. } => write_search(out, "unknown", &[]),
     }
+}
+
+fn write_keyword(out: &mut Out, word: &str, start: i32) {
+    out.map(2);
+    out.bulk(b"type");
+    out.bulk(b"keyword");
+    out.bulk(b"spec");
+    out.map(2);
+    out.bulk(b"keyword");
+    out.bulk(word.as_bytes());
+    out.bulk(b"startfrom");
+    out.int(start.into());
 }
 
 fn write_search(out: &mut Out, kind: &str, spec: &[(&str, i32)]) {

@@ -41,6 +41,15 @@ pub mod server;
 pub mod set;
 pub mod set_algebra;
 pub mod slowlog;
+pub mod stream;
+pub mod stream_add;
+pub mod stream_claim;
+pub mod stream_deliver;
+pub mod stream_group;
+pub mod stream_info;
+pub mod stream_pending;
+pub mod stream_read;
+pub mod stream_refs;
 pub mod string;
 pub mod string_lcs;
 pub mod string_number;
@@ -77,6 +86,15 @@ pub const FAMILIES: &[&[Command]] = &[
     set::ROWS,
     set_algebra::ROWS,
     slowlog::ROWS,
+    stream::ROWS,
+    stream_add::ROWS,
+    stream_claim::ROWS,
+    stream_deliver::ROWS,
+    stream_group::ROWS,
+    stream_info::ROWS,
+    stream_pending::ROWS,
+    stream_read::ROWS,
+    stream_refs::ROWS,
     string::ROWS,
     string_lcs::ROWS,
     string_number::ROWS,

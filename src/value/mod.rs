@@ -26,6 +26,6 @@ pub use collection::{Collection, Compact, Kind, Value};
 pub use list::List;
 pub use pack::Item;
 pub use set::Set;
+pub use stream::Stream;
 pub use stub::Hash;
-pub use stub::Stream;
 pub use zset::ZSet;

@@ -45,4 +45,3 @@ macro_rules! stub {
 }
 
 stub!(Hash);
-stub!(Stream);

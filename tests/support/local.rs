@@ -167,7 +167,8 @@ fn content(kind: &str, key: &[u8], mut call: impl FnMut(&[&[u8]]) -> Reply) -> V
         "zset" => read(&[b"ZRANGE", key, b"0", b"-1", b"WITHSCORES"], false),
         "stream" => {
             read(&[b"XRANGE", key, b"-", b"+"], false);
-            read(&[b"XINFO", b"STREAM", key, b"FULL", b"COUNT", b"0"], false);
+            let full = call(&[b"XINFO", b"STREAM", key, b"FULL", b"COUNT", b"0"]);
+            all.push(without_times(&full));
         }
         "hash" => {
             let fields = call(&[b"HKEYS", key]);
@@ -184,6 +185,22 @@ fn content(kind: &str, key: &[u8], mut call: impl FnMut(&[&[u8]]) -> Reply) -> V
         other => panic!("this reading does not know the type {other}"),
     }
     all
+}
+
+/// What XINFO says of a stream, but for when consumers were last there.
+fn without_times(reply: &Reply) -> String {
+    let Some(members) = reply.members() else { return format!("{reply:?}") };
+    let is_time = |reply: &Reply| matches!(reply, Reply::Bulk(name) if matches!(&name[..], b"seen-time" | b"active-time"));
+    let mut shown = Vec::new();
+    let mut members = members.iter();
+    while let Some(member) = members.next() {
+        if is_time(member) {
+            members.next();
+        } else {
+            shown.push(without_times(member));
+        }
+    }
+    format!("[{}]", shown.join(" "))
 }
 
 /// The bytes of a bulk reply.

@@ -38,11 +38,6 @@ impl<V: Clone> Chunks<V> {
         self.len
     }
 
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.len == 0
-    }
-
     /// The value at `id`.
     pub fn get(&self, id: StreamId) -> Option<&V> {
         let chunk = self.index.range(..=id).next_back()?.1;
@@ -155,10 +150,10 @@ impl<V: Clone> Chunks<V> {
         Some(self.index.last_key_value()?.1.last()?.0)
     }
 
-    /// Bytes it occupies, about.
+    /// Bytes it occupies, about: chunks are taken to be full.
     pub fn heap_bytes(&self) -> usize {
-        let chunk_bytes = |chunk: &Chunk<V>| chunk.capacity() * size_of::<(StreamId, V)>();
-        self.index.values().map(|chunk| chunk_bytes(chunk) + 2 * size_of::<[usize; 5]>()).sum()
+        let chunk = size_of::<(StreamId, Chunk<V>)>() * 3 / 2 + size_of::<Vec<V>>() + 2 * size_of::<usize>();
+        self.len * size_of::<(StreamId, V)>() + self.index.len() * chunk
     }
 
     #[cfg(test)]

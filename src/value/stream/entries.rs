@@ -9,8 +9,9 @@ use std::option;
 use std::sync::Arc;
 
 use super::block::{Block, Raw};
-use super::code::{Item, text};
+use super::code::text;
 use super::id::StreamId;
+use crate::value::Item;
 
 /// Blocks in order: those that are closed, then the one that grows.
 pub(super) type Blocks<'a> =

@@ -9,7 +9,11 @@ use std::sync::Arc;
 use slab::Slab;
 
 use super::chunks::Chunks;
+use super::extrapolated;
 use super::id::StreamId;
+
+/// Consumers that are looked at to tell what all of them occupy.
+const CONSUMER_SAMPLE: usize = 16;
 
 /// Names a consumer within its group; valid until the consumer is removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -169,7 +173,7 @@ impl Group {
         Some(pending)
     }
 
-    /// Bytes it occupies, about.
+    /// Bytes it occupies, about: a sample of its consumers stands for the others.
     pub fn heap_bytes(&self) -> usize {
         let one = |consumer: &Consumer| {
             size_of::<Consumer>()
@@ -178,7 +182,9 @@ impl Group {
                 + consumer.name.len()
                 + consumer.pending.heap_bytes()
         };
-        let consumers: usize = self.consumers.iter().map(|(_, consumer)| one(consumer)).sum();
+        let seen = self.consumers.len().min(CONSUMER_SAMPLE);
+        let consumers = self.consumers.iter().take(seen).map(|(_, consumer)| one(consumer)).sum();
+        let consumers = extrapolated(consumers, seen, self.consumers.len());
         size_of::<Group>() + self.pending.heap_bytes() + consumers
     }
 

@@ -11,10 +11,14 @@ use std::sync::Arc;
 
 use super::block::{Block, NODE_MAX_BYTES, NodeLimits};
 use super::entries::{Blocks, Downwards, Entry, Upwards};
+use super::extrapolated;
+use super::group::Group;
 use super::id::StreamId;
 
 /// Blocks whose keys are looked at to tell the size of a radix tree; beyond them it is extrapolated.
 const RADIX_SAMPLE: usize = 20_000;
+/// Blocks that are looked at to tell what all of them occupy.
+const BLOCK_SAMPLE: usize = 16;
 
 /// What XTRIM removes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -138,6 +142,11 @@ impl Log {
     /// The entry of that identifier.
     pub fn get(&self, id: StreamId) -> Option<Entry<'_>> {
         self.up(id, id).next()
+    }
+
+    /// Whether there is an entry above that identifier.
+    pub fn has_above(&self, id: StreamId) -> bool {
+        id < self.last_id && id.successor().is_some_and(|next| self.up(next, StreamId::MAX).next().is_some())
     }
 
     /// Removes an entry; false when there is none of that identifier.
@@ -271,10 +280,22 @@ impl Log {
 
     /// Whether an entry above `from` may have been deleted.
     pub fn has_gaps_from(&self, from: StreamId) -> bool {
-        self.length != 0
-            && self.max_deleted_id != StreamId::MIN
-            && self.first_id <= self.max_deleted_id
-            && from <= self.max_deleted_id
+        self.length != 0 && self.max_deleted_id != StreamId::MIN && from <= self.max_deleted_id
+    }
+
+    /// Moves a group on to `id`, which was just delivered and is above its last one, and counts it if it can.
+    pub fn advance(&self, group: &mut Group, id: StreamId) {
+        if id <= group.last_id {
+            return;
+        }
+        group.entries_read = match group.entries_read {
+            Some(read) if group.last_id >= self.first_id && !self.has_gaps_from(group.last_id) => {
+                Some(read.wrapping_add(1))
+            }
+            _ if self.entries_added != 0 => self.entries_until(id).map(|read| read as i64),
+            read => read,
+        };
+        group.last_id = id;
     }
 
     /// Number of blocks, which are Redis's nodes.
@@ -291,11 +312,13 @@ impl Log {
         if count <= RADIX_SAMPLE { nodes } else { nodes * count as u64 / RADIX_SAMPLE as u64 }
     }
 
-    /// Bytes it occupies, about.
+    /// Bytes it occupies, about: a sample of its blocks stands for the others.
     pub fn heap_bytes(&self) -> usize {
         let index = size_of::<(StreamId, Arc<Block>)>() * 3 / 2 + 2 * size_of::<usize>();
-        let blocks = self.sealed.values().chain(&self.tail);
-        blocks.map(|block| block.heap_bytes() + index).sum()
+        let seen = self.sealed.len().min(BLOCK_SAMPLE);
+        let sealed: usize = self.sealed.values().take(seen).map(|block| block.heap_bytes() + index).sum();
+        let tail = self.tail.as_ref().map_or(0, |block| block.heap_bytes());
+        extrapolated(sealed, seen, self.sealed.len()) + tail
     }
 
     #[cfg(test)]
@@ -353,19 +376,4 @@ fn radix_nodes(keys: &[[u8; 16]]) -> u64 {
     }
     // The root is the topmost of them.
     nodes - u64::from(!keys.is_empty())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_radix_tree_joins_what_does_not_branch() {
-        let count = |ids: &[(u64, u64)]| {
-            let keys: Vec<_> = ids.iter().map(|(ms, seq)| StreamId::new(*ms, *seq).to_bytes()).collect();
-            radix_nodes(&keys)
-        };
-        assert_eq!(count(&[]), 1);
-        assert_eq!(count(&[(1, 1)]), 2);
-    }
 }

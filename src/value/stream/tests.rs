@@ -61,11 +61,10 @@ fn pairs(shape: u8, value: &[u8]) -> Vec<Vec<u8>> {
 }
 
 fn content(entry: &Entry<'_>) -> (StreamId, Vec<Vec<u8>>) {
-    let mut digits = Vec::new();
     let mut texts = Vec::new();
     for (field, value) in entry.pairs() {
-        texts.push(field.bytes(&mut digits).to_vec());
-        texts.push(value.bytes(&mut digits).to_vec());
+        texts.push(field.to_vec());
+        texts.push(value.to_vec());
     }
     assert_eq!(texts.len(), 2 * entry.field_count());
     (entry.id, texts)
@@ -206,17 +205,66 @@ fn added(ids: &[(u64, u64)], limits: NodeLimits) -> Log {
 
 #[test]
 fn a_block_ends_where_redis_ends_a_node() {
-    // Fields, values and what they take beside an entry's head, at the given limits.
-    let cases: &[(&str, usize, u64, &[usize])] = &[];
-    for (value, max_bytes, max_entries, nodes) in cases {
+    let (long, longer) = ("x".repeat(64), "x".repeat(130));
+    let (medium, huge) = ("x".repeat(20), "x".repeat(5000));
+    // A value, the limits of bytes and entries, and the entries with which the first blocks begin.
+    let cases: &[(&str, usize, u64, &[usize])] = &[
+        ("1", 100, 0, &[0, 8, 16, 24, 32]),
+        ("128", 100, 0, &[0, 7, 14, 21, 28, 35]),
+        ("1", 0, 3, &[0, 3, 6, 9]),
+        ("1", 4096, 100, &[0, 100, 200]),
+        (&medium, 4096, 100, &[0, 100, 200]),
+        (&long, 300, 0, &[0, 3, 6, 9, 12, 15, 18]),
+        (&longer, 4096, 100, &[0, 28, 56]),
+        (&huge, 4096, 100, &[0, 1, 2, 3]),
+    ];
+    for (value, max_bytes, max_entries, begins) in cases {
         let limits = NodeLimits { max_bytes: *max_bytes, max_entries: *max_entries };
         let mut log = Log::default();
-        for (n, expected) in nodes.iter().enumerate() {
+        for n in 0..=begins[begins.len() - 1] {
             let pair = [&b"field"[..], value.as_bytes()];
             log.append(StreamId::new(1, 1 + n as u64), pair.into_iter(), limits).expect("small");
-            assert_eq!(log.block_count(), *expected, "{value} {n}");
+            let expected = begins.iter().filter(|begin| **begin <= n).count();
+            assert_eq!(log.block_count(), expected, "{} bytes, entry {n}", value.len());
         }
     }
+}
+
+#[test]
+fn an_entry_is_refused_that_no_node_could_hold() {
+    let huge = vec![b'x'; block::NODE_MAX_BYTES / 1024];
+    let mut log = Log::default();
+    let limits = NodeLimits { max_bytes: 0, max_entries: 0 };
+    let pairs = std::iter::repeat_n(&huge[..], 1026);
+    assert_eq!(log.append(StreamId::new(1, 1), pairs, limits), Err(TooLarge));
+    assert_eq!((log.len(), log.block_count()), (0, 0));
+}
+
+#[test]
+fn what_a_group_has_read_is_counted_while_that_can_be_told() {
+    let limits = NodeLimits { max_bytes: 0, max_entries: 0 };
+    let mut stream = Stream::default();
+    for ms in 1..=5 {
+        let pair = [&b"a"[..], b"1"];
+        stream.log_mut().append(StreamId::new(ms, 0), pair.into_iter(), limits).expect("small");
+    }
+    stream.add_group(b"g", Group::new(StreamId::MIN, None));
+    let lag = |stream: &Stream| stream.lag(stream.group(b"g").expect("never removed"));
+    assert_eq!(lag(&stream), Some(5));
+    for (ms, read) in [(1, 1), (2, 2)] {
+        let (log, group) = stream.group_mut(b"g").expect("never removed");
+        log.advance(group, StreamId::new(ms, 0));
+        assert_eq!(group.entries_read, Some(read));
+    }
+    assert_eq!(lag(&stream), Some(3));
+    // An entry missing ahead leaves nothing to count by, until the last one is read.
+    stream.log_mut().delete(StreamId::new(4, 0));
+    assert_eq!(lag(&stream), None);
+    let (log, group) = stream.group_mut(b"g").expect("never removed");
+    log.advance(group, StreamId::new(3, 0));
+    assert_eq!(group.entries_read, None);
+    log.advance(group, StreamId::new(5, 0));
+    assert_eq!((group.entries_read, lag(&stream)), (Some(5), Some(0)));
 }
 
 #[test]
