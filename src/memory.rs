@@ -131,8 +131,11 @@ pub fn allocator() -> &'static str {
 unsafe impl GlobalAlloc for Counting {
     #[inline]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        // SAFETY: the caller keeps the contract of `GlobalAlloc::alloc`, which is mimalloc's.
-        let block = unsafe { MiMalloc.alloc(layout) };
+        // SAFETY: the caller keeps the contract of `GlobalAlloc::alloc`, which is mimalloc's; every block of it
+        // is aligned to a word.
+        let block = unsafe {
+            if layout.align() <= WORD { mi_malloc(layout.size()).cast() } else { MiMalloc.alloc(layout) }
+        };
         if !block.is_null() {
             count(layout.size().cast_signed());
         }
@@ -141,8 +144,14 @@ unsafe impl GlobalAlloc for Counting {
 
     #[inline]
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        // SAFETY: the caller keeps the contract of `GlobalAlloc::alloc_zeroed`, which is mimalloc's.
-        let block = unsafe { MiMalloc.alloc_zeroed(layout) };
+        // SAFETY: as for `alloc`.
+        let block = unsafe {
+            if layout.align() <= WORD {
+                mi_zalloc(layout.size()).cast()
+            } else {
+                MiMalloc.alloc_zeroed(layout)
+            }
+        };
         if !block.is_null() {
             count(layout.size().cast_signed());
         }
@@ -158,8 +167,15 @@ unsafe impl GlobalAlloc for Counting {
 
     #[inline]
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        // SAFETY: the block came from `alloc` or `realloc` above with this layout, so from mimalloc.
-        let moved = unsafe { MiMalloc.realloc(block, layout, size) };
+        // SAFETY: the block came from `alloc` or `realloc` above with this layout, so from mimalloc, and needs no
+        // other alignment than before.
+        let moved = unsafe {
+            if layout.align() <= WORD {
+                mi_realloc(block.cast(), size).cast()
+            } else {
+                MiMalloc.realloc(block, layout, size)
+            }
+        };
         if !moved.is_null() {
             count(size.cast_signed() - layout.size().cast_signed());
         }
@@ -174,7 +190,14 @@ type Print = extern "C" fn(text: *const c_char, report: *mut c_void);
 const OPTION_ALLOW_THP: c_int = 43;
 const THP_KEPT_WHOLE: c_long = 2;
 
+/// Alignment that every block has. The allocator's own function for aligned blocks asks for more room than is
+/// needed unless the size is a power of two: every other block would be of the next larger class.
+const WORD: usize = 8;
+
 unsafe extern "C" {
+    fn mi_malloc(size: usize) -> *mut c_void;
+    fn mi_zalloc(size: usize) -> *mut c_void;
+    fn mi_realloc(block: *mut c_void, size: usize) -> *mut c_void;
     fn mi_option_set(option: c_int, value: c_long);
     fn mi_collect(force: bool);
     fn mi_stats_print_out(print: Option<Print>, report: *mut c_void);
