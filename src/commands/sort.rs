@@ -361,7 +361,9 @@ impl Lines {
             weight(one).cmp(&weight(two))
         };
         let order = if wanted.descends { order.reverse() } else { order };
-        let came = one.element.start.cmp(&two.element.start);
+        // An empty element begins where the next one does.
+        let place = |row: &Row| (row.element.start, row.element.end);
+        let came = place(one).cmp(&place(two));
         order.then_with(|| if self.are_unordered { elements().then(came) } else { came })
     }
 }
