@@ -8,7 +8,7 @@
 
 use std::alloc::{GlobalAlloc, Layout};
 use std::cell::Cell;
-use std::ffi::{CStr, c_char, c_int, c_long, c_void};
+use std::ffi::{CStr, c_char, c_void};
 use std::sync::atomic::{AtomicIsize, AtomicUsize, Ordering::Relaxed};
 
 use crossbeam_utils::CachePadded;
@@ -88,8 +88,6 @@ fn tell(cell: &Count, now: isize) {
         HUGE_FROM.store(usize::MAX, Relaxed);
         // Without them everything works, only slower.
         let _ = rustix::thread::disable_transparent_huge_pages(false);
-        // SAFETY: options may be set at any time.
-        unsafe { mi_option_set(OPTION_ALLOW_THP, THP_KEPT_WHOLE) };
     }
 }
 
@@ -185,11 +183,6 @@ unsafe impl GlobalAlloc for Counting {
 
 type Print = extern "C" fn(text: *const c_char, report: *mut c_void);
 
-/// `mi_option_allow_thp` of mimalloc 3, and its value that gives back memory by whole huge pages only: a part
-/// given back breaks up the page for as long as the process lives.
-const OPTION_ALLOW_THP: c_int = 43;
-const THP_KEPT_WHOLE: c_long = 2;
-
 /// Alignment that every block has. The allocator's own function for aligned blocks asks for more room than is
 /// needed unless the size is a power of two: every other block would be of the next larger class.
 const WORD: usize = 8;
@@ -198,7 +191,6 @@ unsafe extern "C" {
     fn mi_malloc(size: usize) -> *mut c_void;
     fn mi_zalloc(size: usize) -> *mut c_void;
     fn mi_realloc(block: *mut c_void, size: usize) -> *mut c_void;
-    fn mi_option_set(option: c_int, value: c_long);
     fn mi_collect(force: bool);
     fn mi_stats_print_out(print: Option<Print>, report: *mut c_void);
 }
