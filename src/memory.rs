@@ -250,16 +250,6 @@ mod tests {
     }
 
     #[test]
-    fn the_option_for_huge_pages_is_the_one_meant() {
-        unsafe extern "C" {
-            fn mi_option_get(option: c_int) -> c_long;
-        }
-        // SAFETY: options may be read at any time. Only this one is on by default among its neighbours.
-        let values = [-1, 0, 1].map(|by| unsafe { mi_option_get(OPTION_ALLOW_THP + by) });
-        assert_eq!(values, [16, 1, 0]);
-    }
-
-    #[test]
     fn the_allocators_report_has_lines() {
         purge();
         assert!(!report().is_empty());
