@@ -21,11 +21,10 @@ const OWN_DESCRIPTORS: u64 = 32;
 const WORKER_DESCRIPTORS: u64 = 8;
 
 /// Data in use from which on huge pages pay.
-const HUGE_FROM_BYTES: usize = 16 * 1024 * 1024;
+const HUGE_FROM_BYTES: usize = 4 * 1024 * 1024;
 
 fn main() -> ExitCode {
-    // See `Pages`. A kernel without huge pages refuses, and that is as well.
-    let _ = rustix::thread::disable_transparent_huge_pages(true);
+    ochre::memory::huge_pages_from(HUGE_FROM_BYTES);
     let build = Build { version: ochre::VERSION, commit: "00000000", id: "0", allocator: "mimalloc" };
     let args: Vec<Vec<u8>> = std::env::args_os().skip(1).map(OsStringExt::into_vec).collect();
     match config::parse(&args, build) {
@@ -216,7 +215,6 @@ fn watch_signals() -> oneshot::Sender<Ask> {
             let _ = ready.send(());
             let Ok(ask) = server.await else { return };
             let mut asked = false;
-            let mut sizes = Pages { are_small: true };
             loop {
                 tokio::select! {
                     _ = term.recv() => tracing::warn!("Received SIGTERM scheduling shutdown..."),
@@ -229,7 +227,6 @@ fn watch_signals() -> oneshot::Sender<Ask> {
                         asked = true;
                     }
                     _ = hup.recv() => continue,
-                    () = sizes.grown() => continue,
                 }
                 tracing::warn!("User requested shutdown...");
                 ask();
@@ -241,26 +238,6 @@ fn watch_signals() -> oneshot::Sender<Ask> {
         tracing::warn!("Signals are not watched: the system has no thread or descriptor for that");
     }
     started
-}
-
-/// Huge pages for large data. They save a large keyspace a quarter of its time in address translation, and
-/// would cost an empty server three times its memory; so they are allowed when there is something to gain.
-struct Pages {
-    are_small: bool,
-}
-
-impl Pages {
-    /// Ends when the data has grown large enough, having allowed huge pages; never after that.
-    async fn grown(&mut self) {
-        while self.are_small && ochre::memory::used_roughly() < HUGE_FROM_BYTES {
-            tokio::time::sleep(std::time::Duration::from_millis(200)).await;
-        }
-        if !std::mem::replace(&mut self.are_small, false) {
-            std::future::pending::<()>().await;
-        }
-        // Without them everything works, only slower.
-        let _ = rustix::thread::disable_transparent_huge_pages(false);
-    }
 }
 
 /// The file system, and what was read from standard input, which cannot be read twice.

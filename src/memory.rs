@@ -41,6 +41,8 @@ static CELLS: [CachePadded<Count>; OWN_CELLS + 1] =
         OWN_CELLS + 1];
 static NEXT_CELL: AtomicUsize = AtomicUsize::new(0);
 static ROUGH: AtomicIsize = AtomicIsize::new(0);
+/// The rough sum from which on huge pages are allowed; `usize::MAX`: they are what they are.
+static HUGE_FROM: AtomicUsize = AtomicUsize::new(usize::MAX);
 static PEAK: AtomicUsize = AtomicUsize::new(0);
 
 thread_local! {
@@ -80,8 +82,22 @@ fn count(by: isize) {
 #[cold]
 fn tell(cell: &Count, now: isize) {
     let moved = now.wrapping_sub(cell.told.swap(now, Relaxed));
-    let rough = ROUGH.fetch_add(moved, Relaxed).wrapping_add(moved);
-    PEAK.fetch_max(rough.max(0).cast_unsigned(), Relaxed);
+    let rough = ROUGH.fetch_add(moved, Relaxed).wrapping_add(moved).max(0).cast_unsigned();
+    PEAK.fetch_max(rough, Relaxed);
+    if rough >= HUGE_FROM.load(Relaxed) {
+        HUGE_FROM.store(usize::MAX, Relaxed);
+        // Without them everything works, only slower.
+        let _ = rustix::thread::disable_transparent_huge_pages(false);
+    }
+}
+
+/// Forbids the process huge pages until that many bytes are in use. They save a large keyspace a quarter of
+/// its time in address translation, and would cost an empty server three times its memory. Memory that was
+/// touched before stays in small pages, so they are allowed by the allocation that passes the limit.
+pub fn huge_pages_from(bytes: usize) {
+    // A kernel without huge pages refuses, and that is as well.
+    let _ = rustix::thread::disable_transparent_huge_pages(true);
+    HUGE_FROM.store(bytes, Relaxed);
 }
 
 /// Bytes in use, exactly; 0 where [`Counting`] is not the process's allocator.
@@ -113,8 +129,11 @@ pub fn allocator() -> &'static str {
 unsafe impl GlobalAlloc for Counting {
     #[inline]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        // SAFETY: the caller keeps the contract of `GlobalAlloc::alloc`, which is mimalloc's.
-        let block = unsafe { MiMalloc.alloc(layout) };
+        // SAFETY: the caller keeps the contract of `GlobalAlloc::alloc`, which is mimalloc's; every block of it
+        // is aligned to a word.
+        let block = unsafe {
+            if layout.align() <= WORD { mi_malloc(layout.size()).cast() } else { MiMalloc.alloc(layout) }
+        };
         if !block.is_null() {
             count(layout.size().cast_signed());
         }
@@ -123,8 +142,14 @@ unsafe impl GlobalAlloc for Counting {
 
     #[inline]
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        // SAFETY: the caller keeps the contract of `GlobalAlloc::alloc_zeroed`, which is mimalloc's.
-        let block = unsafe { MiMalloc.alloc_zeroed(layout) };
+        // SAFETY: as for `alloc`.
+        let block = unsafe {
+            if layout.align() <= WORD {
+                mi_zalloc(layout.size()).cast()
+            } else {
+                MiMalloc.alloc_zeroed(layout)
+            }
+        };
         if !block.is_null() {
             count(layout.size().cast_signed());
         }
@@ -140,8 +165,15 @@ unsafe impl GlobalAlloc for Counting {
 
     #[inline]
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        // SAFETY: the block came from `alloc` or `realloc` above with this layout, so from mimalloc.
-        let moved = unsafe { MiMalloc.realloc(block, layout, size) };
+        // SAFETY: the block came from `alloc` or `realloc` above with this layout, so from mimalloc, and needs no
+        // other alignment than before.
+        let moved = unsafe {
+            if layout.align() <= WORD {
+                mi_realloc(block.cast(), size).cast()
+            } else {
+                MiMalloc.realloc(block, layout, size)
+            }
+        };
         if !moved.is_null() {
             count(size.cast_signed() - layout.size().cast_signed());
         }
@@ -151,7 +183,14 @@ unsafe impl GlobalAlloc for Counting {
 
 type Print = extern "C" fn(text: *const c_char, report: *mut c_void);
 
+/// Alignment that every block has. The allocator's own function for aligned blocks asks for more room than is
+/// needed unless the size is a power of two: every other block would be of the next larger class.
+const WORD: usize = 8;
+
 unsafe extern "C" {
+    fn mi_malloc(size: usize) -> *mut c_void;
+    fn mi_zalloc(size: usize) -> *mut c_void;
+    fn mi_realloc(block: *mut c_void, size: usize) -> *mut c_void;
     fn mi_collect(force: bool);
     fn mi_stats_print_out(print: Option<Print>, report: *mut c_void);
 }

@@ -1,15 +1,15 @@
-//! What clients that wait for a key are promised: nobody is forgotten, nobody is served twice, who came first is
-//! served first, and nobody takes from under them what they wait for.
+//! What clients that wait for a key are promised: nobody is forgotten, nobody is served twice, who came first
+//! is served first, and nobody takes from under them what they wait for.
 //!
 //! For: src/exec/block.rs and what it rests on. May touch: servers inside this process, sockets.
-//! Always: four workers, so that who waits and who pushes are mostly different ones; nothing is asserted about
-//! how long something takes.
+//! Always: four workers, so that who waits and who pushes are mostly different ones; nothing is asserted
+//! about how long something takes.
 
 mod support;
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
-use std::net::{Shutdown, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
@@ -32,8 +32,12 @@ struct Trial {
 impl Trial {
     fn new() -> Trial {
         let builder = Server::builder().config("port", "0").config("bind", "127.0.0.1");
-        let server =
-            builder.config("io-threads", "4").config("dev-commands", "yes").start().expect("it starts");
+        let server = builder
+            .config("io-threads", "4")
+            .config("dev-commands", "yes")
+            .config("enable-debug-command", "yes")
+            .start()
+            .expect("it starts");
         let control = Client::connect(server.addr()).expect("the server accepts");
         Trial { server, control }
     }
@@ -238,65 +242,68 @@ fn delivered(clients: &mut [Client], commands: usize) -> Vec<String> {
     elements
 }
 
-#[test]
-fn every_element_is_delivered_exactly_once() {
-    const CLIENTS: usize = 200;
-    const COMMANDS: usize = 5;
-    const KEYS: u64 = 100;
-    const PUSHERS: usize = 6;
-    const PUSHES: usize = 250;
-    let mut trial = Trial::restless();
-    let chance = Chance::new(11);
-    let key = |chance: &mut Chance| format!("key{}", chance.below(KEYS));
+const CLIENTS: usize = 200;
+const COMMANDS: usize = 5;
+const KEYS: u64 = 100;
+const PUSHERS: usize = 6;
+const PUSHES: usize = 250;
+
+fn any_key(chance: &mut Chance) -> String {
+    format!("key{}", chance.below(KEYS))
+}
+
+/// Clients that each wait several times, for some keys, and others that carry elements from one key to another
+/// all the time.
+fn crowd(trial: &mut Trial, chance: &mut Chance) -> (Vec<Client>, Vec<Client>) {
     let mut clients: Vec<Client> = (0..CLIENTS).map(|_| trial.client()).collect();
-    let mut ids = Vec::new();
-    let mut words = chance.fork(0);
     for client in &mut clients {
-        ids.push(id(client));
         let mut pipeline = Vec::new();
         for _ in 0..COMMANDS {
-            let verb = ["BLPOP", "BRPOP"][words.below(2) as usize];
-            let keys: Vec<String> = (0..=words.below(3)).map(|_| key(&mut words)).collect();
+            let verb = ["BLPOP", "BRPOP"][chance.below(2) as usize];
+            let keys: Vec<String> = (0..=chance.below(3)).map(|_| any_key(chance)).collect();
             pipeline.extend_from_slice(format!("{verb} {} 0\r\n", keys.join(" ")).as_bytes());
         }
         client.send_raw(&pipeline).expect("it is sent");
     }
-    trial.until_blocked(CLIENTS);
-    // Movers carry elements from one key to another all the time.
     let mut movers: Vec<Client> = (0..20).map(|_| trial.client()).collect();
     for mover in &mut movers {
-        ids.push(id(mover));
-        let (from, to) = (key(&mut words), key(&mut words));
-        let line = format!("BLMOVE {from} {to} LEFT RIGHT 0\r\n");
+        let line = format!("BLMOVE {} {} LEFT RIGHT 0\r\n", any_key(chance), any_key(chance));
         mover.send_raw(line.repeat(20).as_bytes()).expect("it is sent");
     }
+    trial.until_blocked(CLIENTS + movers.len());
+    (clients, movers)
+}
+
+/// Pushes elements of its own to any keys, and takes some from any keys, which it answers.
+fn push(addr: SocketAddr, pusher: usize, mut chance: Chance) -> Vec<String> {
+    let mut client = Client::connect(addr).expect("the server accepts");
+    let mut taken = Vec::new();
+    for push in 0..PUSHES {
+        let verb = ["RPUSH", "LPUSH"][chance.below(2) as usize];
+        let element = format!("{pusher}.{push}");
+        call(&mut client, &format!("{verb} {} {element} {element}b", any_key(&mut chance)));
+        if chance.below(4) == 0 {
+            taken.extend(call(&mut client, &format!("LPOP {}", any_key(&mut chance))).text());
+        }
+    }
+    taken
+}
+
+#[test]
+fn every_element_is_delivered_exactly_once() {
+    let mut trial = Trial::restless();
+    let mut chance = Chance::new(11);
+    let (mut clients, mut movers) = crowd(&mut trial, &mut chance);
     let addr = trial.server.addr();
     let mut taken: Vec<String> = thread::scope(|scope| {
-        let pushers: Vec<_> = (0..PUSHERS)
-            .map(|pusher| {
-                let mut chance = chance.fork(pusher as u64 + 1);
-                scope.spawn(move || {
-                    let mut client = Client::connect(addr).expect("the server accepts");
-                    let mut taken = Vec::new();
-                    for push in 0..PUSHES {
-                        let verb = ["RPUSH", "LPUSH"][chance.below(2) as usize];
-                        let element = format!("{pusher}.{push}");
-                        call(&mut client, &format!("{verb} {} {element} {element}b", key(&mut chance)));
-                        if chance.below(4) == 0 {
-                            taken.extend(call(&mut client, &format!("LPOP {}", key(&mut chance))).text());
-                        }
-                    }
-                    taken
-                })
-            })
-            .collect();
+        let forks = (0..PUSHERS).map(|pusher| (pusher, chance.fork(pusher as u64 + 1)));
+        let pushers: Vec<_> = forks.map(|(at, chance)| scope.spawn(move || push(addr, at, chance))).collect();
         pushers.into_iter().flat_map(|pusher| pusher.join().expect("it pushes")).collect()
     });
     // Nobody pushes any more: whoever still waits is sent on.
+    let last = id(&mut trial.client());
     while trial.info("blocked_clients") > 0 {
-        for id in &ids {
-            trial.call(&format!("CLIENT UNBLOCK {id}"));
-        }
+        (1..last).for_each(|id| drop(trial.call(&format!("CLIENT UNBLOCK {id}"))));
     }
     taken.extend(delivered(&mut clients, COMMANDS));
     for at in 0..KEYS {
@@ -308,6 +315,7 @@ fn every_element_is_delivered_exactly_once() {
     let mut pushed: Vec<String> = pushed.flat_map(|element| [format!("{element}b"), element]).collect();
     pushed.sort();
     assert_eq!(taken, pushed);
+    movers.iter_mut().for_each(|mover| assert!(!read(mover).is_error()));
     trial.ends_clean();
 }
 
@@ -366,7 +374,23 @@ fn whatever_happens_to_its_key_wakes_who_needs_it() {
         assert!(reply.as_ref().is_ok_and(Reply::is_error), "{change}: {reply:?}");
         trial.call("FLUSHALL");
     }
-    // Keys that expire by themselves, and when somebody looks.
+    // Keys that expire by themselves, and when somebody looks; of several keys, which live apart.
+    for (active, look) in
+        [("1", "PING"), ("0", "EXISTS k1 k2 k3 k4"), ("0", "SCAN 0 COUNT 100"), ("0", "KEYS *")]
+    {
+        trial.call(&format!("DEBUG SET-ACTIVE-EXPIRE {active}"));
+        for key in ["k1", "k2", "k3", "k4"] {
+            trial.call(&format!("XGROUP CREATE {key} g $ MKSTREAM"));
+        }
+        let line = "XREADGROUP GROUP g c BLOCK 0 STREAMS k1 k2 k3 k4 > > > >";
+        let mut client = trial.waiting(line, 1);
+        trial.call("PEXPIRE k3 5");
+        while trial.info("blocked_clients") > 0 {
+            trial.call(look);
+        }
+        assert!(read(&mut client).is_error(), "{look}");
+        trial.call("FLUSHALL");
+    }
     for active in ["1", "0"] {
         trial.call(&format!("DEBUG SET-ACTIVE-EXPIRE {active}"));
         trial.call("XGROUP CREATE s g $ MKSTREAM");
@@ -375,6 +399,34 @@ fn whatever_happens_to_its_key_wakes_who_needs_it() {
         while trial.call("EXISTS s") == Reply::Integer(1) {}
         assert!(read(&mut client).is_error());
     }
+    trial.ends_clean();
+}
+
+#[test]
+fn who_was_woken_in_vain_keeps_its_place_and_its_time() {
+    let mut trial = Trial::new();
+    if trial.call("XGROUP CREATE s g 0 MKSTREAM").is_error() {
+        return;
+    }
+    trial.call("XGROUP CREATE s h 0");
+    trial.call("XGROUP CREATE t h 0 MKSTREAM");
+    trial.call("OCHRE.CLOCK FREEZE");
+    let mut first = trial.waiting("XREADGROUP GROUP h a BLOCK 1000 COUNT 1 STREAMS t s > >", 1);
+    let mut second = trial.waiting("XREADGROUP GROUP h b BLOCK 0 COUNT 1 STREAMS s >", 2);
+    let mut third = trial.waiting("XREADGROUP GROUP h c BLOCK 1500 COUNT 1 STREAMS t s > >", 3);
+    // A change that gives nobody anything.
+    trial.call("XADD t 1-1 a b");
+    let Reply::Array(streams) = read(&mut first) else { panic!("a stream") };
+    assert_eq!(streams[0].members().expect("a pair")[0], bulk("t"));
+    trial.until_blocked(2);
+    trial.call("XADD s 1-1 a b");
+    assert!(!read(&mut second).is_error());
+    trial.call("XTRIM s MAXLEN 0");
+    trial.call("XGROUP CREATECONSUMER t h d");
+    trial.call("OCHRE.CLOCK ADVANCE 1499");
+    trial.until_blocked(1);
+    trial.call("OCHRE.CLOCK ADVANCE 1");
+    assert_eq!(read(&mut third), Reply::NullArray);
     trial.ends_clean();
 }
 

@@ -41,6 +41,8 @@ fn ensure(holds: bool, why: impl FnOnce() -> String) -> Result<(), String> {
 const LOOSE: &[(&str, &str)] = &[
     ("DEBUG", "its subcommands are for developers, who read its help"),
     ("QUIT", "it ignores arguments"),
+    ("GEOSEARCH", "only a polygon needs no center, and it has many arguments of its own"),
+    ("GEOSEARCHSTORE", "only a polygon needs no center, and it has many arguments of its own"),
     (
         "CLIENT KILL",
         "it takes one old argument or at least one filter; the documentation calls all filters optional",

@@ -6,6 +6,8 @@
 //!
 //! `OCHRE_TEST_SEED` repeats a run's choices (not its timing), `OCHRE_EFFECTS_SEQUENCES` makes it longer.
 
+#[path = "effects/geo.rs"]
+mod geo;
 #[path = "effects/hashes.rs"]
 mod hashes;
 #[path = "effects/hyperloglog.rs"]
@@ -16,6 +18,8 @@ mod lists;
 mod pick;
 #[path = "effects/sets.rs"]
 mod sets;
+#[path = "effects/sort.rs"]
+mod sort;
 #[path = "effects/sorted_sets.rs"]
 mod sorted_sets;
 #[path = "effects/streams.rs"]
@@ -239,7 +243,9 @@ const FAMILIES: &[(Examples, &[(&str, Draw)])] = &[
     (strings::EXAMPLES, strings::DRAWN),
     (sets::EXAMPLES, sets::DRAWN),
     (hashes::EXAMPLES, hashes::DRAWN),
+    (geo::EXAMPLES, geo::DRAWN),
     (hyperloglog::EXAMPLES, hyperloglog::DRAWN),
+    (sort::EXAMPLES, sort::DRAWN),
     (lists::EXAMPLES, lists::DRAWN),
     (sorted_sets::EXAMPLES, sorted_sets::DRAWN),
     (streams::EXAMPLES, streams::DRAWN),

@@ -44,8 +44,8 @@ pub const ROWS: &[Command] = &[
         .deprecated("6.2.0", "`GEOSEARCH` and `GEOSEARCHSTORE` with the `BYRADIUS` argument")
         .doc(
             "Finds places within a distance of a point, and stores them if asked to.",
-            "key longitude:double latitude:double radius:double unit=<M | KM | FT | MI> [WITHCOORD] [WITHDIST] \
-             [WITHHASH] count-block=[<COUNT count> [ANY]] order=[ASC | DESC] \
+            "key longitude:double latitude:double radius:double unit=<M | KM | FT | MI> [WITHCOORD] \
+             [WITHDIST] [WITHHASH] count-block=[<COUNT count> [ANY]] order=[ASC | DESC] \
              store=[STORE storekey:key | STOREDIST storedistkey:key]",
         ),
     cmd("GEORADIUSBYMEMBER", georadiusbymember)
@@ -91,8 +91,8 @@ pub const ROWS: &[Command] = &[
         .deprecated("6.2.0", "`GEOSEARCH` with the `BYRADIUS` argument")
         .doc(
             "Finds places within a distance of a point.",
-            "key longitude:double latitude:double radius:double unit=<M | KM | FT | MI> [WITHCOORD] [WITHDIST] \
-             [WITHHASH] count-block=[<COUNT count> [ANY]] order=[ASC | DESC]",
+            "key longitude:double latitude:double radius:double unit=<M | KM | FT | MI> [WITHCOORD] \
+             [WITHDIST] [WITHHASH] count-block=[<COUNT count> [ANY]] order=[ASC | DESC]",
         ),
     cmd("GEOSEARCH", geosearch)
         .arity(-7)

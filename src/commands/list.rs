@@ -2,8 +2,8 @@
 //!
 //! For: the commands of group `list` but for those that look at several keys (`list_move`) or wait
 //! (`list_blocking`). May touch: what `Cx` carries.
-//! Always: a list is told its limits by every command that changes it; a long element is stored and sent without
-//! being copied.
+//! Always: a list is told its limits by every command that changes it; a long element is stored and sent
+//! without being copied.
 
 use std::ops::Range;
 

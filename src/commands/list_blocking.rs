@@ -1,8 +1,8 @@
 //! Lists that clients wait for.
 //!
 //! For: the commands of group `list` that wait until there is an element. May touch: what `Cx` carries.
-//! Always: a command runs as its relative that does not wait; only when that finds nothing it waits, and then it
-//! runs once more for the key that is ready. What is propagated is the relative.
+//! Always: a command runs as its relative that does not wait; only when that finds nothing it waits, and
+//! then it runs once more for the key that is ready. What is propagated is the relative.
 
 use std::ops::Range;
 

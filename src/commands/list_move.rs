@@ -1,7 +1,7 @@
 //! Lists at several keys: moving an element, taking from the first list that has some.
 //!
-//! For: LMOVE, RPOPLPUSH and LMPOP, and what their blocking relatives do when there is something. May touch: what
-//! `Cx` carries.
+//! For: LMOVE, RPOPLPUSH and LMPOP, and what their blocking relatives do when there is something. May
+//! touch: what `Cx` carries.
 //! Always: both keys of a move are looked at before either changes.
 
 use std::ops::Range;
@@ -74,8 +74,8 @@ pub(super) fn side(word: &[u8]) -> Result<Side, Fault> {
     }
 }
 
-/// Moves an element from the list at argument 1 to that at argument 2 and answers it. False: there is none, and
-/// nothing was answered.
+/// Moves an element from the list at argument 1 to that at argument 2 and answers it. False: there is none,
+/// and nothing was answered.
 pub(super) fn move_element(cx: &mut Cx<'_>, args: &Args<'_>, from: Side, to: Side) -> Result<bool, Fault> {
     let (source, destination) = (args.get(1), args.get(2));
     let limits = limits(cx.settings);
@@ -137,8 +137,8 @@ fn positive(arg: &[u8]) -> Option<usize> {
     parse_i64(arg).and_then(|number| usize::try_from(number).ok()).filter(|number| *number > 0)
 }
 
-/// Takes up to `count` elements from the first of the keys that holds a list and answers the key and them. False:
-/// none does, and nothing was answered.
+/// Takes up to `count` elements from the first of the keys that holds a list and answers the key and them.
+/// False: none does, and nothing was answered.
 pub(super) fn take_of_first(
     cx: &mut Cx<'_>,
     args: &Args<'_>,

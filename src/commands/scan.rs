@@ -202,6 +202,7 @@ fn walk(db: &mut Db<'_>, cursor: u64, count: u64, wanted: &Wanted<'_>, found: &m
     let mut due = Names::default();
     db.each_shard(first, |at, shard, record| {
         let begin = std::mem::take(&mut position);
+        let waited = shard.is_waited();
         let Some(keys) = shard.keys_mut(index).filter(|keys| !keys.table.is_empty()) else {
             return true;
         };
@@ -224,7 +225,7 @@ fn walk(db: &mut Db<'_>, cursor: u64, count: u64, wanted: &Wanted<'_>, found: &m
             });
             steps += 1;
             for name in due.iter() {
-                expire(space, index, keys, name, record);
+                expire(space, index, keys, name, waited, record);
             }
             due.clear();
             if here == 0 {
@@ -250,6 +251,7 @@ fn random(db: &mut Db<'_>) -> Option<Box<[u8]>> {
         let mut nth = db.record.chance.below(total);
         let mut drawn = None;
         db.each_shard(0, |_, shard, record| {
+            let waited = shard.is_waited();
             let Some(keys) = shard.keys_mut(index) else { return true };
             let len = keys.table.len() as u64;
             if nth >= len {
@@ -259,7 +261,7 @@ fn random(db: &mut Db<'_>) -> Option<Box<[u8]>> {
             let entry = keys.table.random(&mut || record.chance.next_u64());
             let key = entry.map(|entry| (Box::<[u8]>::from(entry.key()), is_due(entry, now_ms)));
             match key {
-                Some((key, true)) => expire(space, index, keys, &key, record),
+                Some((key, true)) => expire(space, index, keys, &key, waited, record),
                 Some((key, false)) => drawn = Some(key),
                 None => {}
             }
@@ -272,11 +274,14 @@ fn random(db: &mut Db<'_>) -> Option<Box<[u8]>> {
     None
 }
 
-/// Removes a key whose deadline has passed.
-fn expire(space: &Space, index: usize, keys: &mut Keys, key: &[u8], record: &mut Record) {
+/// Removes a key whose deadline has passed. `waited`: whether anybody may wait for it.
+fn expire(space: &Space, index: usize, keys: &mut Keys, key: &[u8], waited: bool, record: &mut Record) {
     let Some(entry) = keys.table.remove(space.hasher.hash(key), key) else { return };
     if let Some(deadline_ms) = entry.deadline_ms() {
         keys.tally.sub(deadline_ms);
+    }
+    if waited {
+        record.stir(index, key);
     }
     record.expired(index, entry);
 }

@@ -22,12 +22,12 @@ use crate::value::{Hash, Item, List, Set, ZSet};
 
 const READS_IT: KeySpec = KeySpec::one(1, KeyFlags::RO.union(KeyFlags::ACCESS));
 const BY_PATTERN: KeySpec = KeySpec::derived(2, &["BY", "GET"], KeyFlags::RO.union(KeyFlags::ACCESS)).notes(
-    "For the optional BY/GET keyword. It is marked 'unknown' because the key names derive from the content of the \
-     key we sort",
+    "For the optional BY/GET keyword. It is marked 'unknown' because the key names derive from the content of \
+     the key we sort",
 );
 const STORED: KeySpec = KeySpec::behind_unknown(2, "STORE", KeyFlags::OW.union(KeyFlags::UPDATE)).notes(
-    "For the optional STORE keyword. It is marked 'unknown' because the keyword can appear anywhere in the argument \
-     array",
+    "For the optional STORE keyword. It is marked 'unknown' because the keyword can appear anywhere in the \
+     argument array",
 );
 
 /// The rows of this file.
@@ -41,8 +41,8 @@ pub const ROWS: &[Command] = &[
         .cost("O(N+M*log(M)), N elements there and M elements wanted; O(N) without sorting.")
         .doc(
             "Answers or stores the elements of a list, a set or a sorted set, sorted.",
-            "key [BY by-pattern] [LIMIT offset count] [GET get-pattern [GET get-pattern ...]] order=[ASC | DESC] \
-             sorting=[ALPHA] [STORE destination]",
+            "key [BY by-pattern] [LIMIT offset count] [GET get-pattern [GET get-pattern ...]] \
+             order=[ASC | DESC] sorting=[ALPHA] [STORE destination]",
         ),
     cmd("SORT_RO", sort_ro)
         .arity(-2)
@@ -54,8 +54,8 @@ pub const ROWS: &[Command] = &[
         .cost("O(N+M*log(M)), N elements there and M elements wanted; O(N) without sorting.")
         .doc(
             "Answers the elements of a list, a set or a sorted set, sorted.",
-            "key [BY by-pattern] [LIMIT offset count] [GET get-pattern [GET get-pattern ...]] order=[ASC | DESC] \
-             sorting=[ALPHA]",
+            "key [BY by-pattern] [LIMIT offset count] [GET get-pattern [GET get-pattern ...]] \
+             order=[ASC | DESC] sorting=[ALPHA]",
         ),
 ];
 
@@ -361,7 +361,9 @@ impl Lines {
             weight(one).cmp(&weight(two))
         };
         let order = if wanted.descends { order.reverse() } else { order };
-        let came = one.element.start.cmp(&two.element.start);
+        // An empty element begins where the next one does.
+        let place = |row: &Row| (row.element.start, row.element.end);
+        let came = place(one).cmp(&place(two));
         order.then_with(|| if self.are_unordered { elements().then(came) } else { came })
     }
 }

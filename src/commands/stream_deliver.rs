@@ -1,8 +1,8 @@
 //! Streams: delivering entries to the consumers of groups.
 //!
 //! For: XREADGROUP. May touch: what `Cx` carries.
-//! Always: a new entry is delivered once; what is propagated is not the reading but what became of it: who has
-//! which entries pending, and how far the group is.
+//! Always: a new entry is delivered once; what is propagated is not the reading but what became of it: who
+//! has which entries pending, and how far the group is.
 
 use super::stream::{strict_id, write_entry, write_id, write_pairs};
 use super::stream_read::{Answer, Reading};

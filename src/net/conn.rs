@@ -231,8 +231,8 @@ impl Conn {
         }
     }
 
-    /// Nothing of what the peer has sent waits to be run, and nothing more will come. Who has gone while it was
-    /// blocked waits for nothing any more.
+    /// Nothing of what the peer has sent waits to be run, and nothing more will come. Who has gone while it
+    /// was blocked waits for nothing any more.
     pub fn is_done(&self) -> bool {
         self.is_heard_out && (self.is_parked || !self.has_more && self.waiting.is_empty())
     }

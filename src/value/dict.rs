@@ -97,6 +97,8 @@ pub struct Dict<const VALUED: bool> {
     depths: Vec<u8>,
     len: usize,
     segments: usize,
+    /// Segments of each depth.
+    by_depth: [u32; MAX_DEPTH as usize + 1],
     /// Slots of the segment that has the most, or more.
     slots: usize,
     /// Entries with a deadline.
@@ -109,6 +111,8 @@ impl<const VALUED: bool> Dict<VALUED> {
     /// An empty dictionary. With a `seed` that clients cannot know they cannot choose keys that collide.
     pub fn new(seed: u64) -> Self {
         let first = Segment::new(0, 1, 0);
+        let mut by_depth = [0; MAX_DEPTH as usize + 1];
+        by_depth[0] = 1;
         Dict {
             hasher: Hasher::new(seed),
             slots: first.slots(),
@@ -116,6 +120,7 @@ impl<const VALUED: bool> Dict<VALUED> {
             depths: vec![0],
             len: 0,
             segments: 1,
+            by_depth,
             timed: 0,
             due: BTreeSet::new(),
         }
@@ -266,6 +271,7 @@ impl<const VALUED: bool> Dict<VALUED> {
     fn take(&mut self, word: usize) -> Arc<Segment<VALUED>> {
         let segment = self.directory[word].take().expect("a segment lies at its first word");
         self.segments -= 1;
+        self.by_depth[segment.depth() as usize] -= 1;
         self.refile(word, segment.earliest(), NEVER);
         segment
     }
@@ -275,6 +281,7 @@ impl<const VALUED: bool> Dict<VALUED> {
         let width = self.width(segment.depth());
         self.depths[word..word + width].fill(segment.depth() as u8);
         self.segments += 1;
+        self.by_depth[segment.depth() as usize] += 1;
         self.slots = self.slots.max(segment.slots());
         self.refile(word, NEVER, segment.earliest());
         self.directory[word] = Some(Arc::new(segment));
@@ -339,8 +346,12 @@ impl<const VALUED: bool> Dict<VALUED> {
 
     /// Halves the directory while it is four times as large as its segments need.
     fn halve(&mut self) {
-        let deepest = self.directory.iter().flatten().map(|segment| segment.depth()).max().unwrap_or(0);
-        while self.depth() > deepest + 1 || self.segments == 1 && self.depth() > 0 {
+        let deepest = self.by_depth.iter().rposition(|&segments| segments > 0).unwrap_or(0);
+        let wanted = if deepest == 0 { 0 } else { deepest as u32 + 1 };
+        if self.depth() <= wanted {
+            return;
+        }
+        while self.depth() > wanted {
             self.directory = std::mem::take(&mut self.directory).into_iter().step_by(2).collect();
             self.depths = self.depths.iter().copied().step_by(2).collect();
         }
@@ -351,7 +362,7 @@ impl<const VALUED: bool> Dict<VALUED> {
     #[cfg(test)]
     fn check_invariants(&self) {
         let (mut word, mut len, mut segments, mut timed) = (0, 0, 0, 0);
-        let mut due = BTreeSet::new();
+        let (mut due, mut by_depth) = (BTreeSet::new(), [0; MAX_DEPTH as usize + 1]);
         while word < self.directory.len() {
             let segment = self.segment(word);
             segment.check_invariants(&self.hasher);
@@ -365,10 +376,11 @@ impl<const VALUED: bool> Dict<VALUED> {
             if segment.earliest() != NEVER {
                 due.insert((segment.earliest(), self.first_hash(word)));
             }
+            by_depth[segment.depth() as usize] += 1;
             (len, segments, timed) = (len + segment.len(), segments + 1, timed + segment.timed());
             word += width;
         }
         assert_eq!((len, segments, timed), (self.len, self.segments, self.timed));
-        assert_eq!(due, self.due);
+        assert_eq!((due, by_depth), (self.due.clone(), self.by_depth));
     }
 }

@@ -1,13 +1,13 @@
 //! Places on the earth as numbers that sort near what is near.
 //!
-//! For: turning coordinates into scores of a sorted set and back, distances, and what a search has to look at.
+//! For: turning coordinates into scores of a sorted set and back, distances, what a search has to look at.
 //! May touch: numbers only.
 //! Always: results are those of Redis and Valkey to the last digit, so the arithmetic is theirs operation for
 //! operation: do not simplify it.
 //!
-//! A geohash halves the range of longitudes and of latitudes again and again; of each half it keeps one bit. A
-//! score has 26 bits of each, interleaved with the longitude first, so a prefix of it is a cell that holds the
-//! place ([`area`]). Latitudes end where a Mercator map does.
+//! A geohash halves the range of longitudes and of latitudes again and again; of each half it keeps one bit.
+//! A score has 26 bits of each, interleaved with the longitude first, so a prefix of it is a cell that holds
+//! the place ([`area`]). Latitudes end where a Mercator map does.
 
 mod area;
 

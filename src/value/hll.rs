@@ -12,8 +12,8 @@
 //! ```
 //!
 //! The count is the one last estimated; its highest bit says that registers have changed since. Dense
-//! registers are 6 bits each, the first in the low bits of the first byte ([`dense`]). Sparse ones are runs of
-//! equal registers ([`sparse`]).
+//! registers are 6 bits each, the first in the low bits of the first byte ([`dense`]). Sparse ones are runs
+//! of equal registers ([`sparse`]).
 
 mod dense;
 mod estimate;

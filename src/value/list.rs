@@ -1,9 +1,9 @@
 //! Lists.
 //!
 //! For: elements in order, with both ends near. May touch: bytes only.
-//! Always: a short list is one compact run; a longer one is nodes of up to `list-max-listpack-size`. What OBJECT
-//! ENCODING calls `listpack` is either the run or a single node; when a list becomes `quicklist` and when it stops
-//! being one depends on exactly what the original depends on.
+//! Always: a short list is one compact run; a longer one is nodes of up to `list-max-listpack-size`. What
+//! OBJECT ENCODING calls `listpack` is either the run or a single node; when a list becomes `quicklist` and
+//! when it stops being one depends on exactly what the original depends on.
 
 mod large;
 mod limit;
@@ -224,8 +224,8 @@ impl<'a> ListRef<'a> {
         }
     }
 
-    /// Looks for elements that are `wanted`, from an end on and among `most` elements at most, and hands their
-    /// numbers (counted from the head) to `each` until it says false.
+    /// Looks for elements that are `wanted`, from an end on and among `most` elements at most, and hands
+    /// their numbers (counted from the head) to `each` until it says false.
     pub fn each_match(self, wanted: &[u8], from: Side, most: usize, mut each: impl FnMut(usize) -> bool) {
         match self {
             ListRef::Large(large) => large.each_match(wanted, from, most, each),
@@ -245,8 +245,8 @@ impl<'a> ListRef<'a> {
     }
 }
 
-/// Every change tells the list how large it may become. Those that add something do so before, those that remove
-/// something afterwards, even if nothing was added or removed in between.
+/// Every change tells the list how large it may become. Those that add something do so before, those that
+/// remove something afterwards, even if nothing was added or removed in between.
 impl List {
     /// A list of these elements, as one that is made at once.
     pub fn of<'a>(elements: impl IntoIterator<Item = Given<'a>>, limits: ListLimits) -> List {
@@ -276,7 +276,8 @@ impl List {
         }
     }
 
-    /// Adds an element taken from another list. An integer counts nothing towards the limit, as in the original.
+    /// Adds an element taken from another list. An integer counts nothing towards the limit, as in the
+    /// original.
     pub fn push_moved(&mut self, side: Side, element: &OwnedElement, limits: ListLimits) {
         let mut digits = [0; MAX_I64_LEN];
         let text = element.as_element().item().bytes(&mut digits);

@@ -1,7 +1,7 @@
 //! The compact run that a small collection is kept in.
 //! For: lists, sets, hashes and sorted sets below their thresholds. May touch: bytes only.
-//! Always: every run here was written here, so it is well-formed; a text that is a canonical integer is kept as
-//! one, so two elements are equal exactly when their encoded bytes are.
+//! Always: every run here was written here, so it is well-formed; a text that is a canonical integer is
+//! kept as one, so two elements are equal exactly when their encoded bytes are.
 //!
 //! A run is the element count (two bytes, little end first) and then the elements. No bytes at all is a run
 //! without elements. The first byte of an element says what it is:
@@ -95,7 +95,8 @@ impl<'a> Item<'a> {
         self.bytes(&mut scratch).len()
     }
 
-    /// The item as it would be read from a run that `text` is in: an integer when the text is a canonical one.
+    /// The item as it would be read from a run that `text` is in: an integer when the text is a canonical
+    /// one.
     pub fn of(text: &'a [u8]) -> Item<'a> {
         parse_i64(text).map_or(Item::Bytes(text), Item::Int)
     }
@@ -374,8 +375,8 @@ impl<'a> PackRef<'a> {
         self.item(at).map(|item| (at, item))
     }
 
-    /// The first of elements 0, `stride`, twice `stride`, ... whose text is `wanted`: its number (counting all
-    /// elements) and where it is. `stride` is at least 1.
+    /// The first of elements 0, `stride`, twice `stride`, ... whose text is `wanted`: its number (counting
+    /// all elements) and where it is. `stride` is at least 1.
     pub fn find(self, wanted: &[u8], stride: usize) -> Option<(usize, At)> {
         self.find_from(self.start(), wanted, stride)
     }

@@ -267,8 +267,8 @@ pub struct Spot {
 
 impl Spot {
     /// Second stage, when the bucket has had time to arrive: asks for the entries in it that carry the key's
-    /// tag and, if there is none but entries were displaced, for the next bucket. Of an entry the first two
-    /// cache lines are asked for: header, key, and the value or its beginning.
+    /// tag and, if there is none but entries were displaced, for the next bucket. Of an entry the first 128
+    /// bytes are asked for: header, key, and the value or its beginning.
     ///
     /// # Safety
     /// The caller must be in the turn in which the hint gave the spot.
@@ -282,6 +282,7 @@ impl Spot {
             let entry = bucket.slot(slot).load(Relaxed);
             prefetch(entry);
             prefetch(entry.wrapping_add(64));
+            prefetch(entry.wrapping_add(127));
             is_absent = false;
         }
         if is_absent && word.reach() > 0 {

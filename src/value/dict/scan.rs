@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use super::segment::Segment;
+use super::segment::{Segment, Taken};
 use super::{Dict, POSITION};
 
 /// Bits of a cursor.
@@ -20,7 +20,7 @@ const RANDOM_TRIES: usize = 64;
 impl<const VALUED: bool> Dict<VALUED> {
     /// All entries with their values, in no particular order.
     pub fn iter(&self) -> Iter<'_, VALUED> {
-        Iter { segments: self.directory.iter(), current: None, slot: 0 }
+        Iter { segments: self.directory.iter(), current: None }
     }
 
     /// Visits about `count` entries from `cursor` on and returns the next cursor, of 48 bits. 0 begins, and 0
@@ -99,23 +99,22 @@ impl<const VALUED: bool> Dict<VALUED> {
 #[derive(Clone)]
 pub struct Iter<'a, const VALUED: bool> {
     segments: std::slice::Iter<'a, Option<Arc<Segment<VALUED>>>>,
-    current: Option<&'a Segment<VALUED>>,
-    slot: usize,
+    current: Option<(&'a Segment<VALUED>, Taken<'a>)>,
 }
 
 impl<'a, const VALUED: bool> Iterator for Iter<'a, VALUED> {
     type Item = (&'a [u8], &'a [u8]);
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         loop {
-            if let Some(segment) = self.current
-                && let Some(slot) = segment.taken_from(self.slot)
+            if let Some((segment, taken)) = &mut self.current
+                && let Some(slot) = taken.next()
             {
-                self.slot = slot + 1;
                 return Some(segment.entry(slot));
             }
-            self.current = Some(self.segments.find_map(Option::as_deref)?);
-            self.slot = 0;
+            let segment = self.segments.find_map(Option::as_deref)?;
+            self.current = Some((segment, segment.taken()));
         }
     }
 }

@@ -22,6 +22,8 @@ pub(super) const ARENA_BYTES: usize = 7 * 1024;
 pub(super) const SEGMENT_ENTRIES: usize = 448;
 /// A longer text lies outside the arena.
 const INSIDE_BYTES: usize = 1024;
+/// Groups are laid out anew when no more than one in so many slots is unused.
+const SLOTS_PER_UNUSED: usize = 10;
 /// Slots of a group.
 pub(super) const SLOTS: usize = 8;
 /// The deadline of an entry that has none.
@@ -40,6 +42,8 @@ const LONG: u8 = 251;
 const OUTSIDE: u8 = 252;
 
 const ONES: u64 = 0x0101_0101_0101_0101;
+/// All bits but the top one of every byte.
+const LOW_BITS: u64 = 0x7f7f_7f7f_7f7f_7f7f;
 
 /// Marks the top bit of every byte of `word` that is zero. A byte above a zero byte may be marked wrongly.
 fn zero_bytes(word: u64) -> u64 {
@@ -65,6 +69,36 @@ impl Group {
 
     fn has_unused(&self) -> bool {
         zero_bytes(self.tags) != 0
+    }
+
+    /// Marks the top bit of the byte of every taken slot.
+    fn taken(&self) -> u64 {
+        let above = self.tags & !ONES;
+        ((above & LOW_BITS) + LOW_BITS | above) & !LOW_BITS
+    }
+}
+
+/// The taken slots of a segment.
+#[derive(Clone)]
+pub(super) struct Taken<'a> {
+    groups: &'a [Group],
+    /// Groups looked at; the last of them still has `marks`.
+    begun: usize,
+    marks: u64,
+}
+
+impl Iterator for Taken<'_> {
+    type Item = usize;
+
+    #[inline]
+    fn next(&mut self) -> Option<usize> {
+        while self.marks == 0 {
+            self.marks = self.groups.get(self.begun)?.taken();
+            self.begun += 1;
+        }
+        let slot = (self.begun - 1) * SLOTS + self.marks.trailing_zeros() as usize / 8;
+        self.marks &= self.marks - 1;
+        Some(slot)
     }
 }
 
@@ -131,14 +165,15 @@ impl<const VALUED: bool> Segment<VALUED> {
     /// The slot of `key`.
     #[inline]
     pub fn find(&self, hash: u64, key: &[u8]) -> Option<usize> {
-        let wanted = u64::from(tag(hash)) * ONES;
+        let tag = tag(hash);
+        let wanted = u64::from(tag) * ONES;
         let mut at = self.home(hash);
         for _ in 0..self.groups.len() {
             let group = &self.groups[at];
             let mut marks = zero_bytes(group.tags ^ wanted);
             while marks != 0 {
                 let slot = at * SLOTS + marks.trailing_zeros() as usize / 8;
-                if self.is_taken(slot) && self.key(slot) == key {
+                if group.tag(slot % SLOTS) == tag && self.key(slot) == key {
                     return Some(slot);
                 }
                 marks &= marks - 1;
@@ -155,13 +190,9 @@ impl<const VALUED: bool> Segment<VALUED> {
         self.groups[slot / SLOTS].tag(slot % SLOTS) > REMOVED
     }
 
-    /// The first taken slot from `slot` on.
-    pub fn taken_from(&self, slot: usize) -> Option<usize> {
-        (slot..self.slots()).find(|&slot| self.is_taken(slot))
-    }
-
-    pub fn taken(&self) -> impl Iterator<Item = usize> {
-        (0..self.slots()).filter(|&slot| self.is_taken(slot))
+    /// All taken slots.
+    pub fn taken(&self) -> Taken<'_> {
+        Taken { groups: &self.groups, begun: 0, marks: 0 }
     }
 
     pub fn key(&self, slot: usize) -> &[u8] {
@@ -198,7 +229,8 @@ impl<const VALUED: bool> Segment<VALUED> {
 
     /// Makes room for one more entry of `bytes`.
     pub fn reserve(&mut self, bytes: usize, hasher: &Hasher) {
-        if self.unused * 8 <= self.slots() {
+        // One unused slot has to be left, or a search would find no end.
+        if self.unused == 1 || self.unused * SLOTS_PER_UNUSED <= self.slots() {
             self.regroup(groups_for(self.len + 1), hasher);
         }
         let needed = self.arena.len() + bytes;
@@ -374,14 +406,20 @@ impl<const VALUED: bool> Segment<VALUED> {
         self.upper.get(slot).map_or(lower, |&upper| lower | usize::from(upper) << 16)
     }
 
+    #[inline]
     fn set_place(&mut self, slot: usize, at: usize) {
         self.groups[slot / SLOTS].places[slot % SLOTS] = at as u16;
-        if at > usize::from(u16::MAX) && self.upper.is_empty() {
+        if at > usize::from(u16::MAX) || !self.upper.is_empty() {
+            self.set_upper(slot, at);
+        }
+    }
+
+    #[cold]
+    fn set_upper(&mut self, slot: usize, at: usize) {
+        if self.upper.is_empty() {
             self.upper = vec![0; self.slots()];
         }
-        if let Some(upper) = self.upper.get_mut(slot) {
-            *upper = u16::try_from(at >> 16).expect("entries that cannot be separated stay below 4 GB");
-        }
+        self.upper[slot] = u16::try_from(at >> 16).expect("entries that cannot be separated stay below 4 GB");
     }
 
     /// Puts the entry at `at` of the arena into the first free slot behind its home.
@@ -487,7 +525,9 @@ impl<const VALUED: bool> Segment<VALUED> {
             }
         }
         let taken = self.occupy(hash, at);
-        self.set_deadline(taken, from.deadline(slot));
+        if from.earliest != NEVER {
+            self.set_deadline(taken, from.deadline(slot));
+        }
     }
 
     fn entry_end(&self, at: usize) -> usize {
@@ -530,7 +570,9 @@ impl<const VALUED: bool> Segment<VALUED> {
         (self.len, self.unused, self.earliest) = (0, self.slots(), NEVER);
         for slot in old.taken() {
             let taken = self.occupy(hasher.hash(old.key(slot)), old.place(slot));
-            self.set_deadline(taken, old.deadline(slot));
+            if old.earliest != NEVER {
+                self.set_deadline(taken, old.deadline(slot));
+            }
         }
         (self.arena, self.outside) = (old.arena, old.outside);
     }

@@ -142,8 +142,8 @@ pub fn find(bytes: &[u8], index: usize) -> Result<Found, Corrupt> {
     }
 }
 
-/// Raises a register to `value`, at most [`MAX_VALUE`]; the runs lie in `bytes` from `start` on and may become
-/// longer by `room` bytes. Says whether the register was lower, and `None` when there is no room: then
+/// Raises a register to `value`, at most [`MAX_VALUE`]; the runs lie in `bytes` from `start` on and may
+/// become longer by `room` bytes. Says whether the register was lower, and `None` when there is no room: then
 /// nothing is changed.
 ///
 /// # Errors

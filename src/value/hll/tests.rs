@@ -192,7 +192,8 @@ proptest! {
         for n in 0..50 {
             let (index, value) = place(format!("{n}").as_bytes());
             let mut changed = bytes.clone();
-            prop_assert_eq!(add(&mut changed, format!("{n}").as_bytes(), u64::MAX), Ok(registers[index] < value));
+            let added = add(&mut changed, format!("{n}").as_bytes(), u64::MAX);
+            prop_assert_eq!(added, Ok(registers[index] < value));
             let mut expected = registers.clone();
             expected[index] = expected[index].max(value);
             prop_assert_eq!(registers_of(&changed), Ok(expected));

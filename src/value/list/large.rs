@@ -1,9 +1,9 @@
 //! A list of nodes.
 //!
 //! For: lists that are too long for one compact run. May touch: their nodes.
-//! Always: no node is empty, except for the only one of a list that counts as one listpack; nodes are split, filled
-//! and joined exactly when the original does so, because OBJECT ENCODING shows it: a list goes back to one listpack
-//! only when a single node is left.
+//! Always: no node is empty, except for the only one of a list that counts as one listpack; nodes are
+//! split, filled and joined exactly when the original does so, because OBJECT ENCODING shows it: a list
+//! goes back to one listpack only when a single node is left.
 
 use std::collections::VecDeque;
 
@@ -157,8 +157,8 @@ impl Large {
         }
     }
 
-    /// Looks for elements that are `wanted`, from an end on and among `most` elements at most, and hands their
-    /// numbers to `each` until it says false.
+    /// Looks for elements that are `wanted`, from an end on and among `most` elements at most, and hands
+    /// their numbers to `each` until it says false.
     pub(super) fn each_match(
         &self,
         wanted: &[u8],
@@ -201,8 +201,8 @@ impl Large {
     }
 }
 
-/// Looks for `wanted` among the `most` elements of a node that are nearest to an end; hands number and place of
-/// each match to `each`. False: `each` said so.
+/// Looks for `wanted` among the `most` elements of a node that are nearest to an end; hands number and
+/// place of each match to `each`. False: `each` said so.
 fn search(
     node: &Node,
     wanted: &[u8],
@@ -449,8 +449,8 @@ impl Large {
         }
     }
 
-    /// Joins the neighbours of a node with their neighbours, then the node with its neighbours, as far as they
-    /// fit.
+    /// Joins the neighbours of a node with their neighbours, then the node with its neighbours, as far as
+    /// they fit.
     fn merge_around(&mut self, center: usize) {
         let mut center = center;
         if center >= 2 && self.join(center - 2) {
@@ -546,6 +546,14 @@ impl Large {
             }
             assert_eq!(at, node.body().len());
         }
+    }
+
+    /// Address of the outermost byte at an end, and the bytes of the node there.
+    pub(super) fn edge(&self, side: Side) -> (usize, usize) {
+        let node = if side == Side::Left { self.nodes.front() } else { self.nodes.back() };
+        let range = node.map_or(&[][..], Node::body).as_ptr_range();
+        let (start, end) = (range.start as usize, range.end as usize);
+        (if side == Side::Left { start } else { end }, end - start)
     }
 
     /// Number of nodes whose buffers are shared with nobody else.

@@ -1,8 +1,8 @@
 //! How large a list and its nodes may become.
 //!
 //! For: `list-max-listpack-size`. May touch: numbers only.
-//! Always: sizes are those that the original's listpack would have, so a value changes its encoding exactly when
-//! it would there.
+//! Always: sizes are those that the original's listpack would have, so a value changes its encoding exactly
+//! when it would there.
 
 /// Bytes of a listpack beside its elements.
 pub(super) const LISTPACK_FRAME: usize = 7;

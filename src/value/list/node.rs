@@ -1,10 +1,10 @@
 //! One node of a large list.
 //!
-//! For: elements one after another in a buffer with room at both ends, or one long element that is shared. May
-//! touch: bytes only.
-//! Always: an element is encoded as in `pack.rs`, and its length follows it so that it can be found from behind; so
-//! the elements take as many bytes as in the original's listpack. Removing at an end moves nothing and does not
-//! touch the buffer, so it needs no copy of a shared one.
+//! For: elements one after another in a buffer with room at both ends, or one long element that is shared.
+//! May touch: bytes only.
+//! Always: an element is encoded as in `pack.rs`, and its length follows it so that it can be found from
+//! behind; so the elements take as many bytes as in the original's listpack. Removing at an end moves
+//! nothing and does not touch the buffer, so it needs no copy of a shared one.
 
 use std::sync::Arc;
 
@@ -131,8 +131,8 @@ impl Node {
         write(element, &mut buffer[at..at + size]);
     }
 
-    /// Gets `need` free bytes at an end, in a buffer that is not shared. What it copies is a small multiple of
-    /// what has been pushed since the last time.
+    /// Gets `need` free bytes at an end, in a buffer that is not shared. What it copies is a small multiple
+    /// of what has been pushed since the last time.
     fn make_room(&mut self, side: Side, need: usize, full: usize) {
         let (size, capacity) = (self.size(), self.bytes.len());
         let free = capacity - size;
@@ -206,8 +206,8 @@ impl Node {
         last - size
     }
 
-    /// Where element number `index` begins in the body; the end when there are `index` elements. Walks from the
-    /// nearer end.
+    /// Where element number `index` begins in the body; the end when there are `index` elements. Walks from
+    /// the nearer end.
     pub(super) fn seek(&self, index: usize) -> usize {
         let body = self.body();
         if index <= self.len() / 2 {

@@ -1,3 +1,5 @@
+//! Lists against deques of texts, and where encodings change.
+
 use std::collections::VecDeque;
 
 use proptest::prelude::*;
@@ -42,7 +44,8 @@ fn text() -> impl Strategy<Value = Vec<u8>> {
 
 fn change() -> impl Strategy<Value = Change> {
     prop_oneof![
-        4 => (side(), proptest::collection::vec(text(), 1..12)).prop_map(|(side, texts)| Change::Push(side, texts)),
+        4 => (side(), proptest::collection::vec(text(), 1..12))
+            .prop_map(|(side, texts)| Change::Push(side, texts)),
         2 => (side(), 0usize..20).prop_map(|(side, count)| Change::Drop(side, count)),
         1 => (0usize..15, 0usize..15).prop_map(|(left, right)| Change::Trim(left, right)),
         2 => (0usize..60, text()).prop_map(|(index, text)| Change::Set(index, text)),
@@ -275,5 +278,51 @@ fn a_queue_within_a_node_does_not_grow() {
         }
         assert_eq!(list.as_ref().len(), len);
         assert!(list.as_ref().heap_bytes() < 3 * 10_240, "{}", list.as_ref().heap_bytes());
+    }
+}
+
+/// Pushes and, once the list is `len` long, takes as many from the other end. Says how many bytes were copied
+/// from buffer to buffer or within one, for each byte that was pushed.
+fn copied_per_byte(side: Side, text: &[u8], len: usize, pushes: usize) -> f64 {
+    let mut list = List::default();
+    let (mut copied, size) = (0, crate::value::pack::listpack_bytes(text));
+    let edge = |list: &List| match list {
+        List::Large(large) => large.edge(side),
+        List::Packed(pack) => (0, pack.as_ref().byte_len()),
+    };
+    for number in 0..pushes {
+        let (before, _) = edge(&list);
+        list.push(side, std::iter::once(Given::from(text)), limits(-2));
+        let (after, held) = edge(&list);
+        let is_in_place = match side {
+            Side::Left => before.wrapping_sub(size) == after,
+            Side::Right => before.wrapping_add(size) == after,
+        };
+        copied += if is_in_place { 0 } else { held };
+        if number >= len {
+            list.drop(side.other(), 1, limits(-2));
+        }
+    }
+    copied as f64 / (pushes * size) as f64
+}
+
+#[test]
+fn pushing_costs_the_same_however_long_the_list_is() {
+    for side in [Side::Left, Side::Right] {
+        for pushes in [10_000, 100_000, 1_000_000] {
+            let copied = copied_per_byte(side, b"sixteen bytes ..", pushes, pushes);
+            assert!(copied < 5.0, "{side:?} {pushes}: {copied}");
+        }
+    }
+}
+
+/// Also when a single node is nearly full all the time, where little room is left at either end.
+#[test]
+fn a_queue_of_any_length_copies_little() {
+    for side in [Side::Left, Side::Right] {
+        for len in [100, 200, 300, 400, 440, 450, 453, 454, 455, 470, 900, 2_000] {
+            let copied = copied_per_byte(side, b"sixteen bytes ..", len, 100_000);
+            assert!(copied < 8.0, "{side:?} {len}: {copied}");
+        }
     }
 }

@@ -1,3 +1,5 @@
+//! Runs against vectors of texts, and the sizes of the original's encodings.
+
 use super::*;
 use proptest::prelude::*;
 

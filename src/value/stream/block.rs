@@ -6,9 +6,9 @@
 //! deleted entry keeps its bytes until the whole block goes. Blocks begin and end where Redis's nodes do, so
 //! approximate trimming removes the same entries; so each knows what it would take as a listpack.
 //!
-//! An entry: bytes of the rest, flags, milliseconds since the block's first, folded difference of the sequence
-//! numbers, then the values; with other fields than the first entry's, their number, and fields and values in
-//! turn.
+//! An entry: bytes of the rest, flags, milliseconds since the block's first, folded difference of the
+//! sequence numbers, then the values; with other fields than the first entry's, their number, and fields and
+//! values in turn.
 
 use super::code::{fold, listpack_int, number, push_number, push_text, text, unfold};
 use super::entries::Entry;
@@ -55,7 +55,7 @@ pub struct Block {
 }
 
 impl Block {
-    /// A block without entries whose first will be `id` with the fields of `pairs` (field, value, field, ...).
+    /// A block without entries whose first will be `id` with the fields of `pairs` (field, value, ...).
     pub fn new<'p>(id: StreamId, pairs: impl ExactSizeIterator<Item = &'p [u8]>) -> Block {
         let fields = pairs.len() / 2;
         let mut bytes = Vec::new();

@@ -208,7 +208,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(200))]
         #[test]
-        fn it_is_an_ordered_map_and_clones_keep_what_they_were(steps in prop::collection::vec(step(), 1..80)) {
+        fn it_is_an_ordered_map_and_clones_stay_as_they_were(steps in prop::collection::vec(step(), 1..80)) {
             let at = |id: u64| StreamId::new(id / 16, id % 16);
             let (mut map, mut model) = (Chunks::default(), BTreeMap::new());
             let mut kept: Option<(Chunks<u32>, BTreeMap<StreamId, u32>)> = None;

@@ -1,9 +1,9 @@
 //! The entries of a stream.
 //!
 //! For: appending, deleting, trimming and looking up by identifier. May touch: blocks.
-//! Always: blocks ascend without overlapping and are keyed by their first identifier; the last one, `tail`, is
-//! the only one that grows; `length` counts the entries that are not deleted, and `first_id` is the lowest of
-//! them, or [`StreamId::MIN`].
+//! Always: blocks ascend without overlapping and are keyed by their first identifier; the last one, `tail`,
+//! is the only one that grows; `length` counts the entries that are not deleted, and `first_id` is the lowest
+//! of them, or [`StreamId::MIN`].
 
 use std::collections::BTreeMap;
 use std::iter::once;

@@ -77,6 +77,17 @@ impl Model {
         if at % 5 == 4 { id.successor().unwrap_or(id) } else { id }
     }
 
+    /// What exact trimming removes.
+    fn trimmed(&self, by: Trim) -> Vec<StreamId> {
+        match by {
+            Trim::MaxLen(max) => {
+                let surplus = self.entries.len().saturating_sub(max as usize);
+                self.entries.keys().take(surplus).copied().collect()
+            }
+            Trim::MinId(min) => self.entries.range(..min).map(|(id, _)| *id).collect(),
+        }
+    }
+
     fn check(&self, stream: &Stream, from: StreamId, to: StreamId) {
         let expected: Vec<_> = match from <= to {
             true => self.entries.range(from..=to).map(|(id, texts)| (*id, texts.clone())).collect(),
@@ -129,15 +140,9 @@ fn apply(stream: &mut Stream, model: &mut Model, step: &Step, limits: NodeLimits
             assert_eq!(stream.log_mut().delete(id), expected);
         }
         Step::Trim { trim, at, is_approximate, limit } => {
-            let by = if *trim { Trim::MaxLen(*at as u64) } else { Trim::MinId(model.pick(*at)) };
-            let wanted: Vec<_> = match by {
-                Trim::MaxLen(max) => {
-                    let surplus = model.entries.len().saturating_sub(max as usize);
-                    model.entries.keys().take(surplus).copied().collect()
-                }
-                Trim::MinId(min) => model.entries.range(..min).map(|(id, _)| *id).collect(),
-            };
             let limit = if *is_approximate { *limit } else { 0 };
+            let by = if *trim { Trim::MaxLen(*at as u64) } else { Trim::MinId(model.pick(*at)) };
+            let wanted = model.trimmed(by);
             let removed = stream.log_mut().trim(by, *is_approximate, limit) as usize;
             assert!(if *is_approximate { removed <= wanted.len() } else { removed == wanted.len() });
             assert!(limit == 0 || removed as u64 <= limit);
