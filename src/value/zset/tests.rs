@@ -327,7 +327,7 @@ fn a_scan_shows_every_member_that_stays() {
         }
         let others = (0..500).map(|n| name(1_000_000 + n));
         if round % 2 == 0 {
-            others.for_each(|member| drop(set.remove(&member)));
+            others.for_each(|member| _ = set.remove(&member));
         } else {
             others.for_each(|member| _ = set.set(&member, 3.0, LARGE));
         }
