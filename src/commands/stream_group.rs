@@ -25,7 +25,7 @@ pub const ROWS: &[Command] = &[container(
     &[
         sub("CREATE", create, -5).flags(GROW).keys(INSERTS).doc(
             "Makes a group that goes on behind an entry.",
-            "key group <id | $:new-id> [MKSTREAM] [ENTRIESREAD entries-read:integer]",
+            "key group <id | $> [MKSTREAM] [ENTRIESREAD entries-read:integer]",
         ),
         sub("CREATECONSUMER", createconsumer, 5)
             .since("6.2.0")
@@ -44,7 +44,7 @@ pub const ROWS: &[Command] = &[container(
         sub("HELP", help, 2).flags(Flags::LOADING.union(Flags::STALE)).doc("Describes the subcommands.", ""),
         sub("SETID", setid, -5).flags(Flags::WRITE).keys(UPDATES).doc(
             "Sets the entry behind which a group goes on.",
-            "key group <id | $:new-id> [ENTRIESREAD entries-read:integer]",
+            "key group <id | $> [ENTRIESREAD entries-read:integer]",
         ),
     ],
 )

@@ -69,7 +69,7 @@ impl<'a> Reading<'a> {
             } else if left > 1 && cursor.word("STREAMS") {
                 reading.keys_at = cursor.index();
                 reading.streams = cursor.left() / 2;
-                if cursor.left() % 2 != 0 {
+                if !cursor.left().is_multiple_of(2) {
                     let symbol = if in_group { '>' } else { '$' };
                     return Err(Fault::unbalanced_streams(&cx.command.full_name, symbol));
                 }
