@@ -192,6 +192,15 @@ fn moves_that_wait_for_each_other_follow_in_a_chain() {
     trial.ends_clean();
 }
 
+/// Says, when it goes, that it is over.
+struct Ending<'a>(&'a AtomicBool);
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 #[test]
 fn nobody_takes_what_a_waiting_client_was_pushed() {
     const ROUNDS: usize = 60;
@@ -199,6 +208,8 @@ fn nobody_takes_what_a_waiting_client_was_pushed() {
     let is_over = AtomicBool::new(false);
     let addr = trial.server.addr();
     thread::scope(|scope| {
+        // Ends the thieves however this ends.
+        let end = Ending(&is_over);
         let thieves: Vec<_> = (0..3)
             .map(|at| {
                 let is_over = &is_over;
@@ -220,7 +231,7 @@ fn nobody_takes_what_a_waiting_client_was_pushed() {
             assert_eq!(read(&mut mover), bulk(&round.to_string()));
             assert_eq!(read(&mut second), bulk(&round.to_string()));
         }
-        is_over.store(true, Ordering::Relaxed);
+        drop(end);
         thieves.into_iter().for_each(|thief| thief.join().expect("nothing was stolen"));
     });
     assert_eq!(trial.call("LLEN end"), Reply::Integer(ROUNDS as i64));
