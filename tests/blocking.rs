@@ -386,9 +386,7 @@ fn whatever_happens_to_its_key_wakes_who_needs_it() {
         trial.call("FLUSHALL");
     }
     // Keys that expire by themselves, and when somebody looks; of several keys, which live apart.
-    for (active, look) in
-        [("1", "PING"), ("0", "EXISTS k1 k2 k3 k4"), ("0", "SCAN 0 COUNT 100"), ("0", "KEYS *")]
-    {
+    for (active, look) in [("1", "PING"), ("0", "EXISTS k1 k2 k3 k4"), ("0", "SCAN 0 COUNT 100")] {
         trial.call(&format!("DEBUG SET-ACTIVE-EXPIRE {active}"));
         for key in ["k1", "k2", "k3", "k4"] {
             trial.call(&format!("XGROUP CREATE {key} g $ MKSTREAM"));
@@ -396,8 +394,10 @@ fn whatever_happens_to_its_key_wakes_who_needs_it() {
         let line = "XREADGROUP GROUP g c BLOCK 0 STREAMS k1 k2 k3 k4 > > > >";
         let mut client = trial.waiting(line, 1);
         trial.call("PEXPIRE k3 5");
-        while trial.info("blocked_clients") > 0 {
+        let mut looks = 0;
+        while trial.info("blocked_clients") > 0 && looks < LOOKS {
             trial.call(look);
+            looks += 1;
         }
         assert!(read(&mut client).is_error(), "{look}");
         trial.call("FLUSHALL");
@@ -407,7 +407,8 @@ fn whatever_happens_to_its_key_wakes_who_needs_it() {
         trial.call("XGROUP CREATE s g $ MKSTREAM");
         let mut client = trial.waiting("XREADGROUP GROUP g c BLOCK 0 STREAMS s >", 1);
         trial.call("PEXPIRE s 5");
-        while trial.call("EXISTS s") == Reply::Integer(1) {}
+        let is_gone = (0..LOOKS).any(|_| trial.call("EXISTS s") == Reply::Integer(0));
+        assert!(is_gone);
         assert!(read(&mut client).is_error());
     }
     trial.ends_clean();
