@@ -15,7 +15,7 @@ use ochre::client::{ReplyMode, Session};
 use ochre::clock::Chance;
 use ochre::command::{Flags, Host};
 use ochre::config::Settings;
-use ochre::exec::{Call, Executor, Ran};
+use ochre::exec::{Call, Executor, Ran, block, plan};
 use ochre::fault::Fault;
 use ochre::keyspace::expiry::expire_due;
 use ochre::keyspace::lock::Part;
@@ -213,6 +213,10 @@ impl Bench {
             if ran == Ran::Wait {
                 host.pause.end();
             }
+            if ran == Ran::Parked {
+                // Nobody here takes in what a blocked client is answered later.
+                block::abandon(&host, &mut turn, &client.client);
+            }
             if ran == Ran::Close || client.closing || client.client.killed.load(Ordering::Relaxed) {
                 host.clients.remove(client.client.id);
                 *client = session(&host);
@@ -265,7 +269,7 @@ fn check_reply(args: &Args<'_>, out: &mut Out, ran: Ran, before: Shown, after: S
     let forms = Forms { resp2: has(Proto::Resp2), resp3: has(Proto::Resp3) };
     let found = reply::read(&bytes, forms);
     let expected = match (ran, before.mode, after.mode) {
-        (Ran::Wait, ..) => 0,
+        (Ran::Wait | Ran::Parked, ..) => 0,
         (_, ReplyMode::On, ReplyMode::On) => 1,
         _ => found.replies.min(1),
     };
