@@ -241,7 +241,7 @@ mod tests {
         }
         // SAFETY: options may be read at any time. Only this one is on by default among its neighbours.
         let values = [-1, 0, 1].map(|by| unsafe { mi_option_get(OPTION_ALLOW_THP + by) });
-        assert_eq!(values, [16, 1, 0]);
+        assert_eq!(values, [32, 1, 0]);
     }
 
     #[test]
