@@ -263,8 +263,8 @@ fn any_key(chance: &mut Chance) -> String {
     format!("key{}", chance.below(KEYS))
 }
 
-/// Clients that each wait several times, for some keys, and others that carry elements from one key to another
-/// all the time.
+/// Clients that each wait several times, for some keys, and others that carry elements from one key to
+/// another all the time.
 fn crowd(trial: &mut Trial, chance: &mut Chance) -> (Vec<Client>, Vec<Client>) {
     let mut clients: Vec<Client> = (0..CLIENTS).map(|_| trial.client()).collect();
     for client in &mut clients {

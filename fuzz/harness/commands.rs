@@ -15,7 +15,7 @@ use ochre::client::{ReplyMode, Session};
 use ochre::clock::Chance;
 use ochre::command::{Flags, Host};
 use ochre::config::Settings;
-use ochre::exec::{Call, Executor, Ran, block, plan};
+use ochre::exec::{Call, Executor, Ran, block};
 use ochre::fault::Fault;
 use ochre::keyspace::expiry::expire_due;
 use ochre::keyspace::lock::Part;
@@ -202,7 +202,9 @@ impl Bench {
             let ran = executor.run(&host, &mut turn, client, out, call);
             let after = Shown::of(client, out);
             let failed = check_reply(&args, out, ran, before, after);
-            let reads = call.entry(&host).is_some_and(|entry| entry.row.flags.contains(Flags::READONLY));
+            let reads = call.entry(&host).is_some_and(|entry| {
+                entry.row.flags.contains(Flags::READONLY) && !entry.row.flags.contains(Flags::MAY_REPLICATE)
+            });
             assert!(!(failed || reads) || executor.record.dirty == 0, "{:?} wrote", words(&args));
             second.follow(host.log.drain(), host.space.clock.now_ms());
             if is_populate(&args) && ran == Ran::Done && !failed {

@@ -2,8 +2,8 @@
 //!
 //! For: what MULTI begins and EXEC ends. May touch: what `run.rs` touches.
 //! Always: the shards of all queued commands and of all watched keys are held from the test of the watches to
-//! the last reply; the effects of a transaction are one unit of the log; who waits for its keys is served after
-//! its last command.
+//! the last reply; the effects of a transaction are one unit of the log; who waits for its keys is served
+//! after its last command.
 
 use super::block::{self, Server};
 use super::run::{Executor, Ran, guarded};
@@ -32,8 +32,8 @@ pub fn queue(session: &mut Session, out: &mut Out, args: &Args<'_>, entry: &Entr
     true
 }
 
-/// Notes that a command was refused: the transaction will not run. An EXEC that is refused discards it; what it
-/// answers then is returned.
+/// Notes that a command was refused: the transaction will not run. An EXEC that is refused discards it; what
+/// it answers then is returned.
 #[cold]
 pub fn spoil(session: &mut Session, entry: Option<&Entry>, fault: &Fault) -> Option<Fault> {
     let transaction = session.transaction.as_mut()?;

@@ -1,8 +1,8 @@
 //! Keyspace notifications.
 //!
 //! For: publishing what happened to keys, as `notify-keyspace-events` asks. May touch: channels.
-//! Always: published while the shards of the keys are held, so that the events of a key are seen in the order in
-//! which they happened.
+//! Always: published while the shards of the keys are held, so that the events of a key are seen in the order
+//! in which they happened.
 
 use std::io::Write as _;
 

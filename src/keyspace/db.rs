@@ -157,8 +157,8 @@ impl<'a> Db<'a> {
         }
     }
 
-    /// Looks a key up that was looked up before by the same command with one of the methods that expire what is
-    /// due; several answers can be held at a time.
+    /// Looks a key up that was looked up before by the same command with one of the methods that expire what
+    /// is due; several answers can be held at a time.
     pub fn look(&self, key: &[u8]) -> Option<&Entry> {
         let (hash, shard) = self.locate(key);
         let Reach::Held(held) = &self.reach else {

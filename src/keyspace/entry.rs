@@ -15,9 +15,9 @@
 //!
 //! `kind` holds the type in its high and the form of the value in its low half. The value is an `i64`
 //! (`Int`), two bytes of length and the bytes (`Bytes`), or an `Arc<Vec<u8>>` at the next multiple of eight
-//! (`Shared`); of a collection, its compact run laid out like `Bytes`, or a `Box<Value>` laid out like `Shared`. The key comes before all that is
-//! optional, so that comparing keys costs no look at the flags. A key of 16 bytes with a value of 32 and a
-//! deadline takes exactly 64.
+//! (`Shared`); of a collection, its compact run laid out like `Bytes`, or a `Box<Value>` laid out like
+//! `Shared`. The key comes before all that is optional, so that comparing keys costs no look at the flags. A
+//! key of 16 bytes with a value of 32 and a deadline takes exactly 64.
 
 mod content;
 
@@ -143,8 +143,8 @@ impl Shape {
 #[repr(transparent)]
 pub struct Entry(NonNull<u8>);
 
-// SAFETY: an entry owns its block, and what the block owns (an `Arc<Vec<u8>>` or a `Box<Value>`) is `Send` and
-// `Sync`.
+// SAFETY: an entry owns its block, and what the block owns (an `Arc<Vec<u8>>` or a `Box<Value>`) is `Send`
+// and `Sync`.
 unsafe impl Send for Entry {}
 // SAFETY: nothing reachable through `&Entry` changes the block.
 unsafe impl Sync for Entry {}
@@ -330,8 +330,9 @@ impl Entry {
         }
     }
 
-    /// Replaces the value, whatever its type, by one that counts as not edited and has no deadlines in it; key,
-    /// deadline, LRU and the other flags stay. The block stays too if the new value needs one of the same size.
+    /// Replaces the value, whatever its type, by one that counts as not edited and has no deadlines in it;
+    /// key, deadline, LRU and the other flags stay. The block stays too if the new value needs one of the
+    /// same size.
     pub fn set_value(&mut self, value: NewValue<'_>) {
         canonical(value, |value| {
             let old = self.shape();

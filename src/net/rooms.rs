@@ -1,6 +1,7 @@
 //! Messages for connections, and what is left of those that close.
 //!
-//! For: writing what comes by mail for subscribers, and telling channels and watched keys that a session is gone.
+//! For: writing what comes by mail for subscribers, and telling channels and watched keys that a session is
+//! gone.
 //! May touch: the worker's connections, the gate, channels.
 //! Always: a message is heard before requests that were sent after it are run, so nobody who unsubscribes has
 //! missed one.
