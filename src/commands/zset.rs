@@ -573,7 +573,8 @@ fn reply_scanned_score(out: &mut Out, score: f64, is_large: bool) {
     out.bulk(&text);
 }
 
-/// Appends `value` with up to 17 significant digits, without trailing zeros, in exponent form where it is below
+/// Appends `value` with up to 17 significant digits, without trailing zeros, in exponent form where it is
+/// below
 /// 0.0001 or needs more places.
 fn spell_17_digits(value: f64, out: &mut Vec<u8>) {
     const DIGITS: i32 = 17;

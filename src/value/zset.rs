@@ -16,7 +16,8 @@
 //! ```
 //!
 //! A member's bytes are in its leaf and nowhere else. Leaves, nodes and segments are numbered blocks behind
-//! `Arc`s, of 2 KB or less: a clone shares them and copies those it changes. Every range of scores, members or
+//! `Arc`s, of 2 KB or less: a clone shares them and copies those it changes. Every range of scores, members
+//! or
 //! ranks is turned into a range of ranks first, which takes O(log N), and then walked leaf by leaf.
 
 use std::ops::Range;

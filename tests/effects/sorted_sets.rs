@@ -51,7 +51,8 @@ pub const EXAMPLES: &[(&str, &str)] = &[
     ("DEL z y", "="),
 ];
 
-/// For every write command, how its arguments are drawn; those that would wait are refused, as time stands still.
+/// For every write command, how its arguments are drawn; those that would wait are refused, as time stands
+/// still.
 pub const DRAWN: &[(&str, Draw)] = &[
     ("ZADD", |p| {
         let condition = p.one(&["", "", "", " NX", " XX", " GT", " LT", " CH", " XX CH"]);

@@ -143,7 +143,8 @@ impl Index {
         slots[at] = new;
     }
 
-    /// Shows the slots from the hash `cursor` on, equal ones once, until at least `count` were shown and the next
+    /// Shows the slots from the hash `cursor` on, equal ones once, until at least `count` were shown and the
+    /// next
     /// has another hash. Returns that hash, 0 at the end.
     pub fn scan(&self, cursor: u64, count: usize, show: &mut dyn FnMut(u32, u32)) -> u64 {
         let Ok(mut hash) = u32::try_from(cursor) else { return 0 };

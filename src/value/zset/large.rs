@@ -57,7 +57,8 @@ impl Large {
         self.tree.range(ranks, is_reverse)
     }
 
-    /// Lets `decide` choose a member's new score from the one that it has; `None` leaves it as it is. O(log N).
+    /// Lets `decide` choose a member's new score from the one that it has; `None` leaves it as it is. O(log
+    /// N).
     pub fn edit(&mut self, member: &[u8], decide: impl FnOnce(Option<f64>) -> Option<f64>) {
         let hash = self.index.hash(member);
         let found = self.find(hash, member);
@@ -93,7 +94,8 @@ impl Large {
         self.tree.remove_ranks(ranks, &mut follow(&mut self.index));
     }
 
-    /// Shows about `count` members from the cursor on and returns the next cursor, 0 at the end. A member that
+    /// Shows about `count` members from the cursor on and returns the next cursor, 0 at the end. A member
+    /// that
     /// is there throughout an iteration is shown.
     pub fn scan(&self, cursor: u64, count: usize, show: &mut dyn FnMut(&[u8], f64)) -> u64 {
         self.index.scan(cursor, count, &mut |hash, leaf| {
