@@ -183,12 +183,6 @@ impl Entry {
         unsafe { std::slice::from_raw_parts(self.0.as_ptr().add(at), len) }
     }
 
-    /// Whether this is the key.
-    #[inline]
-    pub fn has_key(&self, key: &[u8]) -> bool {
-        same(self.key(), key)
-    }
-
     /// The type of the value.
     #[inline]
     pub fn kind(&self) -> Kind {
@@ -578,21 +572,6 @@ impl Entry {
     pub(super) unsafe fn from_raw(block: NonNull<u8>) -> Entry {
         Entry(block)
     }
-}
-
-/// Whether two keys are the same. Keys of 8 to 32 bytes are compared by their ends, which together are all of
-/// them, without a call.
-#[inline(always)]
-fn same(one: &[u8], other: &[u8]) -> bool {
-    fn ends<const N: usize>(key: &[u8]) -> Option<(&[u8; N], &[u8; N])> {
-        key.first_chunk().zip(key.last_chunk())
-    }
-    one.len() == other.len()
-        && match one.len() {
-            8..=16 => ends::<8>(one) == ends(other),
-            17..=32 => ends::<16>(one) == ends(other),
-            _ => one == other,
-        }
 }
 
 impl Drop for Entry {
