@@ -46,7 +46,7 @@ const SEQUENCES: u64 = 12;
 /// Commands of a sequence.
 const COMMANDS: usize = 400;
 /// Numbers this near to the present are shown as times.
-const A_LONG_TIME_MS: u64 = 100 * 365 * 86_400_000;
+const A_LONG_TIME_MS: u64 = 365 * 86_400_000;
 /// Connections that act at the same time.
 const CLIENTS: usize = 4;
 
