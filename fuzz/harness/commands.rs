@@ -196,6 +196,10 @@ impl Bench {
                 bucket.entries(&turn);
             }
             let args = args.as_args();
+            if client.transaction.is_some() && stays_here(&args) {
+                // Whether EXEC ran it would not show here.
+                continue;
+            }
             let call = Call::of(&host, args);
             let before = Shown::of(client, out);
             executor.record.begin();
