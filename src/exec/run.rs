@@ -79,6 +79,12 @@ impl<'a> Call<'a> {
         self.entry.map(|index| host.table.at(index.into()))
     }
 
+    /// Whether it waits until nobody else runs anything.
+    #[inline]
+    pub fn locks_all(&self, host: &Host) -> bool {
+        self.entry(host).is_some_and(|entry| entry.row.locks == Locks::All)
+    }
+
     /// Whether what the connection sent after it must be read anew when it has run.
     #[inline]
     pub fn ends_batch(&self, host: &Host) -> bool {
@@ -113,6 +119,9 @@ pub struct Executor {
     clock_until: u64,
     pub(super) last: u64,
     exclusive_since: u64,
+    /// A millisecond has passed since the turn began, or since this was last taken back: replies that are
+    /// finished should be sent.
+    pub is_late: bool,
     graveyard: Graveyard,
     sums: Sums,
 }
@@ -168,6 +177,7 @@ impl Executor {
             clock_until: 0,
             last: 0,
             exclusive_since: 0,
+            is_late: false,
             graveyard: Graveyard::default(),
             sums: Sums::default(),
         };
@@ -518,6 +528,7 @@ impl Executor {
         self.last = now;
         if now > self.clock_until {
             self.read_clock(host);
+            self.is_late = true;
         }
         host.observe.lane(self.lane).ran(entry.index, nanos, failed, self.knobs.tracks_latency);
         self.sums.ran += 1;
