@@ -85,6 +85,12 @@ impl<'a> Call<'a> {
         self.entry(host).is_some_and(|entry| entry.row.locks == Locks::All)
     }
 
+    /// Whether it runs what a transaction has queued.
+    #[inline]
+    pub fn runs_queue(&self, host: &Host) -> bool {
+        self.entry(host).is_some_and(|entry| entry.row.flags.contains(Flags::RUNS_QUEUE))
+    }
+
     /// Whether what the connection sent after it must be read anew when it has run.
     #[inline]
     pub fn ends_batch(&self, host: &Host) -> bool {
@@ -238,9 +244,6 @@ impl Executor {
         };
         if session.reply != ReplyMode::On {
             mute(session, out, start);
-        }
-        if !session.pushes.is_empty() {
-            session.pushes.drain(..).for_each(|frame| frame.write(out));
         }
         ran
     }
@@ -660,6 +663,12 @@ fn panicked(cx: &Cx<'_>, entry: &Entry) -> Fault {
 /// Takes back the reply of a client that wants none.
 #[cold]
 fn mute(session: &mut Session, out: &mut Out, start: Mark) {
+    if std::mem::take(&mut session.has_confirmed) {
+        if session.reply == ReplyMode::Skip {
+            session.reply = ReplyMode::On;
+        }
+        return;
+    }
     match session.reply {
         ReplyMode::On => {}
         ReplyMode::Off => out.rollback(start),

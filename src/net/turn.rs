@@ -12,6 +12,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::conn::{Conn, End};
+use super::rooms::Inbox;
 use super::worker::Worker;
 use crate::command::Host;
 use crate::config::Directive;
@@ -210,10 +211,11 @@ impl Worker {
             // Its request is on the way: it is not idle.
             conn.session.client.active_ns.store(self.host.ticks.since_start_ns(), Ordering::Relaxed);
         }
-        if held > 0 || conn.session.client.query_bytes.load(Ordering::Relaxed) > 0 {
+        let queued = conn.session.transaction.as_ref().map_or(0, |it| it.bytes);
+        if held + queued > 0 || conn.session.client.query_bytes.load(Ordering::Relaxed) > 0 {
             conn.session.client.query_bytes.store(held, Ordering::Relaxed);
             let limit = self.exec.settings.bytes(Directive::ClientQueryBufferLimit) as usize;
-            if held > limit && !conn.has_more {
+            if held + queued > limit && !conn.has_more {
                 tracing::warn!(
                     "Closing client that reached max query buffer length: id={}",
                     conn.session.client.id
@@ -229,7 +231,21 @@ impl Worker {
     /// Runs the batch, expires what is due, sends the replies.
     pub(super) fn run_batch(&mut self) {
         let host = Arc::clone(&self.host);
-        let Worker { part, conns, exec, batch, spare, paused, again, index, is_busy, setbacks, .. } = self;
+        let Worker {
+            part,
+            conns,
+            exec,
+            batch,
+            spare,
+            paused,
+            again,
+            index,
+            is_busy,
+            setbacks,
+            mail,
+            desks,
+            ..
+        } = self;
         let began = host.ticks.now();
         let Ok(mut turn) = part.enter(Duration::MAX) else {
             unreachable!("patience without end does not run out")
@@ -251,7 +267,8 @@ impl Worker {
                 conn.out = out;
                 conn.out.set_proto(proto);
             }
-            if run_jobs(&host, exec, &mut turn, &mut fetcher, conn, batch, run) {
+            let mut inbox = Inbox { desk: &desks[*index], mail, heard: 0 };
+            if run_jobs(&host, exec, &mut turn, &mut fetcher, conn, (batch, run), &mut inbox) {
                 again.retain(|&k| k != run.key);
                 paused.push(run.key);
             }
@@ -300,7 +317,12 @@ impl Worker {
                 && let Some(args) = conn.waiting.pop_front()
             {
                 let call = Call::of(&host, args.as_args());
-                match self.exec.run(&host, &mut turn, &mut conn.session, &mut conn.out, call) {
+                let ran = self.exec.run(&host, &mut turn, &mut conn.session, &mut conn.out, call);
+                if conn.session.subscriptions.is_some() {
+                    let desk = &self.desks[self.index];
+                    Inbox { desk, mail: &mut self.mail, heard: 0 }.hear(conn, call.runs_queue(&host));
+                }
+                match ran {
                     Ran::Wait => {
                         conn.waiting.push_front(args);
                         break;
@@ -425,8 +447,8 @@ fn run_jobs(
     turn: &mut Turn<'_, Shard>,
     fetcher: &mut Fetcher,
     conn: &mut Conn,
-    batch: &Batch,
-    run: &Run,
+    (batch, run): (&Batch, &Run),
+    inbox: &mut Inbox<'_>,
 ) -> bool {
     let bytes = batch.bytes(run.source);
     let args = |job: &Job| batch.scratch.args(bytes, &job.command);
@@ -443,10 +465,15 @@ fn run_jobs(
         if conn.session.closing || conn.session.client.killed.load(Ordering::Relaxed) {
             return false;
         }
-        if run.locks_all && at > run.jobs.start && job.call(args(job)).locks_all(host) {
+        let call = job.call(args(job));
+        if run.locks_all && at > run.jobs.start && call.locks_all(host) {
             conn.send();
         }
-        match exec.run(host, turn, &mut conn.session, &mut conn.out, job.call(args(job))) {
+        let ran = exec.run(host, turn, &mut conn.session, &mut conn.out, call);
+        if conn.session.subscriptions.is_some() {
+            inbox.hear(conn, call.runs_queue(host));
+        }
+        match ran {
             Ran::Done => {}
             Ran::Close => conn.session.closing = true,
             Ran::Parked => {

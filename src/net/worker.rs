@@ -141,7 +141,7 @@ impl Worker {
         self.hear();
         self.resume_paused();
         self.run_batch();
-        self.is_busy |= !self.again.is_empty();
+        self.is_busy |= !self.again.is_empty() || !self.mail.is_empty();
         let lane = host.observe.lane(self.index);
         add(&lane.turns, 1);
         add(&lane.turn_nanos, host.ticks.nanos_between(began, host.ticks.now()));
