@@ -222,8 +222,10 @@ impl Executor {
                 worker: lane,
                 served: None,
                 may_block: false,
+                interpreter: &mut self.interpreter,
             };
             let result = guarded(&mut cx, args, entry);
+            apply::tell(host, cx.db.record);
             unit.append(&mut apply::effects(cx.db.record, db, &args));
             result
         };
