@@ -113,6 +113,7 @@ real.load = forward(function(reader, name)
     if piece == nil or piece == '' then break end
     if type(piece) ~= 'string' then error('reader function must return a string', 3) end
     pieces[#pieces + 1] = piece
+    if byte(pieces[1]) == 27 then break end
   end
   return load_text(concat(pieces), name or '=(load)')
 end)
