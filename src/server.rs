@@ -32,8 +32,8 @@ use crate::reclaim::Reclaim;
 
 /// Threads besides the workers that may enter the gate: the main thread and the embedding program.
 pub const OUTSIDERS: usize = 2;
-/// Stack of a worker's thread, in bytes; only what is used takes memory. Lua's own limits on nesting, and ours on
-/// its patterns, stay far below it.
+/// Stack of a worker's thread, in bytes; only what is used takes memory. Lua's own limits on nesting, and
+/// ours on its patterns, stay far below it.
 const WORKER_STACK: usize = 16 << 20;
 /// The house keeps its timers at this pace.
 const HOUSE_MS: u64 = 100;

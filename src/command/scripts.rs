@@ -1,8 +1,9 @@
 //! The scripts the server knows.
 //!
 //! For: finding a script by the digest of its text, on any worker. May touch: nothing.
-//! Always: scripts that came with EVAL give way to newer ones, at most [`MOST_EVALUATED`] of them; those that were
-//! loaded stay until SCRIPT FLUSH. A script that has left says so itself, for workers that keep it compiled.
+//! Always: scripts that came with EVAL give way to newer ones, at most [`MOST_EVALUATED`] of them; those
+//! that were loaded stay until SCRIPT FLUSH. A script that has left says so itself, for workers that keep
+//! it compiled.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -1,8 +1,8 @@
 //! Scripts: running them, and keeping them.
 //!
 //! For: EVAL and its relatives, SCRIPT. May touch: what `Cx` carries, the script room.
-//! Always: a script runs with everything held; what these commands themselves are is never propagated, only what
-//! the script's commands did.
+//! Always: a script runs with everything held; what these commands themselves are is never propagated, only
+//! what the script's commands did.
 
 use super::help::write_help;
 use crate::command::row::{Acl, Command, Flags, Group, Handler, Locks, cmd, container};

@@ -1,8 +1,9 @@
 //! Commands that a script calls.
 //!
-//! For: running a command inside the locks of the one that runs the script. May touch: what `Cx` carries, rows.
-//! Always: a command is checked as if a client had sent it, and more: it must not be forbidden to scripts, nor
-//! write in a script that only reads. Its effects join the script's unit.
+//! For: running a command inside the locks of the one that runs the script. May touch: what `Cx` carries,
+//! rows.
+//! Always: a command is checked as if a client had sent it, and more: it must not be forbidden to scripts,
+//! nor write in a script that only reads. Its effects join the script's unit.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -46,8 +47,8 @@ impl Choices {
         self.chance.set(seed(0));
     }
 
-    /// The next number of `math.random`, from 0 to below 1: the generator that the C library calls drand48, so
-    /// that scripts draw what they draw elsewhere.
+    /// The next number of `math.random`, from 0 to below 1: the generator that the C library calls drand48,
+    /// so that scripts draw what they draw elsewhere.
     pub fn draw(&self) -> f64 {
         const MOST: u64 = i32::MAX as u64;
         let next = self.chance.get().wrapping_mul(0x5_DEEC_E66D).wrapping_add(0xB) & ((1 << 48) - 1);

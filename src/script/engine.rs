@@ -1,8 +1,9 @@
 //! The state of a worker, and running a script in it.
 //!
-//! For: compiling scripts, handing them their keys and arguments, and taking their results. May touch: what `Cx`
-//! carries.
-//! Always: made on first use; memory and depth are limited; what a script has set is forgotten before the next.
+//! For: compiling scripts, handing them their keys and arguments, and taking their results. May touch: what
+//! `Cx` carries.
+//! Always: made on first use; memory and depth are limited; what a script has set is forgotten before the
+//! next.
 
 use std::any::Any;
 use std::collections::HashMap;
@@ -309,6 +310,8 @@ fn natives(lua: &Lua, choices: &Rc<Choices>) -> mlua::Result<Table> {
         ("guard_pairs", Guard::Pairs),
         ("guard_pattern", Guard::Pattern),
         ("forward", Guard::Forward),
+        ("pcall", Guard::PCall),
+        ("xpcall", Guard::XPCall),
     ] {
         let guarded = move |lua: &Lua, (function, copy): (Function, Function)| {
             raw::guarded(lua, guard, &function, &copy)

@@ -63,24 +63,20 @@ local function handler(e)
   return { text .. ' script: on ' .. place() .. '.' }
 end
 
-local invoke
+local invoke, script
+
+local function main()
+  return (script())
+end
 
 local function run(f, invoker)
-  invoke = invoker
-  return raw_xpcall(f, handler)
+  script, invoke = f, invoker
+  return raw_xpcall(main, handler)
 end
 
 -- Base.
-local function settle(ok, e, ...)
-  if not ok and type(e) == 'table' then
-    local text = rawget(e, 'err')
-    if text ~= nil then return ok, text end
-  end
-  return ok, e, ...
-end
-
-for _, name in next, { 'assert', 'collectgarbage', 'error', 'gcinfo', 'getmetatable', 'ipairs', 'rawequal',
-  'select', 'tonumber', 'tostring', 'type', 'unpack', 'xpcall', '_VERSION' } do
+for _, name in next, { 'assert', 'error', 'gcinfo', 'getmetatable', 'ipairs', 'rawequal',
+  'select', 'tonumber', 'tostring', 'type', 'unpack', '_VERSION' } do
   real[name] = _G[name]
 end
 for _, name in next, { 'setmetatable', 'rawset' } do
@@ -89,11 +85,16 @@ end
 for _, name in next, { 'rawget', 'next' } do
   real[name] = native.guard_read(_G[name], copy)
 end
+-- How the memory of a state is kept is no script's business: others come after it.
+local collect = collectgarbage
+real.collectgarbage = forward(function(what, size)
+  if what == nil or what == 'collect' or what == 'count' or what == 'step' then return collect(what, size) end
+  return 0
+end)
 real.pairs = native.guard_pairs(next, copy)
 
-real.pcall = forward(function(...)
-  return settle(raw_pcall(...))
-end)
+real.pcall = native.pcall(raw_pcall, copy)
+real.xpcall = native.xpcall(raw_xpcall, copy)
 
 local function load_text(text, name)
   if type(text) == 'string' and byte(text) == 27 then

@@ -26,9 +26,13 @@ pub enum Guard {
     Pairs,
     /// The second argument is not too long a pattern.
     Pattern,
-    /// Nothing: a function written in Lua looks like one of the standard library. A call of it is no tail call,
-    /// so that errors name the place of the call.
+    /// Nothing: a function written in Lua looks like one of the standard library. A call of it is no tail
+    /// call, so that errors name the place of the call.
     Forward,
+    /// `pcall` itself: the function is not looked at. An error that is a table with a text is that text.
+    PCall,
+    /// `xpcall` itself.
+    XPCall,
 }
 
 /// A state with the libraries of which scripts see a part.
@@ -60,6 +64,8 @@ pub fn guarded(lua: &Lua, guard: Guard, function: &Function, copy: &Function) ->
         Guard::Pairs => check_pairs,
         Guard::Pattern => check_pattern,
         Guard::Forward => forward,
+        Guard::PCall => pcall,
+        Guard::XPCall => xpcall,
     };
     // SAFETY: the two values on the stack become the closure's, which is left in their place.
     unsafe { lua.exec_raw((function, copy), |state| ffi::lua_pushcclosure(state, check, 2)) }
@@ -159,5 +165,40 @@ unsafe extern "C-unwind" fn check_pattern(state: *mut lua_State) -> c_int {
             ffi::lua_error(state);
         }
         go_on(state)
+    }
+}
+
+unsafe extern "C-unwind" fn pcall(state: *mut lua_State) -> c_int {
+    // SAFETY: as `check_write`.
+    unsafe {
+        ffi::luaL_checkany(state, 1);
+        let status = ffi::lua_pcall(state, ffi::lua_gettop(state) - 1, ffi::LUA_MULTRET, 0);
+        ffi::luaL_checkstack(state, 2, c"too many results".as_ptr());
+        if status != ffi::LUA_OK && ffi::lua_type(state, -1) == ffi::LUA_TTABLE {
+            ffi::lua_pushstring(state, c"err".as_ptr());
+            ffi::lua_rawget(state, -2);
+            if ffi::lua_type(state, -1) == ffi::LUA_TNIL {
+                ffi::lua_settop(state, -2);
+            } else {
+                ffi::lua_replace(state, -2);
+            }
+        }
+        ffi::lua_pushboolean(state, c_int::from(status == ffi::LUA_OK));
+        ffi::lua_insert(state, 1);
+        ffi::lua_gettop(state)
+    }
+}
+
+unsafe extern "C-unwind" fn xpcall(state: *mut lua_State) -> c_int {
+    // SAFETY: as `check_write`.
+    unsafe {
+        ffi::luaL_checkany(state, 2);
+        ffi::lua_settop(state, 2);
+        ffi::lua_insert(state, 1);
+        let status = ffi::lua_pcall(state, 0, ffi::LUA_MULTRET, 1);
+        ffi::luaL_checkstack(state, 1, c"too many results".as_ptr());
+        ffi::lua_pushboolean(state, c_int::from(status == ffi::LUA_OK));
+        ffi::lua_replace(state, 1);
+        ffi::lua_gettop(state)
     }
 }
