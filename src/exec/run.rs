@@ -1,5 +1,6 @@
 //! One command from request to reply.
 
+use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -98,8 +99,9 @@ impl<'a> Call<'a> {
     }
 }
 
+/// The row of a request; a container's own where its subcommand does not exist.
 #[inline]
-fn find<'h>(host: &'h Host, args: &Args<'_>) -> Option<&'h Entry> {
+pub fn find<'h>(host: &'h Host, args: &Args<'_>) -> Option<&'h Entry> {
     let entry = host.table.find(args.get(0))?;
     if entry.subs.is_empty() || args.len() < 2 {
         return Some(entry);
@@ -130,6 +132,8 @@ pub struct Executor {
     pub is_late: bool,
     graveyard: Graveyard,
     sums: Sums,
+    /// As in [`Cx`].
+    pub(super) interpreter: Option<Box<dyn Any>>,
 }
 
 /// Counts that become visible at the end of a turn.
@@ -186,6 +190,7 @@ impl Executor {
             is_late: false,
             graveyard: Graveyard::default(),
             sums: Sums::default(),
+            interpreter: None,
         };
         executor.version = u64::MAX;
         executor.refresh(host);
@@ -432,6 +437,7 @@ impl Executor {
             worker: self.lane,
             served: None,
             may_block: true,
+            interpreter: &mut self.interpreter,
         };
         let mut result = guarded(&mut cx, args, entry);
         apply::under_locks(host, self.lane, cx.db.record, db, &args);
@@ -645,7 +651,7 @@ fn check(entry: &Entry, args: &Args<'_>) -> Result<(), Fault> {
 /// Runs the handler; a panic in it is an error for the client, unless a write was open: then the data may be
 /// broken.
 #[inline]
-pub(super) fn guarded(cx: &mut Cx<'_>, args: Args<'_>, entry: &Entry) -> Result<Outcome, Fault> {
+pub fn guarded(cx: &mut Cx<'_>, args: Args<'_>, entry: &Entry) -> Result<Outcome, Fault> {
     let caught = catch_unwind(AssertUnwindSafe(|| (entry.row.handler)(cx, args)));
     caught.unwrap_or_else(|_| Err(panicked(cx, entry)))
 }
