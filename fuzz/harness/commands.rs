@@ -13,7 +13,7 @@ use ochre::Server;
 use ochre::client::registry::{Address, Client};
 use ochre::client::{ReplyMode, Session};
 use ochre::clock::Chance;
-use ochre::command::{Flags, Host};
+use ochre::command::{Acl, Flags, Host};
 use ochre::config::Settings;
 use ochre::exec::{Call, Executor, Ran, block};
 use ochre::fault::Fault;
@@ -206,7 +206,10 @@ impl Bench {
             let ran = executor.run(&host, &mut turn, client, out, call);
             let after = Shown::of(client, out);
             let failed = check_reply(&args, out, ran, before, after);
-            let reads = call.entry(&host).is_some_and(|entry| {
+            let entry = call.entry(&host);
+            // A script keeps what it wrote before it failed.
+            let failed = failed && !entry.is_some_and(|entry| entry.row.acl.contains(Acl::SCRIPTING));
+            let reads = entry.is_some_and(|entry| {
                 entry.row.flags.contains(Flags::READONLY) && !entry.row.flags.contains(Flags::MAY_REPLICATE)
             });
             assert!(!(failed || reads) || executor.record.dirty == 0, "{:?} wrote", words(&args));

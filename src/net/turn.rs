@@ -256,9 +256,8 @@ impl Worker {
         for (at, run) in batch.runs.iter().enumerate() {
             if run.locks_all || exec.is_late {
                 // Who is done need not wait for what may take long.
-                for done in &batch.runs[sent..at] {
-                    conns.get_mut(done.key).into_iter().for_each(Conn::send);
-                }
+                let done = &batch.runs[sent..at];
+                done.iter().for_each(|run| conns.get_mut(run.key).into_iter().for_each(Conn::send));
                 (sent, exec.is_late) = (at, false);
             }
             let Some(conn) = conns.get_mut(run.key) else { continue };
@@ -287,9 +286,7 @@ impl Worker {
         exec.end_turn(&host, turn);
         let keys: Vec<usize> = batch.runs.iter().map(|run| run.key).collect();
         batch.clear();
-        for key in keys {
-            self.finish(key);
-        }
+        keys.into_iter().for_each(|key| self.finish(key));
     }
 
     /// Sends a connection's replies after its requests have run.
@@ -499,12 +496,17 @@ fn run_jobs(
             }
         }
     }
+    tell_broken(conn);
+    false
+}
+
+/// Answers input that is no request, after the requests before it; the connection closes then.
+fn tell_broken(conn: &mut Conn) {
     if let Some(error) = conn.broken.take() {
         tracing::debug!("Protocol error from client id={}", conn.session.client.id);
         conn.out.error(error.text());
         conn.session.closing = true;
     }
-    false
 }
 
 /// Files the deadlines of the worker's shards anew when the wall clock was set back: wheels never turn back.
