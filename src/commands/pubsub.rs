@@ -18,7 +18,13 @@ pub const ROWS: &[Command] = &[
         .doc("Listens to the channels that match patterns.", "pattern [pattern ...]"),
     cmd("PUBLISH", publish)
         .arity(3)
-        .flags(Flags::PUBSUB.union(Flags::LOADING).union(Flags::STALE).union(Flags::FAST))
+        .flags(
+            Flags::PUBSUB
+                .union(Flags::MAY_REPLICATE)
+                .union(Flags::LOADING)
+                .union(Flags::STALE)
+                .union(Flags::FAST),
+        )
         .group(Group::PubSub)
         .since("2.0.0")
         .cost("O(N+M): N subscribers of the channel, M patterns of all clients")
@@ -33,7 +39,13 @@ pub const ROWS: &[Command] = &[
         .doc("Listens no more to the channels that match patterns, or any pattern.", "[pattern ...]"),
     cmd("SPUBLISH", spublish)
         .arity(3)
-        .flags(Flags::PUBSUB.union(Flags::LOADING).union(Flags::STALE).union(Flags::FAST))
+        .flags(
+            Flags::PUBSUB
+                .union(Flags::MAY_REPLICATE)
+                .union(Flags::LOADING)
+                .union(Flags::STALE)
+                .union(Flags::FAST),
+        )
         .keys(&[KeySpec::one(1, KeyFlags::NOT_KEY)])
         .locks(crate::command::Locks::None)
         .group(Group::PubSub)

@@ -226,6 +226,7 @@ impl Executor {
                 worker: lane,
                 served: None,
                 may_block: false,
+                interpreter: &mut self.interpreter,
             };
             let result = guarded(&mut cx, args, entry);
             apply::tell(host, cx.db.record);

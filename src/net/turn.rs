@@ -77,6 +77,8 @@ struct Run {
     key: usize,
     source: Source,
     jobs: Range<usize>,
+    /// One of them waits until nobody else runs anything.
+    locks_all: bool,
 }
 
 /// What a turn has received and not yet run.
@@ -229,15 +231,36 @@ impl Worker {
     /// Runs the batch, expires what is due, sends the replies.
     pub(super) fn run_batch(&mut self) {
         let host = Arc::clone(&self.host);
-        let Worker { part, conns, exec, batch, spare, paused, again, index, is_busy, setbacks, mail, desks, .. } =
-            self;
+        let Worker {
+            part,
+            conns,
+            exec,
+            batch,
+            spare,
+            paused,
+            again,
+            index,
+            is_busy,
+            setbacks,
+            mail,
+            desks,
+            ..
+        } = self;
         let began = host.ticks.now();
         let Ok(mut turn) = part.enter(Duration::MAX) else {
             unreachable!("patience without end does not run out")
         };
         exec.refresh(&host);
         let mut fetcher = Fetcher::start(&host, &turn, &batch.jobs);
-        for run in &batch.runs {
+        let mut sent = 0;
+        for (at, run) in batch.runs.iter().enumerate() {
+            if run.locks_all || exec.is_late {
+                // Who is done need not wait for what may take long.
+                for done in &batch.runs[sent..at] {
+                    conns.get_mut(done.key).into_iter().for_each(Conn::send);
+                }
+                (sent, exec.is_late) = (at, false);
+            }
             let Some(conn) = conns.get_mut(run.key) else { continue };
             if let Some(out) = spare.pop().filter(|_| conn.out.is_empty()) {
                 let proto = conn.out.proto();
@@ -336,6 +359,7 @@ impl Worker {
 /// connection.
 fn parse(host: &Host, batch: &mut Batch, conn: &mut Conn, key: usize, source: Source, mut at: usize) {
     let first = batch.jobs.len();
+    let mut locks_all = false;
     conn.limits.max_bulk = batch.max_bulk;
     let Batch { buf, own, scratch, jobs, fill, .. } = batch;
     let bytes: &[u8] = match source {
@@ -352,6 +376,7 @@ fn parse(host: &Host, batch: &mut Batch, conn: &mut Conn, key: usize, source: So
                     let db = conn.session.db as u16;
                     jobs.push(Job { command, entry: call.entry, db, hash: call.hash });
                     conn.has_more = call.ends_batch(host);
+                    locks_all |= call.locks_all(host);
                 }
                 Ok(Parsed::Incomplete { keep, .. }) => {
                     match source {
@@ -377,7 +402,7 @@ fn parse(host: &Host, batch: &mut Batch, conn: &mut Conn, key: usize, source: So
         }
     }
     if jobs.len() > first || conn.broken.is_some() {
-        batch.runs.push(Run { key, source, jobs: first..batch.jobs.len() });
+        batch.runs.push(Run { key, source, jobs: first..batch.jobs.len(), locks_all });
     }
 }
 
@@ -437,6 +462,7 @@ fn run_jobs(
         conn.waiting.extend(batch.jobs[run.jobs.clone()].iter().map(|job| args(job).to_owned()));
         return false;
     }
+    let mut was_late = false;
     for at in run.jobs.clone() {
         let job = &batch.jobs[at];
         fetcher.step(host, turn, &batch.jobs, at);
@@ -444,6 +470,9 @@ fn run_jobs(
             return false;
         }
         let call = job.call(args(job));
+        if run.locks_all && at > run.jobs.start && call.locks_all(host) {
+            conn.send();
+        }
         let ran = exec.run(host, turn, &mut conn.session, &mut conn.out, call);
         if conn.session.subscriptions.is_some() {
             inbox.hear(conn, call.runs_queue(host));
@@ -464,7 +493,8 @@ fn run_jobs(
                 return true;
             }
         }
-        if conn.out.len_bytes() > SEND_EARLY {
+        if conn.out.len_bytes() > SEND_EARLY || exec.is_late && !was_late {
+            was_late = exec.is_late;
             conn.out.seal();
             conn.send();
             let now_ns = host.ticks.since_start_ns();
