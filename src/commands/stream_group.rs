@@ -170,7 +170,7 @@ fn destroy(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Outcome, Fault> {
         return Ok(Outcome::Done);
     }
     w.update(|stream: &mut Stream| stream.remove_group(name));
-    w.commit(Event::XGROUP_DESTROY);
+    w.commit_unwatched(Event::XGROUP_DESTROY);
     cx.out.int(1);
     Ok(Outcome::Done)
 }

@@ -630,6 +630,18 @@ impl<'w> Write<'w> {
         self.record.dirty += changes;
     }
 
+    /// Ends a write with its event, one change, of which those who wait for the key hear, but not those who
+    /// watch it.
+    pub fn commit_unwatched(mut self, event: Event) {
+        debug_assert!(!self.emptied, "who empties a key tells of it");
+        self.changed = false;
+        self.record.dirty += 1;
+        self.record.happened(self.db, event, self.key);
+        if let Some(interests) = self.interests {
+            interests.wake(self.db, self.key, self.record);
+        }
+    }
+
     /// Adds a further event of the same write (`expire` after `set`).
     pub fn also(&mut self, event: Event) {
         self.record.happened(self.db, event, self.key);

@@ -96,6 +96,11 @@ impl Interests {
     #[cold]
     pub fn changed(&self, db: usize, key: &[u8], record: &mut Record) {
         self.watchers.touch(db, key);
+        self.wake(db, key, record);
+    }
+
+    /// Those who wait for a key are to look at it.
+    pub fn wake(&self, db: usize, key: &[u8], record: &mut Record) {
         if self.waiters.line(db, key).is_some() {
             record.stir(db, key);
         }

@@ -9,7 +9,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::conn::Conn;
+use super::conn::{Conn, soft_ns};
 use super::wake::{Desk, Mail};
 use super::worker::Worker;
 use crate::client::Session;
@@ -17,6 +17,9 @@ use crate::commands::pubsub;
 use crate::keyspace::Db;
 use crate::keyspace::db::Reach;
 use crate::pubsub::{Frame, Message};
+
+/// A worker wakes this much after the end of a connection's patience.
+const STRAIN_SLACK_NS: u64 = 1_000_000;
 
 /// Whether a session listens to what a message was sent through.
 fn listens(session: &Session, frame: &Frame) -> bool {
@@ -92,6 +95,39 @@ impl Worker {
                 self.told.push(seat.place);
             }
         }
+    }
+
+    /// Ends those whose output has been above the soft limit for too long, and forgets those who have read.
+    pub(super) fn end_strained(&mut self) {
+        if self.strained.is_empty() {
+            return;
+        }
+        let now_ns = self.host.ticks.since_start_ns();
+        for key in std::mem::take(&mut self.strained) {
+            let Some(conn) = self.conns.get_mut(key) else { continue };
+            conn.limit_output(self.exec.settings.output_limit(conn.class()), now_ns);
+            if let Some(end) = conn.end {
+                self.close(key, end);
+            } else if conn.strained_ns.is_some() && !self.strained.contains(&key) {
+                self.strained.push(key);
+            }
+        }
+    }
+
+    /// How long until one of them is to be ended.
+    pub(super) fn strain_left(&self) -> Option<Duration> {
+        if self.strained.is_empty() {
+            return None;
+        }
+        let now_ns = self.host.ticks.since_start_ns();
+        let left = |&key: &usize| {
+            let conn = self.conns.get(key)?;
+            let limit = self.exec.settings.output_limit(conn.class());
+            // A little later, so that it is over by then.
+            let until_ns = conn.strained_ns?.saturating_add(soft_ns(limit)).saturating_add(STRAIN_SLACK_NS);
+            Some(Duration::from_nanos(until_ns.saturating_sub(now_ns)))
+        };
+        self.strained.iter().filter_map(left).min()
     }
 
     /// Sends what messages have written.

@@ -295,7 +295,11 @@ impl Worker {
         conn.limits.authenticated = conn.session.authenticated;
         if !conn.out.is_empty() {
             conn.send();
-            conn.limit_output(self.exec.settings.output_limit(conn.class()).hard_bytes);
+            let now_ns = self.host.ticks.since_start_ns();
+            conn.limit_output(self.exec.settings.output_limit(conn.class()), now_ns);
+            if conn.strained_ns.is_some() && !self.strained.contains(&key) {
+                self.strained.push(key);
+            }
         }
         self.after_send(key);
     }
@@ -490,7 +494,8 @@ fn run_jobs(
             was_late = exec.is_late;
             conn.out.seal();
             conn.send();
-            conn.limit_output(exec.settings.output_limit(conn.class()).hard_bytes);
+            let now_ns = host.ticks.since_start_ns();
+            conn.limit_output(exec.settings.output_limit(conn.class()), now_ns);
             if conn.end.is_some() {
                 return false;
             }
