@@ -153,6 +153,38 @@ faults! {
     UBOUND_NOT_FLOAT = "ERR UBOUND is not a valid float";
     /// INCREX whose bounds leave nothing between them.
     BOUNDS_CROSSED = "ERR LBOUND can't be greater than UBOUND";
+    /// EVAL's number of keys is below zero.
+    NEGATIVE_KEYS = "ERR Number of keys can't be negative";
+    /// A digest under which no script is known.
+    NO_SCRIPT = "NOSCRIPT No matching script.";
+    /// A script begins with `#!` and has no second line.
+    BAD_SHEBANG = "ERR Invalid script shebang";
+    /// A script that may write was given to a command that may not.
+    SCRIPT_NOT_RO = "ERR Can not execute a script with write flag using *_ro command.";
+    /// SCRIPT FLUSH with another word.
+    SCRIPT_FLUSH_MODE = "ERR SCRIPT FLUSH only support SYNC|ASYNC option";
+    /// SCRIPT DEBUG.
+    SCRIPT_DEBUG = "ERR scripts cannot be debugged";
+    /// `redis.call` without a command.
+    SCRIPT_NO_ARGUMENT = "ERR Please specify at least one argument for this call";
+    /// `redis.call` with a value that is neither string nor number.
+    SCRIPT_BAD_ARGUMENT = "ERR Command arguments must be strings or integers";
+    /// `redis.call` of a command that does not exist.
+    SCRIPT_UNKNOWN_COMMAND = "ERR Unknown command called from script";
+    /// `redis.call` with too few or too many arguments.
+    SCRIPT_ARITY = "ERR Wrong number of args calling command from script";
+    /// `redis.call` of a command that scripts may not run.
+    SCRIPT_NOT_ALLOWED = "ERR This Valkey command is not allowed from script";
+    /// A script that only reads called a command that writes.
+    SCRIPT_READ_ONLY = "ERR Write commands are not allowed from read-only scripts.";
+    /// `redis.acl_check_cmd` of a command that does not exist.
+    SCRIPT_ACL_COMMAND = "ERR Invalid command passed to server.acl_check_cmd()";
+    /// A script returned tables within tables without end.
+    SCRIPT_RESULT_DEPTH = "ERR reached lua stack limit";
+    /// A script needed more memory than a state may have.
+    SCRIPT_MEMORY = "ERR not enough memory";
+    /// A script failed with something that has no text.
+    SCRIPT_FAILED = "ERR unknown error";
     /// A panic that was caught while no write was under way.
     INTERNAL = "ERR internal error: the command was given up, nothing was changed";
     /// The server is occupied by a script that runs for longer than the busy threshold.
@@ -446,9 +478,9 @@ impl Fault {
     /// XREADGROUP with an identifier that makes sense in XREAD only.
     pub fn id_meaningless(symbol: char) -> Fault {
         Fault::of(format!(
-            "ERR The {symbol} ID is meaningless in the context of XREADGROUP: you want to read the history of this \
-             consumer by specifying a proper ID, or use the > ID to get new messages. The {symbol} ID would just \
-             return an empty result set."
+            "ERR The {symbol} ID is meaningless in the context of XREADGROUP: you want to read \
+             the history of this consumer by specifying a proper ID, or use the > ID to get new messages. \
+             The {symbol} ID would just return an empty result set."
         ))
     }
 
@@ -597,6 +629,31 @@ impl Fault {
     /// EXPIRE and its relatives got an option they do not know.
     pub fn unsupported_option(option: &[u8]) -> Fault {
         Fault::quoting("ERR Unsupported option ", option, "")
+    }
+
+    /// A script that Lua does not understand.
+    pub fn script_syntax(reason: &[u8]) -> Fault {
+        Fault::quoting("ERR Error compiling script (new function): ", reason, "")
+    }
+
+    /// A script that failed where its own handling of errors could not.
+    pub fn script_failed(reason: &[u8]) -> Fault {
+        Fault::quoting("ERR ", reason, "")
+    }
+
+    /// A script for an engine that does not exist.
+    pub fn script_engine(name: &[u8]) -> Fault {
+        Fault::quoting("ERR Could not find scripting engine '", name, "'")
+    }
+
+    /// An option in the first line of a script that does not exist.
+    pub fn shebang_option(option: &[u8]) -> Fault {
+        Fault::quoting("ERR Unknown lua shebang option: ", option, "")
+    }
+
+    /// A flag in the first line of a script that does not exist.
+    pub fn shebang_flag(flag: &[u8]) -> Fault {
+        Fault::quoting("ERR Unexpected flag in script shebang: ", flag, "")
     }
 
     /// SCAN's TYPE is no type.

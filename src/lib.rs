@@ -44,6 +44,7 @@
 //! | [`observe`] | counters, slow log, latency |
 //! | [`command`] | the row of a command, its arguments, and what a handler may touch |
 //! | [`exec`] | one command from request to reply |
+//! | [`script`] | Lua |
 //! | [`commands`] | the families: what each command means |
 //! | [`net`] | sockets, workers, turns |
 //! | [`server`] | wiring, start, ordered end |
@@ -65,6 +66,7 @@ pub mod observe;
 pub mod pubsub;
 pub mod reclaim;
 pub mod resp;
+pub mod script;
 pub mod server;
 pub mod sync;
 pub mod value;

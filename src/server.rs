@@ -24,7 +24,7 @@ use crate::keyspace::Space;
 use crate::keyspace::log::CommitLog;
 use crate::net::listen::{self, Doors, Listener};
 use crate::net::wake::{Desk, Desks, Mail};
-use crate::net::worker::Worker;
+use crate::net::worker::Place;
 use crate::observe::Observe;
 use crate::observe::stats::add;
 use crate::pubsub::Channels;
@@ -32,6 +32,9 @@ use crate::reclaim::Reclaim;
 
 /// Threads besides the workers that may enter the gate: the main thread and the embedding program.
 pub const OUTSIDERS: usize = 2;
+/// Stack of a worker's thread, in bytes; only what is used takes memory. Lua's own limits on nesting, and
+/// ours on its patterns, stay far below it.
+const WORKER_STACK: usize = 16 << 20;
 /// The house keeps its timers at this pace.
 const HOUSE_MS: u64 = 100;
 /// A worker that has read nothing for this many ticks of the house gives freed memory back.
@@ -321,6 +324,7 @@ fn wire(
             message_desks[message.worker].send(Mail::Message(message));
         })),
         pause: Pause::default(),
+        scripts: Arc::default(),
         log: CommitLog::new(workers + OUTSIDERS),
         space: Arc::new(space),
         ticks,
@@ -344,12 +348,12 @@ fn start_workers(host: &Arc<Host>, desks: &Desks) -> io::Result<Vec<JoinHandle<(
     let mut workers = Vec::new();
     for index in 0..desks.len() {
         let (host, desks) = (Arc::clone(host), Arc::clone(desks));
-        let worker = Worker::new(index, host, desks, chance.fork(index as u64 + 1))?;
-        workers.push(worker);
+        let place = Place::new(index, host, desks, chance.fork(index as u64 + 1))?;
+        workers.push(place);
     }
     let mut threads: Vec<JoinHandle<()>> = Vec::new();
     for (index, worker) in workers.into_iter().enumerate() {
-        let thread = std::thread::Builder::new().name(format!("ochre-io-{index}"));
+        let thread = std::thread::Builder::new().name(format!("ochre-io-{index}")).stack_size(WORKER_STACK);
         match thread.spawn(move || worker.run()) {
             Ok(thread) => threads.push(thread),
             Err(error) => {
@@ -364,6 +368,7 @@ fn start_workers(host: &Arc<Host>, desks: &Desks) -> io::Result<Vec<JoinHandle<(
 /// Ends the workers' connections, then the workers.
 fn end_workers(host: &Host, desks: &Desks, threads: &mut Vec<JoinHandle<()>>) {
     host.stopping.store(true, Ordering::SeqCst);
+    host.scripts.is_interrupted.store(true, Ordering::SeqCst);
     for desk in desks.iter() {
         desk.send(Mail::Stop);
     }

@@ -172,3 +172,67 @@ fn a_key_that_is_moved_is_always_in_exactly_one_database() {
     assert_eq!(there.iter().sum::<i64>(), 1);
     assert_eq!(there[(moved % 4) as usize], 1, "after {moved} moves");
 }
+
+/// Moves an amount between two accounts if there is enough; answers what is left.
+const TRANSFER: &str = "local from = tonumber(redis.call('get', KEYS[1])) \
+    local amount = tonumber(ARGV[1]) \
+    if from < amount then return redis.error_reply('POOR too little') end \
+    redis.call('set', KEYS[1], from - amount) \
+    return redis.call('incrby', KEYS[2], amount)";
+
+#[test]
+fn a_script_that_moves_money_never_shows_a_wrong_sum() {
+    const ACCOUNTS: u64 = 8;
+    const EACH: i64 = 100;
+    let local = start();
+    let mut control = local.client();
+    let accounts: Vec<String> = (0..ACCOUNTS).map(|n| format!("account:{n}")).collect();
+    accounts.iter().for_each(|account| drop(ask(&mut control, &format!("SET {account} {EACH}"))));
+    let sha = control.call(&["SCRIPT", "LOAD", TRANSFER]).expect("the script is sound");
+    let sha = sha.text().expect("a digest");
+    at_once(&local, |id, client| {
+        let mut chance = Chance::new(id);
+        for n in 0..400 {
+            if id % 4 == 3 {
+                let seen = ask(client, &format!("MGET {}", accounts.join(" ")));
+                let seen = seen.members().expect("an array").iter();
+                let sum: i64 =
+                    seen.map(|it| it.text().expect("a number").parse::<i64>().expect("digits")).sum();
+                assert_eq!(sum, EACH * ACCOUNTS as i64);
+                continue;
+            }
+            let pick = |chance: &mut Chance| accounts[chance.below(ACCOUNTS) as usize].clone();
+            let (from, to, amount) = (pick(&mut chance), pick(&mut chance), chance.below(50).to_string());
+            if from == to {
+                continue;
+            }
+            let reply = match n % 2 {
+                0 => client.call(&["EVAL", TRANSFER, "2", &from, &to, &amount]),
+                _ => client.call(&["EVALSHA", &sha, "2", &from, &to, &amount]),
+            };
+            let reply = reply.expect("the server answers");
+            assert!(!reply.is_error() || reply == Reply::Error(b"POOR too little".to_vec()), "{reply:?}");
+        }
+    });
+}
+
+#[test]
+fn a_lock_is_released_only_by_its_holder() {
+    const RELEASE: &str =
+        "if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('del', KEYS[1]) else return 0 end";
+    let local = start();
+    let inside = AtomicU64::new(0);
+    at_once(&local, |id, client| {
+        let (own, other) = (format!("holder:{id}"), "somebody".to_owned());
+        for _ in 0..150 {
+            while ask(client, &format!("SET lock {own} NX PX 60000")).text().as_deref() != Some("OK") {
+                let released = client.call(&["EVAL", RELEASE, "1", "lock", &other]).expect("an answer");
+                assert_eq!(released, Reply::Integer(0), "somebody else has released it");
+            }
+            assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0, "two hold the lock");
+            inside.fetch_sub(1, Ordering::SeqCst);
+            let released = client.call(&["EVAL", RELEASE, "1", "lock", &own]).expect("an answer");
+            assert_eq!(released, Reply::Integer(1));
+        }
+    });
+}

@@ -5,11 +5,13 @@
 //! May touch: nothing; it carries.
 //! Always: lives for one command; its instant is the same from beginning to end.
 
+use std::any::Any;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 
+use super::scripts::Scripts;
 use super::table::{Entry, Table};
 use crate::client::blocked::Reply;
 use crate::client::{Clients, Session, pause::Pause};
@@ -69,6 +71,8 @@ pub struct Host {
     pub pause: Pause,
     /// Counters, slow log, latency.
     pub observe: Observe,
+    /// The scripts that are known.
+    pub scripts: Arc<Scripts>,
     /// What writes did, in order.
     pub log: CommitLog,
     /// The dataset.
@@ -141,4 +145,7 @@ pub struct Cx<'a> {
     pub served: Option<usize>,
     /// Whether it may answer [`Outcome::Block`]; otherwise it does as if its time were up at once.
     pub may_block: bool,
+    /// What the worker keeps for running scripts, made by the first of them; only the script room knows
+    /// what it is.
+    pub interpreter: &'a mut Option<Box<dyn Any>>,
 }

@@ -9,6 +9,7 @@ pub mod cx;
 pub mod docs;
 pub mod keys;
 pub mod row;
+pub mod scripts;
 pub mod table;
 
 pub use crate::keyspace::Wait;

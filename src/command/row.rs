@@ -206,6 +206,8 @@ pub enum Group {
     PubSub,
     /// Several commands as one.
     Transactions,
+    /// Scripts.
+    Scripting,
     /// The server.
     Server,
 }
@@ -227,6 +229,7 @@ impl Group {
             Group::Connection => "connection",
             Group::PubSub => "pubsub",
             Group::Transactions => "transactions",
+            Group::Scripting => "scripting",
             Group::Server => "server",
         }
     }

@@ -44,6 +44,7 @@ pub mod memory;
 pub mod object;
 pub mod pubsub;
 pub mod scan;
+pub mod script;
 pub mod server;
 pub mod set;
 pub mod set_algebra;
@@ -97,6 +98,7 @@ pub const FAMILIES: &[&[Command]] = &[
     object::ROWS,
     pubsub::ROWS,
     scan::ROWS,
+    script::ROWS,
     transaction::ROWS,
     server::ROWS,
     latency::ROWS,

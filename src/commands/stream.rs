@@ -167,7 +167,9 @@ fn xsetid(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Outcome, Fault> {
     let max_deleted = max_deleted.unwrap_or(log.max_deleted_id());
     let added = added.unwrap_or(log.entries_added());
     w.update(|stream: &mut Stream| stream.log_mut().set_ids(last_id, max_deleted, added));
-    w.commit(Event::XSETID);
+    // Told of, but no change to those who watch the key.
+    w.also(Event::XSETID);
+    w.commit_quietly(1);
     cx.out.ok();
     Ok(Outcome::Done)
 }

@@ -115,9 +115,16 @@ fn create(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Outcome, Fault> {
     if stream.is_some_and(|stream| stream.group(name).is_some()) {
         return Err(Fault::GROUP_EXISTS);
     }
+    let is_new = stream.is_none();
     let group = stream::Group::new(last_id, options.entries_read);
     w.update(|stream: &mut Stream| stream.add_group(name, group));
-    w.commit(Event::XGROUP_CREATE);
+    if is_new {
+        w.commit(Event::XGROUP_CREATE);
+    } else {
+        // Told of, but no change to those who watch the key.
+        w.also(Event::XGROUP_CREATE);
+        w.commit_quietly(1);
+    }
     cx.out.ok();
     Ok(Outcome::Done)
 }

@@ -1,5 +1,6 @@
 //! One command from request to reply.
 
+use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -79,6 +80,18 @@ impl<'a> Call<'a> {
         self.entry.map(|index| host.table.at(index.into()))
     }
 
+    /// Whether it waits until nobody else runs anything.
+    #[inline]
+    pub fn locks_all(&self, host: &Host) -> bool {
+        self.entry(host).is_some_and(|entry| entry.row.locks == Locks::All)
+    }
+
+    /// Whether it runs what a transaction has queued.
+    #[inline]
+    pub fn runs_queue(&self, host: &Host) -> bool {
+        self.entry(host).is_some_and(|entry| entry.row.flags.contains(Flags::RUNS_QUEUE))
+    }
+
     /// Whether what the connection sent after it must be read anew when it has run.
     #[inline]
     pub fn ends_batch(&self, host: &Host) -> bool {
@@ -86,8 +99,9 @@ impl<'a> Call<'a> {
     }
 }
 
+/// The row of a request; a container's own where its subcommand does not exist.
 #[inline]
-fn find<'h>(host: &'h Host, args: &Args<'_>) -> Option<&'h Entry> {
+pub fn find<'h>(host: &'h Host, args: &Args<'_>) -> Option<&'h Entry> {
     let entry = host.table.find(args.get(0))?;
     if entry.subs.is_empty() || args.len() < 2 {
         return Some(entry);
@@ -113,8 +127,13 @@ pub struct Executor {
     clock_until: u64,
     pub(super) last: u64,
     exclusive_since: u64,
+    /// A millisecond has passed since the turn began, or since this was last taken back: replies that are
+    /// finished should be sent.
+    pub is_late: bool,
     graveyard: Graveyard,
     sums: Sums,
+    /// As in [`Cx`].
+    pub(super) interpreter: Option<Box<dyn Any>>,
 }
 
 /// Counts that become visible at the end of a turn.
@@ -168,8 +187,10 @@ impl Executor {
             clock_until: 0,
             last: 0,
             exclusive_since: 0,
+            is_late: false,
             graveyard: Graveyard::default(),
             sums: Sums::default(),
+            interpreter: None,
         };
         executor.version = u64::MAX;
         executor.refresh(host);
@@ -228,9 +249,6 @@ impl Executor {
         };
         if session.reply != ReplyMode::On {
             mute(session, out, start);
-        }
-        if !session.pushes.is_empty() {
-            session.pushes.drain(..).for_each(|frame| frame.write(out));
         }
         ran
     }
@@ -419,6 +437,7 @@ impl Executor {
             worker: self.lane,
             served: None,
             may_block: true,
+            interpreter: &mut self.interpreter,
         };
         let mut result = guarded(&mut cx, args, entry);
         apply::under_locks(host, self.lane, cx.db.record, db, &args);
@@ -518,6 +537,7 @@ impl Executor {
         self.last = now;
         if now > self.clock_until {
             self.read_clock(host);
+            self.is_late = true;
         }
         host.observe.lane(self.lane).ran(entry.index, nanos, failed, self.knobs.tracks_latency);
         self.sums.ran += 1;
@@ -631,7 +651,7 @@ fn check(entry: &Entry, args: &Args<'_>) -> Result<(), Fault> {
 /// Runs the handler; a panic in it is an error for the client, unless a write was open: then the data may be
 /// broken.
 #[inline]
-pub(super) fn guarded(cx: &mut Cx<'_>, args: Args<'_>, entry: &Entry) -> Result<Outcome, Fault> {
+pub fn guarded(cx: &mut Cx<'_>, args: Args<'_>, entry: &Entry) -> Result<Outcome, Fault> {
     let caught = catch_unwind(AssertUnwindSafe(|| (entry.row.handler)(cx, args)));
     caught.unwrap_or_else(|_| Err(panicked(cx, entry)))
 }
@@ -649,6 +669,12 @@ fn panicked(cx: &Cx<'_>, entry: &Entry) -> Fault {
 /// Takes back the reply of a client that wants none.
 #[cold]
 fn mute(session: &mut Session, out: &mut Out, start: Mark) {
+    if std::mem::take(&mut session.has_confirmed) {
+        if session.reply == ReplyMode::Skip {
+            session.reply = ReplyMode::On;
+        }
+        return;
+    }
     match session.reply {
         ReplyMode::On => {}
         ReplyMode::Off => out.rollback(start),

@@ -29,10 +29,13 @@ impl Watcher {
     }
 }
 
+/// Watched keys, each with those who watch it.
+type Watched = HashMap<Box<[u8]>, Vec<Arc<Watcher>>>;
+
 /// The watched keys of one shard.
 #[derive(Default)]
 pub struct Watchers {
-    by_db: BTreeMap<usize, HashMap<Box<[u8]>, Vec<Arc<Watcher>>>>,
+    by_db: BTreeMap<usize, Watched>,
 }
 
 impl Watchers {

@@ -9,13 +9,50 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::wake::Mail;
+use super::conn::Conn;
+use super::wake::{Desk, Mail};
 use super::worker::Worker;
 use crate::client::Session;
 use crate::commands::pubsub;
 use crate::keyspace::Db;
 use crate::keyspace::db::Reach;
-use crate::pubsub::Message;
+use crate::pubsub::{Frame, Message};
+
+/// Whether a session listens to what a message was sent through.
+fn listens(session: &Session, frame: &Frame) -> bool {
+    session.subscriptions.as_ref().is_some_and(|mine| mine.of(frame.sort).contains(&frame.name))
+}
+
+/// The mail of a worker, as a connection sees it that runs requests.
+pub(super) struct Inbox<'a> {
+    /// Where mail comes.
+    pub desk: &'a Desk,
+    /// Mail taken and not yet dealt with.
+    pub mail: &'a mut Vec<Mail>,
+    /// How much of `mail` was looked at for this connection.
+    pub heard: usize,
+}
+
+impl Inbox<'_> {
+    /// Writes the messages to a connection that were sent to it until now: what its own command has caused
+    /// comes right behind the reply. `ended_too`: also those of subscriptions that have ended since.
+    #[cold]
+    pub fn hear(&mut self, conn: &mut Conn, ended_too: bool) {
+        self.desk.mail.drain(self.mail);
+        let id = conn.session.client.id;
+        for letter in &mut self.mail[self.heard..] {
+            if let Mail::Message(message) = letter
+                && (ended_too || listens(&conn.session, &message.frame))
+                && message.to.iter().any(|seat| seat.client == id)
+                && !message.but.contains(&id)
+            {
+                message.frame.write(&mut conn.out);
+                message.but.push(id);
+            }
+        }
+        self.heard = self.mail.len();
+    }
+}
 
 impl Worker {
     /// Takes the messages that have come while requests were received; other mail waits for the next turn.
@@ -39,12 +76,9 @@ impl Worker {
     /// Writes a message to those of its receivers who are still there and still listen.
     pub(super) fn deliver(&mut self, message: &Message) {
         let frame = &message.frame;
-        for seat in message.to.iter().filter(|seat| message.but != Some(seat.client)) {
+        for seat in message.to.iter().filter(|seat| !message.but.contains(&seat.client)) {
             let Some(conn) = self.conns.get_mut(seat.place) else { continue };
-            let listens = |session: &Session| {
-                session.subscriptions.as_ref().is_some_and(|mine| mine.of(frame.sort).contains(&frame.name))
-            };
-            if conn.session.client.id != seat.client || !listens(&conn.session) {
+            if conn.session.client.id != seat.client || !listens(&conn.session, frame) {
                 continue;
             }
             if conn.out.is_empty()

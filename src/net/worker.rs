@@ -56,15 +56,36 @@ pub struct Worker {
     pub(super) desks: Desks,
 }
 
-impl Worker {
-    /// The worker of that index, with its bell in a new poll set.
+/// What a worker is made of, on the thread that will be its own: what a worker keeps stays on one thread.
+pub struct Place {
+    index: usize,
+    host: Arc<Host>,
+    desks: Desks,
+    chance: Chance,
+    poll: PollSet,
+}
+
+impl Place {
+    /// The place of that index, with its bell in a new poll set.
     ///
     /// # Errors
     /// When the process is out of descriptors.
-    pub fn new(index: usize, host: Arc<Host>, desks: Desks, chance: Chance) -> std::io::Result<Worker> {
+    pub fn new(index: usize, host: Arc<Host>, desks: Desks, chance: Chance) -> std::io::Result<Place> {
         let poll = PollSet::new()?;
         poll.add(desks[index].bell.fd(), BELL, EventFlags::IN)?;
-        Ok(Worker {
+        Ok(Place { index, host, desks, chance, poll })
+    }
+
+    /// Works until it is told to stop.
+    pub fn run(self) {
+        Worker::at(self).run();
+    }
+}
+
+impl Worker {
+    fn at(place: Place) -> Worker {
+        let Place { index, host, desks, chance, poll } = place;
+        Worker {
             index,
             part: host.space.shards.part(index),
             conns: Slab::new(),
@@ -80,11 +101,11 @@ impl Worker {
             mail: Vec::new(),
             desks,
             host,
-        })
+        }
     }
 
     /// Turns and sleeps until it is told to stop.
-    pub fn run(mut self) {
+    fn run(mut self) {
         let mut events = Events::new();
         loop {
             // Who leaves mail, or arms an earlier deadline, from here on rings the bell.
@@ -141,7 +162,7 @@ impl Worker {
         self.hear();
         self.resume_paused();
         self.run_batch();
-        self.is_busy |= !self.again.is_empty();
+        self.is_busy |= !self.again.is_empty() || !self.mail.is_empty();
         let lane = host.observe.lane(self.index);
         add(&lane.turns, 1);
         add(&lane.turn_nanos, host.ticks.nanos_between(began, host.ticks.now()));

@@ -190,6 +190,13 @@ impl OwnedArgs {
         OwnedArgs { buf: Vec::with_capacity(bytes), spans: Vec::with_capacity(args), big: Vec::new() }
     }
 
+    /// Forgets the arguments and keeps their memory.
+    pub fn clear(&mut self) {
+        self.buf.clear();
+        self.spans.clear();
+        self.big.clear();
+    }
+
     /// Appends a copy of `arg`.
     pub fn push(&mut self, arg: &[u8]) {
         if arg.len() > BIG_ARG {

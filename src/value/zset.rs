@@ -326,7 +326,6 @@ impl Collection for ZSet {
 
 /// Entries of consecutive ranks.
 #[derive(Clone)]
-#[expect(clippy::large_enum_variant, reason = "it lives on the stack for one walk")]
 pub enum Entries<'a> {
     /// Of a packed set.
     Packed(packed::Entries<'a>),

@@ -249,7 +249,7 @@ impl Segment {
     #[inline]
     fn guess(&self, slot: u64) -> usize {
         let part = u64::from(hash_of(slot)) << self.depth & u64::from(u32::MAX);
-        (part * self.slots.len() as u64 >> HASH_BITS) as usize
+        ((part * self.slots.len() as u64) >> HASH_BITS) as usize
     }
 
     /// Index of the first slot that is not less than `slot`.

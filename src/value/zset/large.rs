@@ -24,6 +24,7 @@ impl Large {
 
     /// Number of members.
     #[inline]
+    #[expect(clippy::len_without_is_empty, reason = "an empty set is never large for long")]
     pub fn len(&self) -> usize {
         self.tree.len()
     }

@@ -1,0 +1,178 @@
+//! The scripts the server knows.
+//!
+//! For: finding a script by the digest of its text, on any worker. May touch: nothing.
+//! Always: scripts that came with EVAL give way to newer ones, at most [`MOST_EVALUATED`] of them; those
+//! that were loaded stay until SCRIPT FLUSH. A script that has left says so itself, for workers that keep
+//! it compiled.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use bitflags::bitflags;
+use parking_lot::Mutex;
+
+/// Scripts that came with EVAL and are kept for EVALSHA.
+pub const MOST_EVALUATED: usize = 500;
+
+bitflags! {
+    /// What the first line of a script says about it.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub struct ScriptFlags: u8 {
+        /// Changes nothing.
+        const NO_WRITES = 1 << 0;
+        /// Runs although the memory limit is reached.
+        const ALLOW_OOM = 1 << 1;
+        /// Runs on a replica that lost its primary.
+        const ALLOW_STALE = 1 << 2;
+        /// Not in cluster mode.
+        const NO_CLUSTER = 1 << 3;
+        /// May touch keys of several slots.
+        const ALLOW_CROSS_SLOT = 1 << 4;
+        /// It has such a first line at all.
+        const DECLARED = 1 << 5;
+    }
+}
+
+/// The name of a script: the SHA-1 digest of its text in lower-case hex digits.
+pub type Sha = [u8; 40];
+
+/// A script.
+pub struct Script {
+    /// Its name.
+    pub sha: Sha,
+    /// As the client sent it.
+    pub text: Arc<[u8]>,
+    /// What its first line says.
+    pub flags: ScriptFlags,
+    /// False once it has left the cache.
+    is_known: AtomicBool,
+    /// It gives way to newer ones.
+    is_evictable: AtomicBool,
+    /// When it was last used, by the cache's own count.
+    used: AtomicU64,
+}
+
+impl Script {
+    /// Whether EVALSHA finds it still.
+    #[inline]
+    pub fn is_known(&self) -> bool {
+        self.is_known.load(Ordering::Acquire)
+    }
+}
+
+/// Every script, by name.
+#[derive(Default)]
+pub struct Scripts {
+    known: Mutex<HashMap<Sha, Arc<Script>>>,
+    uses: AtomicU64,
+    evicted: AtomicU64,
+    /// The server goes down: whatever runs is to end.
+    pub is_interrupted: AtomicBool,
+}
+
+impl Scripts {
+    /// The script of that name, whatever the case of its digits.
+    pub fn find(&self, name: &[u8]) -> Option<Arc<Script>> {
+        let mut sha: Sha = name.try_into().ok()?;
+        sha.make_ascii_lowercase();
+        self.known.lock().get(&sha).cloned()
+    }
+
+    /// Notes that a script is used.
+    #[inline]
+    pub fn touch(&self, script: &Script) {
+        let now = self.uses.load(Ordering::Relaxed) + 1;
+        self.uses.store(now, Ordering::Relaxed);
+        script.used.store(now, Ordering::Relaxed);
+    }
+
+    /// Adds a script, or finds it there. `stays`: it gives way to no other.
+    pub fn add(&self, sha: Sha, text: &[u8], flags: ScriptFlags, stays: bool) -> Arc<Script> {
+        let mut known = self.known.lock();
+        let script = known.entry(sha).or_insert_with(|| {
+            Arc::new(Script {
+                sha,
+                text: text.into(),
+                flags,
+                is_known: AtomicBool::new(true),
+                is_evictable: AtomicBool::new(!stays),
+                used: AtomicU64::new(0),
+            })
+        });
+        let script = Arc::clone(script);
+        self.touch(&script);
+        if stays {
+            script.is_evictable.store(false, Ordering::Relaxed);
+        } else {
+            self.evict(&mut known);
+        }
+        script
+    }
+
+    /// Lets the script go that was not used for longest, when there are too many.
+    fn evict(&self, known: &mut HashMap<Sha, Arc<Script>>) {
+        let evictable = || known.values().filter(|script| script.is_evictable.load(Ordering::Relaxed));
+        if evictable().count() <= MOST_EVALUATED {
+            return;
+        }
+        let oldest = evictable().min_by_key(|script| script.used.load(Ordering::Relaxed)).map(|it| it.sha);
+        if let Some(script) = oldest.and_then(|sha| known.remove(&sha)) {
+            script.is_known.store(false, Ordering::Release);
+            self.evicted.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Forgets every script.
+    pub fn flush(&self) {
+        for (_, script) in self.known.lock().drain() {
+            script.is_known.store(false, Ordering::Release);
+        }
+    }
+
+    /// Number of scripts, and bytes of their texts.
+    pub fn size(&self) -> (usize, usize) {
+        let known = self.known.lock();
+        (known.len(), known.values().map(|script| script.text.len() + size_of::<Script>()).sum())
+    }
+
+    /// Scripts that gave way to newer ones since the start.
+    pub fn evicted(&self) -> u64 {
+        self.evicted.load(Ordering::Relaxed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sha(n: usize) -> Sha {
+        format!("{n:040x}").into_bytes().try_into().expect("40 digits")
+    }
+
+    #[test]
+    fn evaluated_scripts_give_way_in_order_of_use_and_loaded_ones_stay() {
+        let scripts = Scripts::default();
+        scripts.add(sha(0), b"loaded", ScriptFlags::empty(), true);
+        let first = scripts.add(sha(1), b"first", ScriptFlags::empty(), false);
+        let second = scripts.add(sha(2), b"second", ScriptFlags::empty(), false);
+        for n in 3..=MOST_EVALUATED {
+            scripts.add(sha(n), b"x", ScriptFlags::empty(), false);
+        }
+        scripts.touch(&first);
+        scripts.add(sha(MOST_EVALUATED + 1), b"x", ScriptFlags::empty(), false);
+        assert!(scripts.find(&sha(0)).is_some() && scripts.find(&sha(1)).is_some());
+        assert!(scripts.find(&sha(2)).is_none() && !second.is_known() && first.is_known());
+        assert_eq!((scripts.evicted(), scripts.size().0), (1, MOST_EVALUATED + 1));
+        scripts.flush();
+        assert!(scripts.find(&sha(0)).is_none() && !first.is_known());
+    }
+
+    #[test]
+    fn digits_of_a_name_may_be_upper_case() {
+        let scripts = Scripts::default();
+        scripts.add(sha(0xabc), b"x", ScriptFlags::empty(), true);
+        assert!(scripts.find(&sha(0xabc).to_ascii_uppercase()).is_some());
+        assert!(scripts.find(b"abc").is_none());
+    }
+}

@@ -1,0 +1,17 @@
+//! Lua.
+//!
+//! For: scripts: their states, what they see, and how they call commands. May touch: what `Cx` carries,
+//! rows, and what follows from a command (`exec`).
+//! Always: a script runs with everything held, from its first instruction to the last byte of its reply;
+//! what its commands change reaches the commit log as one unit; nothing of a script is left in the state
+//! when it ends, but what it has compiled to; no error, of memory or of depth, passes the border of a state
+//! but as an error reply.
+
+mod call;
+mod engine;
+mod raw;
+mod reply;
+mod result;
+mod shebang;
+
+pub use engine::{How, Named, load, run};

@@ -1,0 +1,300 @@
+-- What scripts see: made once per state, from functions that Rust hands in. Everything here lies in tables
+-- that scripts can read and not change.
+local native = ...
+local error, type, tostring, tonumber, select, next = error, type, tostring, tonumber, select, next
+local setmetatable, getmetatable, rawget, rawset = setmetatable, getmetatable, rawget, rawset
+local raw_pcall, raw_xpcall, setfenv = pcall, xpcall, setfenv
+local raw_loadstring, getinfo, floor = loadstring, debug.getinfo, math.floor
+local find, sub, byte, concat = string.find, string.sub, string.byte, table.concat
+local resume, create = coroutine.resume, coroutine.create
+
+local real, globals = {}, {}
+-- From what scripts see of a protected table to the table itself.
+local behind = {}
+
+local function refuse()
+  error('Attempt to modify a readonly table', 2)
+end
+
+-- As a function of C: `error` with level 3 then names the place of its call.
+local function forward(f)
+  return native.forward(f, f)
+end
+
+local function protect(table, shown)
+  shown = shown or {}
+  behind[shown] = table
+  local meta = { __index = table, __newindex = refuse, __metatable = false }
+  native.mark(meta)
+  return setmetatable(shown, meta)
+end
+
+-- A copy of a protected table, for those who walk through it.
+local function copy(shown)
+  local twin = {}
+  for key, value in next, behind[shown] or {} do twin[key] = value end
+  return twin
+end
+
+local function fail(message)
+  return error({ err = message }, 0)
+end
+
+-- The innermost function of the script itself.
+local function place()
+  local level = 3
+  local info = getinfo(level, 'Sl')
+  while info and (info.source == '=ochre' or info.currentline < 0) do
+    level = level + 1
+    info = getinfo(level, 'Sl')
+  end
+  if not info then return '@user_script:0' end
+  return info.source .. ':' .. info.currentline
+end
+
+local function handler(e)
+  local text
+  if type(e) == 'table' then
+    text = rawget(e, 'err')
+    if type(text) ~= 'string' then text = 'ERR unknown error' end
+  else
+    text = 'ERR ' .. tostring(e)
+  end
+  return { text .. ' script: on ' .. place() .. '.' }
+end
+
+local invoke, script
+
+local function main()
+  return (script())
+end
+
+local function run(f, invoker)
+  script, invoke = f, invoker
+  return raw_xpcall(main, handler)
+end
+
+-- Base.
+for _, name in next, { 'assert', 'error', 'gcinfo', 'getmetatable', 'ipairs', 'rawequal',
+  'select', 'tonumber', 'tostring', 'type', 'unpack', '_VERSION' } do
+  real[name] = _G[name]
+end
+for _, name in next, { 'setmetatable', 'rawset' } do
+  real[name] = native.guard_write(_G[name], copy)
+end
+for _, name in next, { 'rawget', 'next' } do
+  real[name] = native.guard_read(_G[name], copy)
+end
+-- How the memory of a state is kept is no script's business: others come after it.
+local collect = collectgarbage
+real.collectgarbage = forward(function(what, size)
+  if what == nil or what == 'collect' or what == 'count' or what == 'step' then return collect(what, size) end
+  return 0
+end)
+real.pairs = native.guard_pairs(next, copy)
+
+real.pcall = native.pcall(raw_pcall, copy)
+real.xpcall = native.xpcall(raw_xpcall, copy)
+
+local function load_text(text, name)
+  if type(text) == 'string' and byte(text) == 27 then
+    return nil, "bytecode:1: unexpected symbol near 'char(27)'"
+  end
+  local f, message = raw_loadstring(text, name)
+  if f then setfenv(f, globals) end
+  return f, message
+end
+
+real.loadstring = forward(load_text)
+
+real.load = forward(function(reader, name)
+  local pieces = {}
+  while true do
+    local piece = reader()
+    if piece == nil or piece == '' then break end
+    if type(piece) ~= 'string' then error('reader function must return a string', 3) end
+    pieces[#pieces + 1] = piece
+    if byte(pieces[1]) == 27 then break end
+  end
+  return load_text(concat(pieces), name or '=(load)')
+end)
+
+-- Libraries.
+local function library(name, names, guard)
+  local from, to = _G[name], {}
+  for key, value in next, from do to[key] = value end
+  for _, key in next, names do to[key] = guard(from[key], copy) end
+  real[name] = protect(to)
+  return to
+end
+
+local strings = library('string', { 'find', 'match', 'gmatch', 'gfind', 'gsub' }, native.guard_pattern)
+local meta = getmetatable('')
+meta.__index = strings
+meta.__metatable = false
+library('table', { 'insert', 'remove', 'sort' }, native.guard_write)
+local maths = library('math', {}, native.guard_write)
+real.os = protect({ clock = os.clock })
+
+local random, seed = native.random, native.seed
+
+local function number(value, count, at, name)
+  local n = tonumber(value)
+  if n == nil then
+    local got = count < at and 'no value' or type(value)
+    error(("bad argument #%d to '%s' (number expected, got %s)"):format(at, name, got), 4)
+  end
+  return n < 0 and -floor(-n) or floor(n)
+end
+
+maths.random = forward(function(...)
+  local count, r = select('#', ...), random()
+  if count == 0 then return r end
+  if count > 2 then error('wrong number of arguments', 3) end
+  local a, b = ...
+  a = number(a, count, 1, 'random')
+  if count == 1 then
+    if a < 1 then error("bad argument #1 to 'random' (interval is empty)", 3) end
+    return floor(r * a) + 1
+  end
+  b = number(b, count, 2, 'random')
+  if a > b then error("bad argument #2 to 'random' (interval is empty)", 3) end
+  return floor(r * (b - a + 1)) + a
+end)
+
+maths.randomseed = forward(function(...)
+  local value = ...
+  seed(number(value, select('#', ...), 1, 'randomseed'))
+end)
+
+-- Nested coroutines take room on the C stack, so their depth is limited.
+local depth, deepest = 0, native.deepest
+
+local function leave(...)
+  depth = depth - 1
+  return ...
+end
+
+local function resume_within(...)
+  if depth >= deepest then return false, 'C stack overflow' end
+  depth = depth + 1
+  return leave(resume(...))
+end
+
+local function unwrap(ok, ...)
+  if not ok then
+    error((...), 0)
+  end
+  return ...
+end
+
+local function wrap(f)
+  local co = create(f)
+  return function(...) return unwrap(resume_within(co, ...)) end
+end
+
+local coroutines = { resume = forward(resume_within), wrap = forward(wrap) }
+for _, name in next, { 'create', 'running', 'status', 'yield' } do coroutines[name] = coroutine[name] end
+real.coroutine = protect(coroutines)
+
+-- redis.*
+local redis = {
+  LOG_DEBUG = 0, LOG_VERBOSE = 1, LOG_NOTICE = 2, LOG_WARNING = 3,
+  REPL_NONE = 0, REPL_AOF = 1, REPL_REPLICA = 2, REPL_SLAVE = 2, REPL_ALL = 3,
+}
+for name, value in next, native.facts do redis[name] = value end
+
+function redis.call(...)
+  local reply, failed = invoke(0, ...)
+  if failed then return error(reply, 0) end
+  return reply
+end
+
+function redis.pcall(...)
+  return (invoke(1, ...))
+end
+
+function redis.acl_check_cmd(...)
+  local reply, failed = invoke(2, ...)
+  if failed then return error(reply, 0) end
+  return reply
+end
+
+local function reply_of(field, ...)
+  local text = ...
+  if select('#', ...) ~= 1 or type(text) ~= 'string' then
+    return { err = 'ERR wrong number or type of arguments' }
+  end
+  return { [field] = text }
+end
+
+function redis.status_reply(...)
+  return reply_of('ok', ...)
+end
+
+function redis.error_reply(...)
+  local reply = reply_of('err', ...)
+  local text = reply.err
+  if sub(text, 1, 1) == '-' then text = sub(text, 2) end
+  if not find(text, ' ', 1, true) then text = 'ERR ' .. text end
+  reply.err = text
+  return reply
+end
+
+local function words(value)
+  local is = type(value)
+  return (is == 'string' or is == 'number') and tostring(value) or nil
+end
+
+function redis.sha1hex(...)
+  if select('#', ...) ~= 1 then fail('ERR wrong number of arguments') end
+  return native.sha1(words(...) or '')
+end
+
+function redis.log(...)
+  local count, level = select('#', ...), tonumber((...))
+  if count < 2 then fail('ERR server.log() requires two arguments or more.') end
+  if not level then fail('ERR First argument must be a number (log level).') end
+  if level < 0 or level > 3 then fail('ERR Invalid log level.') end
+  local parts = {}
+  for at = 2, count do parts[#parts + 1] = words((select(at, ...))) end
+  native.log(level, concat(parts, ' '))
+end
+
+function redis.setresp(...)
+  if select('#', ...) ~= 1 then fail('ERR server.setresp() requires one argument.') end
+  local version = tonumber((...))
+  if version ~= 2 and version ~= 3 then fail('ERR RESP version must be 2 or 3.') end
+  native.setresp(version)
+end
+
+function redis.set_repl(...)
+  if select('#', ...) ~= 1 then fail('ERR server.set_repl() requires one argument.') end
+  local flags = tonumber((...)) or 0
+  if flags ~= 0 and flags ~= 1 and flags ~= 2 and flags ~= 3 then
+    fail('ERR Invalid replication flags. Use REPL_AOF, REPL_REPLICA, REPL_ALL or REPL_NONE.')
+  end
+  native.set_repl(flags)
+end
+
+function redis.replicate_commands() return true end
+function redis.breakpoint() return false end
+function redis.debug() end
+
+for name, value in next, redis do
+  if type(value) == 'function' then redis[name] = forward(value) end
+end
+real.redis = protect(redis)
+real.server = real.redis
+
+for name, made in next, native.libraries do real[name] = protect(made) end
+
+protect(real, globals)
+real._G = globals
+setmetatable(real, {
+  __index = function(_, name)
+    error("Script attempted to access nonexistent global variable '" .. tostring(name) .. "'", 2)
+  end,
+})
+
+return globals, real, run, function() depth = 0 end
