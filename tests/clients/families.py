@@ -1,6 +1,7 @@
 """Every family of commands through redis-py: families.py PORT PROTOCOL.
 
-For: whether the library gets from the server what it expects. May touch: the server at PORT, which it flushes.
+For: whether the library gets from the server what it expects. May touch: the server at PORT, which it
+flushes.
 Always: a family is one function, begins with an empty database and ends the run when an assertion fails.
 """
 
@@ -100,7 +101,8 @@ def lists(r):
 
 
 def hashes(r):
-    assert r.hset("h", mapping={"a": 1, "b": "x", "c": 2}) == 3 and r.hget("h", "a") == "1" and r.hlen("h") == 3
+    assert r.hset("h", mapping={"a": 1, "b": "x", "c": 2}) == 3 and r.hget("h", "a") == "1"
+    assert r.hlen("h") == 3
     assert r.hgetall("h") == {"a": "1", "b": "x", "c": "2"} and r.hmget("h", "a", "none") == ["1", None]
     assert r.hincrby("h", "a", 4) == 5 and r.hincrbyfloat("h", "a", 0.5) == 5.5 and r.hsetnx("h", "a", 0) == 0
     assert r.hdel("h", "b", "none") == 1 and r.hexists("h", "a") and r.hstrlen("h", "a") == 3
@@ -111,7 +113,8 @@ def hashes(r):
     assert r.hpexpire("h", 20, "a") == [1]
     until(lambda: not r.hexists("h", "a"))
     assert r.hgetall("h") == {"c": "2"}
-    assert r.hsetex("i", mapping={"d": "4", "e": "5"}, ex=50) == 1 and r.hgetex("i", "d", persist=True) == ["4"]
+    assert r.hsetex("i", mapping={"d": "4", "e": "5"}, ex=50) == 1
+    assert r.hgetex("i", "d", persist=True) == ["4"]
     assert r.hgetdel("i", "d", "e") == ["4", "5"] and not r.exists("i")
 
 
@@ -156,7 +159,8 @@ def geo(r):
     places = (13.361389, 38.115556, "Palermo", 15.087269, 37.502669, "Catania")
     assert r.geoadd("g", places) == 2 and abs(r.geodist("g", "Palermo", "Catania", "km") - 166.2742) < 1e-4
     assert r.geohash("g", "Palermo") == ["sqc8b49rny0"] and r.geopos("g", "none") == [None]
-    assert r.geosearch("g", longitude=15, latitude=37, radius=200, unit="km", sort="ASC") == ["Catania", "Palermo"]
+    found = r.geosearch("g", longitude=15, latitude=37, radius=200, unit="km", sort="ASC")
+    assert found == ["Catania", "Palermo"]
     near = r.geosearch("g", member="Palermo", width=10, height=10, unit="km", withdist=True, withcoord=True)
     name, distance, (longitude, latitude) = near[0]
     assert (name, float(distance)) == ("Palermo", 0) and abs(longitude - 13.361389) < 1e-5
@@ -194,7 +198,8 @@ def streams(r):
     served = meanwhile(r, lambda c: c.xread({"x": "$"}, block=0), lambda r: r.xadd("x", {"n": 4}))
     assert [fields for _, fields in delivered(served)] == [{"n": "4"}]
     group = r.xinfo_groups("x")[0]
-    assert (group["name"], group["pending"], group["lag"]) == ("g", 2, 1) and r.xinfo_stream("x")["length"] == 4
+    assert (group["name"], group["pending"], group["lag"]) == ("g", 2, 1)
+    assert r.xinfo_stream("x")["length"] == 4
     assert {c["name"]: c["pending"] for c in r.xinfo_consumers("x", "g")} == {
         "alice": 1, "bob": 0, "carol": 1, "idle": 0
     }
@@ -226,10 +231,11 @@ def transactions(r):
     assert replies[0] and isinstance(replies[1], redis.ResponseError) and replies[2] and r.get("u") == "1"
 
 
-def listening(r, pubsub, publish):
+def listening(subscriber, publish):
     """Runs the subscriber in a thread of its own and publishes; its handlers collect."""
     problems = []
-    thread = pubsub.run_in_thread(sleep_time=0.01, daemon=True, exception_handler=lambda e, p, t: problems.append(e))
+    note = lambda error, *_: problems.append(error)
+    thread = subscriber.run_in_thread(sleep_time=0.01, daemon=True, exception_handler=note)
     try:
         publish()
     finally:
@@ -251,7 +257,7 @@ def pubsub(r):
         assert r.publish("weather", "rain") == 1 and r.publish("nobody", "hears") == 0
         until(lambda: len(got) == 2)
 
-    listening(r, subscriber, publish)
+    listening(subscriber, publish)
     assert got == [("news", "one"), ("weather", "rain")], got
     shard = connect().pubsub(ignore_subscribe_messages=True)
     shard.ssubscribe("shard")
@@ -273,7 +279,7 @@ def keyspace_events(r):
         r.set("short", "v", px=10)
         until(lambda: ("short", "expired") in got and ("expired", "short") in got)
 
-    listening(r, subscriber, publish)
+    listening(subscriber, publish)
     assert r.config_set("notify-keyspace-events", "")
     for key, event in (("k", "set"), ("h", "hset"), ("short", "expire")):
         assert (key, event) in got and (event, key) in got, got
