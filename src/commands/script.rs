@@ -6,6 +6,7 @@
 
 use super::help::write_help;
 use crate::command::row::{Acl, Command, Flags, Group, Handler, Locks, cmd, container};
+use crate::command::scripts::Sha;
 use crate::command::{Cx, KeyFlags, KeySpec, Outcome, int};
 use crate::fault::Fault;
 use crate::resp::Args;
@@ -95,15 +96,21 @@ fn eval(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Outcome, Fault> {
 }
 
 fn evalsha(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Outcome, Fault> {
-    run(cx, args, Named::Sha(args.get(1)), false)
+    run(cx, args, sha(&args)?, false)
 }
 
 fn evalsha_ro(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Outcome, Fault> {
-    run(cx, args, Named::Sha(args.get(1)), true)
+    run(cx, args, sha(&args)?, true)
 }
 
 fn eval_ro(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Outcome, Fault> {
     run(cx, args, Named::Text(args.get(1)), true)
+}
+
+/// By a digest of the wrong length nothing is found, whatever follows it.
+fn sha<'a>(args: &Args<'a>) -> Result<Named<'a>, Fault> {
+    let name = args.get(1);
+    if name.len() == size_of::<Sha>() { Ok(Named::Sha(name)) } else { Err(Fault::NO_SCRIPT) }
 }
 
 fn run(cx: &mut Cx<'_>, args: Args<'_>, script: Named<'_>, is_read_only: bool) -> Result<Outcome, Fault> {

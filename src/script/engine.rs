@@ -16,6 +16,7 @@ use mlua::chunk::ChunkMode;
 use mlua::{Function, HookTriggers, Lua, MultiValue, Table, Value, VmState};
 
 use super::call::{Caller, Choices, Room, seed};
+use super::cjson;
 use super::raw::{self, Guard};
 use super::result::{Fields, Refused, Writer};
 use super::shebang;
@@ -355,7 +356,7 @@ fn natives(lua: &Lua, choices: &Rc<Choices>) -> mlua::Result<Table> {
         })?,
     )?;
     native.set("facts", facts(lua)?)?;
-    native.set("libraries", lua.create_table()?)?;
+    native.set("cjson", cjson::functions(lua, &Rc::default())?)?;
     Ok(native)
 }
 

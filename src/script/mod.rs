@@ -8,6 +8,7 @@
 //! but as an error reply.
 
 mod call;
+mod cjson;
 mod engine;
 mod raw;
 mod reply;

@@ -287,7 +287,71 @@ end
 real.redis = protect(redis)
 real.server = real.redis
 
-for name, made in next, native.libraries do real[name] = protect(made) end
+-- cjson.
+local json = native.cjson
+local json_option = json.option
+
+local function translator(name, f)
+  return forward(function(...)
+    if select('#', ...) ~= 1 then
+      error(("bad argument #1 to '%s' (expected 1 argument)"):format(name), 3)
+    end
+    local value = ...
+    if name == 'decode' and type(value) ~= 'string' and type(value) ~= 'number' then
+      error(("bad argument #1 to 'decode' (string expected, got %s)"):format(type(value)), 3)
+    end
+    local done, result = f(value)
+    if not done then error(result, 3) end
+    return result
+  end)
+end
+
+-- Checks an option that is a number, if there is one.
+local function range(name, value, least, most, at)
+  if value == nil then return end
+  local n = tonumber(value)
+  if not n or n < least or n > most then
+    error(("bad argument #%d to '%s' (expected integer between %d and %d)"):format(at, name, least, most), 4)
+  end
+  return floor(n)
+end
+
+local function numeric(name, most)
+  return forward(function(value) return json_option(name, range(name, value, 1, most, 1)) end)
+end
+
+local switches = { [true] = true, [false] = false, on = true, off = false }
+
+local function switch(name)
+  return forward(function(value) return json_option(name, switches[value]) end)
+end
+
+local cjson = {
+  _NAME = 'cjson', _VERSION = '2.1.0', null = json.null,
+  encode = translator('encode', json.encode),
+  decode = translator('decode', json.decode),
+  encode_max_depth = numeric('encode_max_depth', 2147483647),
+  decode_max_depth = numeric('decode_max_depth', 2147483647),
+  encode_number_precision = numeric('encode_number_precision', 14),
+  encode_keep_buffer = switch('encode_keep_buffer'),
+  decode_invalid_numbers = switch('decode_invalid_numbers'),
+  encode_invalid_numbers = forward(function(value)
+    if value == 'null' then return json_option('encode_invalid_numbers', 'null') end
+    return json_option('encode_invalid_numbers', switches[value])
+  end),
+  encode_sparse_array = forward(function(convert, ratio, safe)
+    ratio = range('encode_sparse_array', ratio, 0, 2147483647, 2)
+    safe = range('encode_sparse_array', safe, 0, 2147483647, 3)
+    return json_option('sparse_convert', switches[convert]), json_option('sparse_ratio', ratio),
+      json_option('sparse_safe', safe)
+  end),
+}
+cjson.new = forward(function()
+  local twin = {}
+  for name, value in next, cjson do twin[name] = value end
+  return twin
+end)
+real.cjson = protect(cjson)
 
 protect(real, globals)
 real._G = globals
@@ -297,4 +361,7 @@ setmetatable(real, {
   end,
 })
 
-return globals, real, run, function() depth = 0 end
+return globals, real, run, function()
+  depth = 0
+  json_option('reset')
+end
