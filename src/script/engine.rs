@@ -16,10 +16,10 @@ use mlua::chunk::ChunkMode;
 use mlua::{Function, HookTriggers, Lua, MultiValue, Table, Value, VmState};
 
 use super::call::{Caller, Choices, Room, seed};
-use super::cjson;
 use super::raw::{self, Guard};
 use super::result::{Fields, Refused, Writer};
 use super::shebang;
+use super::{bit, cjson};
 use crate::command::scripts::{MOST_EVALUATED, Script, ScriptFlags, Scripts, Sha};
 use crate::command::{Cx, Host, Outcome};
 use crate::fault::Fault;
@@ -128,11 +128,13 @@ impl Engine {
         lua.set_memory_limit(MOST_MEMORY)?;
         let scripts = Arc::clone(scripts);
         let hook = HookTriggers::new().every_nth_instruction(LOOK_EVERY);
-        lua.set_global_hook(hook, move |_, _| {
-            if scripts.is_interrupted.load(Ordering::Relaxed) {
-                return Err(mlua::Error::runtime("the server is going down"));
+        lua.set_global_hook(hook, move |lua, _| {
+            if !scripts.is_interrupted.load(Ordering::Relaxed) {
+                return Ok(VmState::Continue);
             }
-            Ok(VmState::Continue)
+            // At every instruction from now on: a script that catches errors gets no further either.
+            lua.set_hook(HookTriggers::new().every_nth_instruction(1), |_, _| Err(ending()))?;
+            Err(ending())
         })?;
         let fields = Fields::new(&lua)?;
         let (by_sha, by_text) = (HashMap::new(), HashMap::new());
@@ -281,6 +283,10 @@ impl Engine {
     }
 }
 
+fn ending() -> mlua::Error {
+    mlua::Error::runtime("the server is going down")
+}
+
 /// What the handler of errors has made of one: a table with the text, or a bare text where it could not run.
 fn raised(error: &Value) -> Fault {
     match error {
@@ -356,6 +362,7 @@ fn natives(lua: &Lua, choices: &Rc<Choices>) -> mlua::Result<Table> {
         })?,
     )?;
     native.set("facts", facts(lua)?)?;
+    native.set("bit", bit::function(lua)?)?;
     native.set("cjson", cjson::functions(lua, &Rc::default())?)?;
     Ok(native)
 }

@@ -7,6 +7,7 @@
 //! when it ends, but what it has compiled to; no error, of memory or of depth, passes the border of a state
 //! but as an error reply.
 
+mod bit;
 mod call;
 mod cjson;
 mod engine;

@@ -287,6 +287,24 @@ end
 real.redis = protect(redis)
 real.server = real.redis
 
+-- bit.
+local bits = {}
+for name, least in next, { tobit = 1, bnot = 1, band = 1, bor = 1, bxor = 1, lshift = 2, rshift = 2, arshift = 2,
+  rol = 2, ror = 2, bswap = 1, tohex = 1 } do
+  bits[name] = forward(function(...)
+    local count = select('#', ...)
+    for at = 1, count > least and count or least do
+      local value = select(at, ...)
+      if tonumber(value) == nil then
+        local got = count < at and 'no value' or type(value)
+        error(("bad argument #%d to '%s' (number expected, got %s)"):format(at, name, got), 3)
+      end
+    end
+    return native.bit(name, ...)
+  end)
+end
+real.bit = protect(bits)
+
 -- cjson.
 local json = native.cjson
 local json_option = json.option

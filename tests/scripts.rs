@@ -1,0 +1,64 @@
+//! Scripts that do not behave.
+//!
+//! For: what one script does to the server, and to the scripts after it. May touch: sockets.
+//! Always: the server answers afterwards.
+
+mod support;
+
+use std::time::Duration;
+
+use support::local::{Local, ask, ask_int};
+
+fn eval(local: &Local, script: &str) -> support::Reply {
+    local.client().call(&["EVAL", script, "0"]).expect("the server answers")
+}
+
+#[test]
+fn a_script_without_end_ends_with_the_server() {
+    for script in ["while true do end", "while true do pcall(function() while true do end end) end"] {
+        let local = Local::start();
+        local.client().send(&["EVAL", script, "0"]).expect("a request is sent");
+        std::thread::sleep(Duration::from_millis(100));
+        drop(local);
+    }
+}
+
+#[test]
+fn scripts_are_compiled_on_every_worker_and_forgotten_by_all() {
+    let local = Local::start();
+    let mut clients: Vec<_> = (0..8).map(|_| local.client()).collect();
+    let sha = clients[0].call(&["SCRIPT", "LOAD", "return 7"]).expect("an answer").text().expect("a digest");
+    for _ in 0..2 {
+        for client in &mut clients {
+            assert_eq!(ask_int(client, &format!("EVALSHA {sha} 0")), 7);
+        }
+    }
+    ask(&mut clients[1], "SCRIPT FLUSH");
+    for client in &mut clients {
+        let reply = client.call(&["EVALSHA", &sha, "0"]).expect("an answer");
+        assert!(reply.is_error(), "{reply:?}");
+    }
+}
+
+#[test]
+fn nothing_of_a_script_is_left_for_the_next() {
+    let local = Local::with(&[("io-threads", "1")]);
+    for script in [
+        "x = 1",
+        "rawset(_G, 'x', 1)",
+        "rawset(redis, 'x', 1)",
+        "table.insert(redis, 1)",
+        "getmetatable(_G).__newindex = nil",
+        "getmetatable('').__index.x = 1",
+        "local _, t = pairs(redis) t.x = 1",
+        "loadstring('x = 1')()",
+        "string.x = 1",
+    ] {
+        eval(&local, script);
+        let seen = eval(
+            &local,
+            "return tostring(rawget(_G,'x'))..tostring(redis.x)..tostring(redis[1])..tostring(('').x)",
+        );
+        assert_eq!(seen.text().as_deref(), Some("nilnilnilnil"), "after {script}");
+    }
+}
