@@ -389,6 +389,21 @@ fn transactions_run_as_a_whole_unless_a_watched_key_changes() {
 }
 
 #[test]
+fn scripts_answer_what_they_return() {
+    in_both_protocols(|c| {
+        let lua = "return {redis.call('INCRBY', KEYS[1], ARGV[1]), KEYS[1], {false}}";
+        let sha: String = redis::cmd("SCRIPT").arg("LOAD").arg(lua).query(c).expect("SCRIPT LOAD");
+        let reply = redis::cmd("EVALSHA").arg(&sha).arg(1).arg("n").arg(5).query(c);
+        assert_eq!(reply, Ok((5, "n".to_owned(), (None::<u8>,))));
+        let unknown =
+            redis::cmd("EVALSHA").arg("0".repeat(40)).arg(0).exec(c).expect_err("nobody has sent it");
+        assert_eq!(unknown.kind(), ErrorKind::Server(ServerErrorKind::NoScript));
+        let own = redis::cmd("EVAL").arg("return redis.error_reply('MINE own words')").arg(0).exec(c);
+        assert_eq!(own.expect_err("an error reply").code(), Some("MINE"));
+    });
+}
+
+#[test]
 fn messages_and_keyspace_events_arrive() {
     with_connections(|connect| {
         let (c, subscriber) = (&mut connect(), &mut connect());

@@ -222,6 +222,19 @@ const families = {
     await is(r.pipeline().get("a").get("none").exec(), [[null, "ours"], [null, null]]);
   },
 
+  async scripts(r) {
+    const lua = "return {redis.call('INCRBY', KEYS[1], ARGV[1]), KEYS[1]}";
+    r.defineCommand("add", { numberOfKeys: 1, lua });
+    await is(r.add("n", 5), [5, "n"]);
+    await is(r.add("n", 2), [7, "n"]);
+    await is(r.script("FLUSH"), "OK");
+    await is(r.add("n", 1), [8, "n"]);
+    await is(r.eval("return {1, 'two', {3}, false}", 0), [1, "two", [3], null]);
+    await is(r.multi().set("m", 1).add("m", 1).exec(), [[null, "OK"], [null, [2, "m"]]]);
+    await refused(r.eval("return redis.error_reply('MINE own words')", 0), "own words");
+    await refused(r.evalsha("0".repeat(40), 0), "No matching script");
+  },
+
   async pubsub(r) {
     const got = [];
     const subscriber = connect();

@@ -231,6 +231,23 @@ def transactions(r):
     assert replies[0] and isinstance(replies[1], redis.ResponseError) and replies[2] and r.get("u") == "1"
 
 
+def scripts(r):
+    raise_to = r.register_script("""
+        local now = tonumber(redis.call('GET', KEYS[1]) or 0)
+        if now < tonumber(ARGV[1]) then redis.call('SET', KEYS[1], ARGV[1]) end
+        return {now, redis.call('GET', KEYS[1])}
+    """)
+    assert raise_to(keys=["n"], args=[5]) == [0, "5"] and raise_to(keys=["n"], args=[3]) == [5, "5"]
+    assert r.script_exists(raise_to.sha) == [True] and r.script_flush()
+    assert raise_to(keys=["n"], args=[9]) == [5, "9"]
+    assert r.eval("return {1, 'two', {3}, false}", 0) == [1, "two", [3], None]
+    refused(lambda: r.eval("return redis.error_reply('MINE own words')", 0), "own words")
+    refused(lambda: r.evalsha("0" * 40, 0), "No matching script")
+    with r.lock("lock", timeout=10) as lock:
+        assert lock.owned() and not connect().lock("lock").acquire(blocking=False) and lock.extend(5)
+    assert not r.exists("lock")
+
+
 def listening(subscriber, publish):
     """Runs the subscriber in a thread of its own and publishes; its handlers collect."""
     problems = []
@@ -286,7 +303,7 @@ def keyspace_events(r):
 
 
 FAMILIES = (strings, bitmaps, keys_and_expiry, lists, hashes, sets, sorted_sets, geo, hyperloglog, streams,
-            transactions, pubsub, keyspace_events)
+            transactions, scripts, pubsub, keyspace_events)
 
 for family in FAMILIES:
     connection = connect()
