@@ -38,6 +38,11 @@ faults! {
     PFDEBUG_ON_OFF = "ERR Argument must be ON or OFF";
     /// PFDEBUG DECODE of a dense HyperLogLog.
     PFDEBUG_DENSE = "ERR HLL encoding is not sparse";
+    /// SCRIPT KILL while no script runs.
+    NOT_BUSY = "NOTBUSY No scripts in execution right now.";
+    /// SCRIPT KILL of a script that has changed the data.
+    UNKILLABLE = "UNKILLABLE Sorry the script already executed write commands against the dataset. You can \
+        either wait the script termination or kill the server in a hard way using the SHUTDOWN NOSAVE command.";
     /// EXEC outside of MULTI.
     EXEC_WITHOUT_MULTI = "ERR EXEC without MULTI";
     /// DISCARD outside of MULTI.

@@ -7,10 +7,12 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use bitflags::bitflags;
 use parking_lot::Mutex;
+
+use crate::fault::Fault;
 
 /// Scripts that came with EVAL and are kept for EVALSHA.
 pub const MOST_EVALUATED: usize = 500;
@@ -61,9 +63,74 @@ impl Script {
     }
 }
 
+/// What is known of the script that runs; there is at most one, as it holds everything.
+#[derive(Default)]
+pub struct Running {
+    /// `Ticks` nanoseconds at which it began, 0 when none runs.
+    since_ns: AtomicU64,
+    worker: AtomicUsize,
+    has_written: AtomicBool,
+    is_killed: AtomicBool,
+}
+
+impl Running {
+    /// A script begins on a worker.
+    pub fn begin(&self, worker: usize, now_ns: u64) {
+        self.worker.store(worker, Ordering::Relaxed);
+        self.has_written.store(false, Ordering::Relaxed);
+        self.is_killed.store(false, Ordering::Relaxed);
+        self.since_ns.store(now_ns.max(1), Ordering::Release);
+    }
+
+    /// It has ended. True: because it was killed.
+    pub fn end(&self) -> bool {
+        let is_killed = self.is_killed();
+        self.since_ns.store(0, Ordering::Release);
+        self.is_killed.store(false, Ordering::Relaxed);
+        is_killed
+    }
+
+    /// It has changed the data: from now on it cannot be killed.
+    #[inline]
+    pub fn note_write(&self) {
+        self.has_written.store(true, Ordering::Release);
+    }
+
+    /// The worker whose script has run for longer than `threshold_ms`; with 0 or less no script ever has.
+    pub fn busy_worker(&self, now_ns: u64, threshold_ms: i64) -> Option<usize> {
+        let since_ns = self.since_ns.load(Ordering::Acquire);
+        let threshold_ns = u64::try_from(threshold_ms).ok()?.saturating_mul(1_000_000);
+        let is_busy = since_ns > 0 && threshold_ns > 0 && now_ns.saturating_sub(since_ns) >= threshold_ns;
+        is_busy.then(|| self.worker.load(Ordering::Relaxed))
+    }
+
+    /// Asks the script to end.
+    ///
+    /// # Errors
+    /// When none runs, or it has written.
+    pub fn kill(&self) -> Result<(), Fault> {
+        if self.since_ns.load(Ordering::Acquire) == 0 {
+            return Err(Fault::NOT_BUSY);
+        }
+        if self.has_written.load(Ordering::Acquire) {
+            return Err(Fault::UNKILLABLE);
+        }
+        self.is_killed.store(true, Ordering::Release);
+        Ok(())
+    }
+
+    /// Whether it was asked to end. One that has written meanwhile goes on.
+    #[inline]
+    pub fn is_killed(&self) -> bool {
+        self.is_killed.load(Ordering::Relaxed) && !self.has_written.load(Ordering::Relaxed)
+    }
+}
+
 /// Every script, by name.
 #[derive(Default)]
 pub struct Scripts {
+    /// The one that runs.
+    pub running: Running,
     known: Mutex<HashMap<Sha, Arc<Script>>>,
     uses: AtomicU64,
     evicted: AtomicU64,

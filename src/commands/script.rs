@@ -60,6 +60,10 @@ const SUBCOMMANDS: &[Command] = &[
     keeps("HELP", help, 2, Flags::LOADING.union(Flags::STALE))
         .since("5.0.0")
         .doc("Lists the subcommands.", ""),
+    keeps("KILL", kill, 2, Flags::NO_SCRIPT.union(Flags::ALLOW_BUSY))
+        .since("2.6.0")
+        .doc("Ends the script that runs, unless it has changed the data.", "")
+        .tips(&["request_policy:all_shards", "response_policy:one_succeeded"]),
     keeps("LOAD", load, 3, Flags::NO_SCRIPT.union(Flags::STALE))
         .since("2.6.0")
         .cost("O(N) for N bytes of the script.")
@@ -153,12 +157,20 @@ fn help(cx: &mut Cx<'_>, _: Args<'_>) -> Result<Outcome, Fault> {
         "    Tells for every digest whether its script is known.",
         "FLUSH [ASYNC|SYNC]",
         "    Forgets every script.",
+        "KILL",
+        "    Ends the script that runs, unless it has changed the data.",
         "LOAD <script>",
         "    Keeps a script without running it.",
         "SHOW <sha1>",
         "    Answers the text of a script.",
     ];
     write_help(cx.out, "SCRIPT", lines);
+    Ok(Outcome::Done)
+}
+
+fn kill(cx: &mut Cx<'_>, _: Args<'_>) -> Result<Outcome, Fault> {
+    cx.host.scripts.running.kill()?;
+    cx.out.ok();
     Ok(Outcome::Done)
 }
 

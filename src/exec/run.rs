@@ -253,6 +253,37 @@ impl Executor {
         ran
     }
 
+    /// Runs one request while a script holds everything for too long: what touches no key and is allowed then
+    /// runs, everything else is refused.
+    #[cold]
+    pub fn run_busy(&mut self, host: &Host, session: &mut Session, out: &mut Out, call: &Call<'_>) -> Ran {
+        self.last = host.ticks.now();
+        let Some(entry) = call.entry(host) else {
+            return self.refuse_unknown(host, session, out, &call.args);
+        };
+        if !session.authenticated && !is_open(entry) {
+            return self.refuse(host, session, out, Some(entry), Fault::NO_AUTH);
+        }
+        if let Err(fault) = check(entry, &call.args) {
+            return self.refuse(host, session, out, Some(entry), fault);
+        }
+        let is_allowed = entry.row.flags.contains(Flags::ALLOW_BUSY) && entry.row.locks == Locks::None;
+        if !is_allowed || entry.row.flags.contains(Flags::RUNS_QUEUE) {
+            return self.refuse(host, session, out, Some(entry), Fault::BUSY);
+        }
+        let mark = out.mark();
+        self.record.begin();
+        let result = self.handle(host, Reach::Nothing, session, out, call, entry);
+        let failed = result.is_err();
+        let ran = match result {
+            Ok(Outcome::Close) => Ran::Close,
+            Ok(Outcome::Done | Outcome::Block(_)) => Ran::Done,
+            Err(fault) => self.cut_off(host, out, mark, &fault),
+        };
+        self.account(host, session, &call.args, entry, failed, 0);
+        ran
+    }
+
     /// The thread's place in counters and the commit log.
     pub(super) fn lane(&self) -> usize {
         self.lane

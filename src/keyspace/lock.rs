@@ -141,6 +141,21 @@ impl<T> Part<T> {
         Ok(Turn { shards: &self.shards, part: self.index, mode: Mode::Shared, here: PhantomData })
     }
 
+    /// As [`Part::enter`], with a patience asked for before each wait; `None` when one has run out and `gives_up`
+    /// says so.
+    pub fn enter_unless(
+        &mut self,
+        mut patience: impl FnMut() -> Duration,
+        mut gives_up: impl FnMut() -> bool,
+    ) -> Option<Turn<'_, T>> {
+        while self.shards.gate.enter(self.index, patience()).is_err() {
+            if gives_up() {
+                return None;
+            }
+        }
+        Some(Turn { shards: &self.shards, part: self.index, mode: Mode::Shared, here: PhantomData })
+    }
+
     /// The part's index.
     pub fn index(&self) -> usize {
         self.index

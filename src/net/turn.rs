@@ -19,7 +19,7 @@ use crate::config::Directive;
 use crate::exec::{Call, Executor, Ran};
 use crate::keyspace::ahead::Seen;
 use crate::keyspace::expiry::{expire_due, refile};
-use crate::keyspace::lock::Turn;
+use crate::keyspace::lock::{Part, Turn};
 use crate::keyspace::{Shard, Space};
 use crate::resp::{Args, Command, Limits, Parsed, Scratch};
 
@@ -247,8 +247,9 @@ impl Worker {
             ..
         } = self;
         let began = host.ticks.now();
-        let Ok(mut turn) = part.enter(Duration::MAX) else {
-            unreachable!("patience without end does not run out")
+        let Some(mut turn) = enter_unless_busy(&host, part, exec.settings.int(Directive::BusyReplyThreshold))
+        else {
+            return self.run_busy_batch();
         };
         exec.refresh(&host);
         let mut fetcher = Fetcher::start(&host, &turn, &batch.jobs);
@@ -284,6 +285,34 @@ impl Worker {
         help_overdue(&host, exec, &mut turn, *index);
         exec.time_out(&host, &mut turn, *index);
         exec.end_turn(&host, turn);
+        let keys: Vec<usize> = batch.runs.iter().map(|run| run.key).collect();
+        batch.clear();
+        keys.into_iter().for_each(|key| self.finish(key));
+    }
+
+    /// Answers the batch while a script holds everything for too long.
+    #[cold]
+    fn run_busy_batch(&mut self) {
+        let host = Arc::clone(&self.host);
+        let Worker { conns, exec, batch, .. } = self;
+        for run in &batch.runs {
+            let Some(conn) = conns.get_mut(run.key) else { continue };
+            let bytes = batch.bytes(run.source);
+            let args = |job: &Job| batch.scratch.args(bytes, &job.command);
+            let jobs = &batch.jobs[run.jobs.clone()];
+            if conn.is_parked || !conn.waiting.is_empty() {
+                conn.waiting.extend(jobs.iter().map(|job| args(job).to_owned()));
+                continue;
+            }
+            for job in jobs {
+                if exec.run_busy(&host, &mut conn.session, &mut conn.out, &job.call(args(job))) == Ran::Close
+                {
+                    conn.session.closing = true;
+                    break;
+                }
+            }
+            tell_broken(conn);
+        }
         let keys: Vec<usize> = batch.runs.iter().map(|run| run.key).collect();
         batch.clear();
         keys.into_iter().for_each(|key| self.finish(key));
@@ -503,6 +532,22 @@ fn run_jobs(
     }
     tell_broken(conn);
     false
+}
+
+/// Enters the gate; `None` when a script that has run for too long holds it.
+#[inline]
+fn enter_unless_busy<'p>(
+    host: &Host,
+    part: &'p mut Part<Shard>,
+    threshold_ms: i64,
+) -> Option<Turn<'p, Shard>> {
+    let is_busy = || host.scripts.running.busy_worker(host.ticks.since_start_ns(), threshold_ms).is_some();
+    let patience = || match u64::try_from(threshold_ms) {
+        Ok(0) | Err(_) => Duration::MAX,
+        Ok(_) if is_busy() => Duration::ZERO,
+        Ok(threshold_ms) => Duration::from_millis(threshold_ms),
+    };
+    part.enter_unless(patience, is_busy)
 }
 
 /// Answers input that is no request, after the requests before it; the connection closes then.

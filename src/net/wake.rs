@@ -105,8 +105,10 @@ impl Desk {
 /// The desks of all workers.
 pub type Desks = Arc<[Desk]>;
 
-/// The worker with the fewest connections.
-pub fn least_busy(desks: &[Desk]) -> usize {
-    let by_load = desks.iter().enumerate().min_by_key(|(_, d)| d.connections.load(Ordering::Relaxed));
+/// The worker with the fewest connections, `but` only if there is no other.
+pub fn least_busy(desks: &[Desk], but: Option<usize>) -> usize {
+    let load =
+        |(index, desk): &(usize, &Desk)| (Some(*index) == but, desk.connections.load(Ordering::Relaxed));
+    let by_load = desks.iter().enumerate().min_by_key(load);
     by_load.map_or(0, |(index, _)| index)
 }

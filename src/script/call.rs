@@ -218,6 +218,9 @@ impl Caller<'_, '_> {
         if self.choices.repl.get() != 0 {
             self.unit.append(&mut effects);
         }
+        if record.dirty > 0 {
+            self.cx.host.scripts.running.note_write();
+        }
         self.dirty += record.dirty;
         record.dirty = 0;
         let nanos = host.ticks.nanos_between(began, host.ticks.now());

@@ -92,7 +92,9 @@ fn with_engine<R>(
         None => Box::new(Engine::new(&cx.host.scripts).map_err(|error| fault_of(&error))?),
     };
     let result = f(&mut engine, cx);
-    *cx.interpreter = Some(engine);
+    if !engine.is_spent {
+        *cx.interpreter = Some(engine);
+    }
     result
 }
 
@@ -115,6 +117,8 @@ struct Engine {
     by_sha: HashMap<Sha, Rc<Compiled>>,
     /// By the hash of the text.
     by_text: HashMap<u64, Rc<Compiled>>,
+    /// A script was killed in it: the next one gets a new state.
+    is_spent: bool,
 }
 
 impl Engine {
@@ -129,16 +133,29 @@ impl Engine {
         let scripts = Arc::clone(scripts);
         let hook = HookTriggers::new().every_nth_instruction(LOOK_EVERY);
         lua.set_global_hook(hook, move |lua, _| {
-            if !scripts.is_interrupted.load(Ordering::Relaxed) {
+            let goes_down = scripts.is_interrupted.load(Ordering::Relaxed);
+            if !goes_down && !scripts.running.is_killed() {
                 return Ok(VmState::Continue);
             }
+            let ending = move || if goes_down { ending() } else { killed() };
             // At every instruction from now on: a script that catches errors gets no further either.
-            lua.set_hook(HookTriggers::new().every_nth_instruction(1), |_, _| Err(ending()))?;
+            lua.set_hook(HookTriggers::new().every_nth_instruction(1), move |_, _| Err(ending()))?;
             Err(ending())
         })?;
         let fields = Fields::new(&lua)?;
         let (by_sha, by_text) = (HashMap::new(), HashMap::new());
-        Ok(Engine { lua, real, runner, reset, fields, choices, room: Room::default(), by_sha, by_text })
+        Ok(Engine {
+            lua,
+            real,
+            runner,
+            reset,
+            fields,
+            choices,
+            room: Room::default(),
+            by_sha,
+            by_text,
+            is_spent: false,
+        })
     }
 
     /// The script that is named, compiled.
@@ -210,8 +227,11 @@ impl Engine {
         let home = cx.session.db;
         let (mut unit, mut room) =
             (std::mem::take(&mut cx.db.record.effects), std::mem::take(&mut self.room));
+        host.scripts.running.begin(cx.worker, host.ticks.since_start_ns());
         let (returned, dirty) =
             self.execute(cx, &how, &compiled.function, is_read_only, &mut unit, &mut room);
+        // The look at every instruction goes with its state.
+        self.is_spent = host.scripts.running.end();
         self.room = room;
         if cx.session.db != home {
             cx.session.select(home);
@@ -281,6 +301,10 @@ impl Engine {
             Err(Refused::Lua(error)) => Err(fault_of(&error)),
         }
     }
+}
+
+fn killed() -> mlua::Error {
+    mlua::Error::runtime("Script killed by user with SCRIPT KILL.")
 }
 
 fn ending() -> mlua::Error {
