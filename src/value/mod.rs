@@ -18,6 +18,7 @@ pub mod lzf;
 pub mod number;
 pub mod pack;
 pub mod set;
+pub mod short;
 pub mod stream;
 pub mod zset;
 
