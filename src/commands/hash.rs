@@ -273,6 +273,10 @@ fn set_pairs(cx: &mut Cx<'_>, args: Args<'_>) -> Result<usize, Fault> {
     let pairs = args.len() / 2 - 1;
     let mut w = cx.db.open(args.get(1));
     w.view::<Hash>()?;
+    if pairs == 1 && w.update_in_place(|run| Hash::overwrite(run, args.get(2), args.get(3), &limits)) {
+        w.commit(Event::HSET);
+        return Ok(0);
+    }
     let created = w.update(|hash: &mut Hash| {
         hash.expect(pairs, &limits);
         let fields = (2..args.len()).step_by(2);

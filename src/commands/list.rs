@@ -13,7 +13,7 @@ use crate::config::{Directive, Settings};
 use crate::fault::Fault;
 use crate::keyspace::{Event, Write};
 use crate::resp::{Args, Out, parse_i64};
-use crate::value::list::{Element, Given, ListLimits, ListRef, Side};
+use crate::value::list::{Element, Given, ListLimits, ListRef, Side, Stretch};
 use crate::value::{Collection, List};
 
 pub(super) const GROW: Flags = Flags::WRITE.union(Flags::DENY_OOM);
@@ -215,7 +215,10 @@ fn lrange(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Outcome, Fault> {
     let out = &mut *cx.out;
     out.array(range.len());
     if let Some(list) = list {
-        list.each(range.start, range.len(), |element| write_element(out, element));
+        list.stretches(range.start, range.len(), |stretch| match stretch {
+            Stretch::Short(items) => out.items(items),
+            Stretch::Long(shared) => out.bulk_shared(shared),
+        });
     }
     Ok(Outcome::Done)
 }
@@ -355,7 +358,10 @@ fn pop(cx: &mut Cx<'_>, args: &Args<'_>, side: Side) -> Result<Outcome, Fault> {
     if count.is_some() {
         cx.out.array(taken);
     }
-    list.each_from(side, taken, |element| write_element(cx.out, element));
+    match list.end(side) {
+        Some(element) if taken == 1 => write_element(cx.out, element),
+        _ => list.each_from(side, taken, |element| write_element(cx.out, element)),
+    }
     if taken > 0 {
         take(&mut w, side, taken, limits(cx.settings));
         w.commit_counting(pop_event(side), taken as u64);

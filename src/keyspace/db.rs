@@ -589,16 +589,24 @@ impl<'w> Write<'w> {
     }
 
     /// Ends the write with its event: one change.
-    #[inline]
+    #[inline(always)]
     pub fn commit(self, event: Event) {
         self.commit_counting(event, 1);
     }
 
     /// Ends the write with its event: so many changes. A key that has lost its last element goes.
-    #[inline]
+    #[inline(always)]
     pub fn commit_counting(mut self, event: Event, changes: u64) {
         self.changed = false;
         self.record.dirty += changes;
+        if self.emptied || self.record.listens || self.interests.is_some() {
+            self.tell(event);
+        }
+    }
+
+    /// The part of a commit that somebody hears of, or that takes an emptied key away.
+    #[cold]
+    fn tell(&mut self, event: Event) {
         self.record.happened(self.db, event, self.key);
         if self.emptied {
             self.remove();

@@ -430,12 +430,21 @@ impl Entry {
         if shape.form == Form::Shared {
             return self.shared_mut().map(|shared| Arc::make_mut(shared).as_mut_slice());
         }
-        // SAFETY: `Bytes` is its length followed by that many bytes; `self` is borrowed for as long as the
-        // slice.
-        Some(unsafe {
+        // SAFETY: the block has this shape, which is that of a string in the block.
+        Some(unsafe { self.inline_mut(shape) })
+    }
+
+    /// The bytes of a value that lies in the block.
+    ///
+    /// # Safety
+    /// The block must have the given shape, of the form `Bytes`, `Pack` or `Ints`.
+    unsafe fn inline_mut(&mut self, shape: Shape) -> &mut [u8] {
+        // SAFETY: with these forms a value is its length followed by that many bytes; `self` is borrowed for as
+        // long as the slice.
+        unsafe {
             let at = self.0.as_ptr().add(shape.value_at() + LEN_BYTES);
             std::slice::from_raw_parts_mut(at, shape.value_bytes - LEN_BYTES)
-        })
+        }
     }
 
     fn shared_mut(&mut self) -> Option<&mut Arc<Vec<u8>>> {

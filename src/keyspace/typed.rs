@@ -62,17 +62,34 @@ impl Write<'_> {
         }
     }
 
+    /// Lets `change` try to change a compact collection where it lies, without changing the length of its run.
+    /// False: it could not, or the key is missing or holds something else, and nothing was changed. Like
+    /// [`update`](Write::update), to be called after [`view`](Write::view).
+    #[inline]
+    pub fn update_in_place(&mut self, change: impl FnOnce(&mut [u8]) -> bool) -> bool {
+        let Some(Slot::Occupied(entry)) = &mut self.slot else { return false };
+        let had_changed = std::mem::replace(&mut self.changed, true);
+        let is_done = entry.pack_mut().is_some_and(change);
+        if is_done {
+            self.record.touch(entry, self.now_ms);
+        }
+        self.changed = had_changed || is_done;
+        is_done
+    }
+
     fn update_boxed<C: Collection, R>(&mut self, change: impl FnOnce(&mut C) -> R) -> R {
         let entry = self.occupied();
-        let was_volatile = entry.has_field_deadlines();
-        let filed_ms = if entry.is_filed() { entry.next_due_ms() } else { None };
+        // Only hashes have fields with deadlines.
+        let before = (C::KIND == Kind::Hash).then(|| (entry.has_field_deadlines(), entry.filed_ms()));
         let value = entry.boxed_mut().and_then(C::of_mut).expect("the caller has seen the type");
         let result = change(value);
         let view = value.as_ref();
         let is_empty = C::len(view) == 0 && !C::STAYS_WHEN_EMPTY;
         let is_volatile = C::earliest_deadline(view).is_some();
         self.emptied = is_empty;
-        if was_volatile || is_volatile {
+        if let Some((was_volatile, filed_ms)) = before
+            && (was_volatile || is_volatile)
+        {
             self.occupied().set_field_deadlines(is_volatile);
             self.tally.volatile += u64::from(is_volatile);
             self.tally.volatile -= u64::from(was_volatile);
@@ -122,7 +139,7 @@ impl Write<'_> {
     /// After an unmarked value was stored: marks it if it has field deadlines, and files them.
     fn note_fields<C: Collection>(&mut self) {
         if C::KIND == Kind::Hash && self.occupied().is_boxed() && self.occupied().field_due_ms().is_some() {
-            let filed_ms = if self.occupied().is_filed() { self.occupied().next_due_ms() } else { None };
+            let filed_ms = self.occupied().filed_ms();
             self.occupied().set_field_deadlines(true);
             self.tally.volatile += 1;
             self.refile(filed_ms);

@@ -15,6 +15,7 @@ use std::sync::Arc;
 use super::double::{format_double, format_human_double};
 use super::parse::BIG_ARG;
 use crate::value::Item;
+use crate::value::short::ends;
 
 /// A tail of at least this many bytes is sealed by [`Out::seal`].
 const RUN_BYTES: usize = 256 * 1024;
@@ -183,6 +184,19 @@ impl Out {
     /// A string.
     #[inline]
     pub fn bulk(&mut self, data: &[u8]) {
+        if data.len() > SHORT_MAX {
+            return self.bulk_long(data);
+        }
+        let bytes = &mut self.tail.bytes;
+        let start = bytes.len();
+        bytes.extend_from_slice(&[0; SHORT_ROOM]);
+        let room = bytes[start..].first_chunk_mut().expect("it was just added");
+        let written = put_short(data, room);
+        bytes.truncate(start + written);
+    }
+
+    #[inline(never)]
+    fn bulk_long(&mut self, data: &[u8]) {
         let bytes = &mut self.tail.bytes;
         bytes.reserve(data.len() + HEAD_MAX + 2);
         push_head(bytes, b'$', data.len() as i64);
@@ -206,12 +220,34 @@ impl Out {
         self.bulk(itoa::Buffer::new().format(value).as_bytes());
     }
 
-    /// An element of a compact collection, as a string.
+    /// An element of a collection, as a string.
     #[inline]
     pub fn item(&mut self, item: Item<'_>) {
         match item {
-            Item::Int(value) => self.bulk_int(value),
             Item::Bytes(bytes) => self.bulk(bytes),
+            Item::Int(value) => self.bulk_int(value),
+        }
+    }
+
+    /// Elements of a collection one after another, each as a string. The iterator says at least about how many
+    /// there are.
+    #[inline]
+    pub fn items<'i>(&mut self, mut items: impl Iterator<Item = Item<'i>>) {
+        let mut room = items.size_hint().0.saturating_mul(SHORT_ROOM / 2).clamp(SHORT_ROOM, MOST_ROOM);
+        loop {
+            let bytes = &mut self.tail.bytes;
+            let start = bytes.len();
+            bytes.resize(start + room, 0);
+            let (written, rest) = put_items(&mut bytes[start..], &mut items);
+            bytes.truncate(start + written);
+            match rest {
+                Rest::Nothing => return,
+                Rest::Unknown => room = (room * 2).min(MOST_ROOM),
+                Rest::Other(item) => {
+                    self.item(item);
+                    room = SHORT_ROOM;
+                }
+            }
         }
     }
 
@@ -489,6 +525,71 @@ impl Out {
     }
 }
 
+/// Longest string that is written in moves of constant size: most elements of collections are so short that the
+/// calls for copying them would take longer than the copying.
+const SHORT_MAX: usize = 64;
+/// Bytes that writing such a string may touch: head, text, line end, and what moves overrun.
+const SHORT_ROOM: usize = 80;
+/// Room that is made at a time for many strings.
+const MOST_ROOM: usize = 4096;
+
+/// What is left when elements were written into a given room.
+enum Rest<'i> {
+    Nothing,
+    /// Those that the room has no place for, if any.
+    Unknown,
+    /// This one, which is no short string, and those behind it.
+    Other(Item<'i>),
+}
+
+/// Writes short strings as long as there is room; answers how many bytes they took, and what is left.
+#[inline(always)]
+fn put_items<'i>(room: &mut [u8], items: &mut impl Iterator<Item = Item<'i>>) -> (usize, Rest<'i>) {
+    let mut written = 0;
+    while let Some(place) = room.get_mut(written..).and_then(|room| room.first_chunk_mut()) {
+        match items.next() {
+            Some(Item::Bytes(text)) if text.len() <= SHORT_MAX => written += put_short(text, place),
+            Some(other) => return (written, Rest::Other(other)),
+            None => return (written, Rest::Nothing),
+        }
+    }
+    (written, Rest::Unknown)
+}
+
+/// Writes a string of at most `SHORT_MAX` bytes; answers how many bytes that took.
+#[inline(always)]
+fn put_short(data: &[u8], room: &mut [u8; SHORT_ROOM]) -> usize {
+    let (head, head_len) = SHORT_HEADS[data.len()];
+    let head_len = usize::from(head_len) & 7;
+    room[..7].copy_from_slice(&head);
+    let text = &mut room[head_len..];
+    let is_written =
+        ends::<16>(data, text) || ends::<8>(data, text) || ends::<32>(data, text) || ends::<4>(data, text);
+    if !is_written {
+        for (to, from) in text.iter_mut().zip(data.iter().take(3)) {
+            *to = *from;
+        }
+    }
+    text[data.len()..data.len() + 2].copy_from_slice(b"\r\n");
+    head_len + data.len() + 2
+}
+
+/// The heads of strings of up to so many bytes, and how many bytes each head has.
+const SHORT_HEADS: [([u8; 7], u8); SHORT_MAX + 1] = {
+    let mut heads = [([0; 7], 0); SHORT_MAX + 1];
+    let mut len = 0;
+    while len < heads.len() {
+        let (tens, ones) = (b'0' + len as u8 / 10, b'0' + len as u8 % 10);
+        heads[len] = if len < 10 {
+            ([b'$', ones, b'\r', b'\n', 0, 0, 0], 4)
+        } else {
+            ([b'$', tens, ones, b'\r', b'\n', 0, 0], 5)
+        };
+        len += 1;
+    }
+    heads
+};
+
 /// Longest head: sign, 20 digits, line end.
 const HEAD_MAX: usize = 23;
 
@@ -581,6 +682,32 @@ mod tests {
         check(|out| out.human_double(1e-7), "$9\r\n0.0000001\r\n", ",0.0000001\r\n");
         check(|out| out.big_number("123"), "$3\r\n123\r\n", "(123\r\n");
         check(|out| out.verbatim("txt", b"a\nb"), "$3\r\na\nb\r\n", "=7\r\ntxt:a\nb\r\n");
+    }
+
+    #[test]
+    fn strings_of_every_short_length_are_written_whole() {
+        let text: Vec<u8> = (0..SHORT_MAX + 20).map(|i| b'!' + i as u8).collect();
+        let (mut out, mut expected) = (Out::new(), Vec::new());
+        for len in 0..text.len() {
+            out.bulk(&text[..len]);
+            expected.extend(format!("${len}\r\n").into_bytes());
+            expected.extend_from_slice(&text[..len]);
+            expected.extend_from_slice(b"\r\n");
+            assert_eq!(String::from_utf8_lossy(&waiting(&out)), String::from_utf8_lossy(&expected));
+        }
+    }
+
+    #[test]
+    fn items_are_written_like_one_after_another() {
+        let text: Vec<u8> = (0..3 * SHORT_MAX).map(|i| b'!' + (i % 90) as u8).collect();
+        let item =
+            |i: usize| if i % 7 == 3 { Item::Int(i as i64) } else { Item::Bytes(&text[..i * 31 % 130]) };
+        for count in (0..40).chain([MOST_ROOM / 8]) {
+            let (mut together, mut apart) = (Out::new(), Out::new());
+            together.items((0..count).map(item));
+            (0..count).for_each(|i| apart.item(item(i)));
+            assert_eq!(waiting(&together), waiting(&apart));
+        }
     }
 
     #[test]

@@ -167,9 +167,13 @@ impl<const VALUED: bool> Dict<VALUED> {
         let mut word = self.word(hash);
         match self.segment(word).find(hash, key) {
             None => {
-                word = self.reserve(hash, bytes);
-                self.segment_mut(word).add(hash, key, value);
                 self.len += 1;
+                let segment = self.segment_mut(word);
+                if segment.has_room(bytes) {
+                    segment.add(hash, key, value);
+                } else {
+                    self.add_with_room(hash, bytes, key, value);
+                }
                 return false;
             }
             Some(slot) if VALUED && self.segment(word).fits(slot, value) => {
@@ -184,6 +188,12 @@ impl<const VALUED: bool> Dict<VALUED> {
             Some(_) => {}
         }
         true
+    }
+
+    #[cold]
+    fn add_with_room(&mut self, hash: u64, bytes: usize, key: &[u8], value: &[u8]) {
+        let word = self.reserve(hash, bytes);
+        self.segment_mut(word).add(hash, key, value);
     }
 
     /// Removes `key`; tells whether it was there.

@@ -315,6 +315,17 @@ impl Hash {
         }
     }
 
+    /// Sets the value of a field in the run of a packed hash, if that does not change the length of the run.
+    /// False: nothing was changed; [`Hash::set`] has to do it.
+    pub fn overwrite(run: &mut [u8], field: &[u8], value: &[u8], limits: &HashLimits) -> bool {
+        let pack = PackRef::new(run);
+        if !fits(pack, field, value, limits) || pack.len() / 2 > limits.max_entries {
+            return false;
+        }
+        let found = pack.find(field, 2).map(|(_, at)| pack.after(at));
+        found.is_some_and(|at| pack::overwrite(run, at, value))
+    }
+
     /// Removes a field; tells whether it was there.
     pub fn remove(&mut self, field: &[u8]) -> bool {
         match self {

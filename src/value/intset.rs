@@ -2,24 +2,20 @@
 //! For: sets. May touch: bytes only.
 //! Always: the integers ascend and differ; all take as many bytes as the widest ever needed.
 //!
-//! A run is a byte that says how many bytes an integer takes (2, 4 or 8), and then the integers, little end
+//! A run is a byte that says how many bytes an integer takes (1 to 8), and then the integers, little end
 //! first. No bytes at all is a run without integers.
 
 /// Bytes before the first integer.
 const HEAD: usize = 1;
 
-/// Bytes an integer needs.
+/// Bytes an integer needs, its sign included.
+#[inline]
 fn width_of(value: i64) -> usize {
-    if i16::try_from(value).is_ok() {
-        2
-    } else if i32::try_from(value).is_ok() {
-        4
-    } else {
-        8
-    }
+    let unsigned = value ^ (value >> 63);
+    (64 - unsigned.leading_zeros() as usize) / 8 + 1
 }
 
-/// An integer of two, four or eight bytes.
+/// An integer of one to eight bytes.
 #[inline]
 fn read(bytes: &[u8]) -> i64 {
     let mut high = [0; 8];
@@ -43,7 +39,7 @@ impl<'a> IntSetRef<'a> {
     }
 
     fn width(self) -> usize {
-        self.0.first().map_or(2, |&width| usize::from(width))
+        self.0.first().map_or(1, |&width| usize::from(width))
     }
 
     /// Number of integers.
@@ -60,8 +56,15 @@ impl<'a> IntSetRef<'a> {
     /// Integer number `index` in ascending order.
     #[inline]
     pub fn get(self, index: usize) -> Option<i64> {
-        let at = HEAD + index * self.width();
-        self.0.get(at..at + self.width()).map(read)
+        let (width, at) = (self.width(), HEAD + index * self.width());
+        match self.0.get(at..at + size_of::<i64>()).and_then(|bytes| bytes.first_chunk()) {
+            // What follows the integer is shifted out.
+            Some(word) => {
+                let beside = 64 - 8 * width as u32;
+                Some(i64::from_le_bytes(*word) << beside >> beside)
+            }
+            None => self.0.get(at..at + width).map(read),
+        }
     }
 
     /// All integers, ascending.
@@ -197,6 +200,21 @@ mod tests {
         ]
     }
 
+    #[test]
+    fn an_integer_takes_as_many_bytes_as_it_needs() {
+        for width in 1..=8u32 {
+            let most = i64::MAX >> (64 - 8 * width);
+            assert_eq!((width_of(most), width_of(-most - 1)), (width as usize, width as usize));
+            if width < 8 {
+                assert_eq!(
+                    (width_of(most + 1), width_of(-most - 2)),
+                    (width as usize + 1, width as usize + 1)
+                );
+            }
+        }
+        assert_eq!((width_of(0), width_of(-1)), (1, 1));
+    }
+
     proptest! {
         #[test]
         fn behaves_like_an_ordered_set(steps in prop::collection::vec((any::<bool>(), value()), 0..200)) {
@@ -223,12 +241,12 @@ mod tests {
     #[test]
     fn a_run_is_as_wide_as_its_widest_ever() {
         let mut ints = IntSet::new();
-        for (value, bytes) in [(1, 3), (-32_768, 5), (40_000, 13), (-3_000_000_000, 33)] {
+        for (value, bytes) in [(1, 2), (-32_768, 5), (40_000, 10), (-3_000_000_000, 21)] {
             assert!(ints.add(value));
             assert_eq!(ints.as_ref().as_bytes().len(), bytes);
         }
         assert!(ints.remove(-3_000_000_000) && ints.remove(40_000));
-        assert_eq!(ints.as_ref().as_bytes().len(), 17);
+        assert_eq!(ints.as_ref().as_bytes().len(), 11);
         assert!(!ints.as_ref().contains(i64::MAX));
     }
 }

@@ -20,7 +20,7 @@ pub use limit::ListLimits;
 pub use node::Side;
 
 use super::number::MAX_I64_LEN;
-use super::pack::{Pack, PackRef, listpack_size, size_at};
+use super::pack::{self, Pack, PackRef, listpack_size, size_at};
 use super::{Collection, Compact, Item};
 
 /// The compact run gets no longer than this; a single node takes over.
@@ -115,6 +115,56 @@ impl OwnedElement {
     }
 }
 
+/// Some neighbours in a list.
+#[derive(Clone)]
+pub enum Stretch<'a> {
+    /// Those that lie in one run of bytes.
+    Short(Items<'a>),
+    /// A long element.
+    Long(&'a Arc<Vec<u8>>),
+}
+
+/// Elements one after another in a run of bytes.
+#[derive(Clone)]
+pub struct Items<'a> {
+    bytes: &'a [u8],
+    at: usize,
+    left: usize,
+    /// Whether an element is followed by its length.
+    is_node: bool,
+}
+
+impl<'a> Items<'a> {
+    /// `count` elements of a node's bytes, of which the first begins at `at`.
+    #[inline]
+    fn of_node(bytes: &'a [u8], at: usize, count: usize) -> Items<'a> {
+        Items { bytes, at, left: count, is_node: true }
+    }
+
+    /// `count` elements of a compact run from number `start` on.
+    #[inline]
+    fn of_run(run: PackRef<'a>, start: usize, count: usize) -> Items<'a> {
+        Items { bytes: run.as_bytes(), at: run.seek(start).byte(), left: count, is_node: false }
+    }
+}
+
+impl<'a> Iterator for Items<'a> {
+    type Item = Item<'a>;
+
+    #[inline(always)]
+    fn next(&mut self) -> Option<Item<'a>> {
+        self.left = self.left.checked_sub(1)?;
+        let (item, end) = pack::decode(self.bytes, self.at);
+        let behind = if self.is_node { node::trailer(end - self.at) } else { 0 };
+        self.at = end + behind;
+        Some(item)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.left, Some(self.left))
+    }
+}
+
 /// A list for reading.
 #[derive(Clone, Copy)]
 pub enum ListRef<'a> {
@@ -184,22 +234,30 @@ impl<'a> ListRef<'a> {
     }
 
     /// The element at an end.
+    #[inline]
     pub fn end(self, side: Side) -> Option<Element<'a>> {
-        match side {
-            Side::Left => self.get(0),
-            Side::Right => self.get(self.len().checked_sub(1)?),
+        match (self, side) {
+            (ListRef::Large(large), _) => large.end(side),
+            (_, Side::Left) => self.get(0),
+            (_, Side::Right) => self.get(self.len().checked_sub(1)?),
         }
     }
 
     /// Hands `count` elements from number `start` on to `each`; there are so many.
     #[inline]
     pub fn each(self, start: usize, count: usize, mut each: impl FnMut(Element<'a>)) {
+        self.stretches(start, count, |stretch| match stretch {
+            Stretch::Short(items) => items.for_each(|item| each(Element::Item(item))),
+            Stretch::Long(shared) => each(Element::Shared(shared)),
+        });
+    }
+
+    /// As [`ListRef::each`], several elements at a time.
+    #[inline(always)]
+    pub fn stretches(self, start: usize, count: usize, mut each: impl FnMut(Stretch<'a>)) {
         match self {
-            ListRef::Packed(run) => {
-                let elements = run.iter_from(run.seek(start)).take(count);
-                elements.for_each(|(_, item)| each(Element::Item(item)));
-            }
-            ListRef::Large(large) => large.each(start, count, each),
+            ListRef::Packed(run) => each(Stretch::Short(Items::of_run(run, start, count))),
+            ListRef::Large(large) => large.stretches(start, count, each),
         }
     }
 
@@ -264,9 +322,11 @@ impl List {
     where
         G: Iterator<Item = Given<'a>> + Clone,
     {
-        let (bytes, count) =
-            elements.clone().fold((0, 0), |(bytes, count), given| (bytes + given.text.len(), count + 1));
-        self.grow(side, bytes, count, limits);
+        if !matches!(self, List::Large(large) if !large.is_listpack()) {
+            let (bytes, count) =
+                elements.clone().fold((0, 0), |(bytes, count), given| (bytes + given.text.len(), count + 1));
+            self.grow(side, bytes, count, limits);
+        }
         match self {
             List::Large(large) => elements.for_each(|given| large.push(side, given)),
             List::Packed(pack) if side == Side::Right => {
@@ -337,7 +397,7 @@ impl List {
         {
             let mut pack = Pack::new();
             pack.reserve(large.listpack_bytes());
-            large.each(0, large.len(), |element| pack.push_item(element.item()));
+            ListRef::Large(large).each(0, large.len(), |element| pack.push_item(element.item()));
             *self = List::Packed(pack);
         }
     }

@@ -19,6 +19,7 @@ pub mod number;
 pub mod pack;
 pub mod set;
 pub mod sha1;
+pub mod short;
 pub mod stream;
 pub mod zset;
 

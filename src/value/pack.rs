@@ -16,6 +16,7 @@
 //! | `F1` to `F4` | integer of 2, 3, 4 or 8 bytes |
 
 use super::number::{MAX_I64_LEN, digits, parse_i64};
+use super::short;
 
 /// Most bytes that a run may have. A collection has to leave the compact form before it passes this.
 pub const MAX_BYTES: usize = 1 << 30;
@@ -197,8 +198,12 @@ impl<'a> Encoded<'a> {
     #[inline]
     pub fn write(&self, out: &mut [u8]) {
         let (head, rest) = out.split_at_mut(usize::from(self.head_len));
-        head.copy_from_slice(self.head());
-        rest[..self.text.len()].copy_from_slice(self.text);
+        if let [head] = head {
+            *head = self.head[0];
+        } else {
+            head.copy_from_slice(self.head());
+        }
+        short::copy(self.text, rest);
     }
 
     /// Appends the element to `out`.
@@ -211,12 +216,17 @@ impl<'a> Encoded<'a> {
 }
 
 /// Bytes of the element that begins at `at`.
-#[inline]
+#[inline(always)]
 pub fn size_at(bytes: &[u8], at: usize) -> usize {
     let first = bytes[at];
+    if first & 0xc0 == 0x80 { 1 + usize::from(first & 0x3f) } else { other_size_at(bytes, at) }
+}
+
+/// Likewise, of one that is not a short text.
+fn other_size_at(bytes: &[u8], at: usize) -> usize {
+    let first = bytes[at];
     match first {
-        0..0x80 => 1,
-        0x80..0xc0 => 1 + usize::from(first & 0x3f),
+        0..0xc0 => 1,
         0xc0..0xe0 => 2,
         0xe0..0xf0 => 2 + middle_len(bytes, at),
         LONG_TEXT => 5 + long_len(bytes, at),
@@ -228,14 +238,20 @@ pub fn size_at(bytes: &[u8], at: usize) -> usize {
 }
 
 /// The element that begins at `at`, and where it ends.
-#[inline]
+#[inline(always)]
 pub fn decode(bytes: &[u8], at: usize) -> (Item<'_>, usize) {
     let first = bytes[at];
     if first & 0xc0 == 0x80 {
         let end = at + 1 + usize::from(first & 0x3f);
         return (Item::Bytes(&bytes[at + 1..end]), end);
     }
-    let end = at + size_at(bytes, at);
+    decode_other(bytes, at)
+}
+
+/// Likewise, of one that is not a short text.
+fn decode_other(bytes: &[u8], at: usize) -> (Item<'_>, usize) {
+    let first = bytes[at];
+    let end = at + other_size_at(bytes, at);
     let item = match first {
         0..0xc0 => Item::Int(i64::from(first)),
         0xc0..0xe0 => {
@@ -384,9 +400,25 @@ impl<'a> PackRef<'a> {
     /// As [`Self::find`], counting from the element at `from`.
     pub fn find_from(self, from: At, wanted: &[u8], stride: usize) -> Option<(usize, At)> {
         let wanted = Encoded::of(wanted);
+        // The ends of texts differ more often than their beginnings, and a word is compared without a call.
+        let Some(last) = wanted.text.last_chunk::<8>() else {
+            return self.find_where(from, stride, |rest| wanted.is_at(rest));
+        };
+        let (first, before) = (wanted.head[0], wanted.size() - last.len());
+        self.find_where(from, stride, |rest| {
+            rest.first() == Some(&first)
+                && rest.get(before..before + last.len()).is_some_and(|end| end == last)
+                && wanted.is_at(rest)
+        })
+    }
+
+    /// The first of elements `from`, `stride` later, twice `stride` later, ... with which the rest of the run
+    /// begins in such a way.
+    #[inline(always)]
+    fn find_where(self, from: At, stride: usize, is_it: impl Fn(&[u8]) -> bool) -> Option<(usize, At)> {
         let (mut index, mut at) = (0, from.0);
         while at < self.0.len() {
-            if wanted.is_at(&self.0[at..]) {
+            if is_it(&self.0[at..]) {
                 return Some((index, At(at)));
             }
             for _ in 0..stride {
@@ -398,6 +430,16 @@ impl<'a> PackRef<'a> {
         }
         None
     }
+}
+
+/// Puts `text` in the place of the element at `at` of a run, if that takes the same number of bytes there.
+pub fn overwrite(run: &mut [u8], at: At, text: &[u8]) -> bool {
+    let element = Encoded::of(text);
+    let fits = size_at(run, at.0) == element.size();
+    if fits {
+        element.write(&mut run[at.0..]);
+    }
+    fits
 }
 
 /// Elements of a run in order, each with where it begins.
@@ -534,6 +576,9 @@ impl Pack {
 
     /// Makes the `old` bytes at `at` into `new` bytes, whose content is not yet right.
     fn resize_at(&mut self, at: usize, old: usize, new: usize) {
+        if new == old {
+            return;
+        }
         let len = self.0.len();
         if new > old {
             self.0.resize(len + (new - old), 0);

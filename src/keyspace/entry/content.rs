@@ -35,6 +35,14 @@ impl Entry {
         }
     }
 
+    /// The run of elements of a compact collection, to be changed without changing its length.
+    #[inline]
+    pub fn pack_mut(&mut self) -> Option<&mut [u8]> {
+        let shape = self.shape();
+        // SAFETY: the block has this shape, which is that of a compact collection.
+        (shape.form == Form::Pack).then(|| unsafe { self.inline_mut(shape) })
+    }
+
     /// The collection, to change where it is, if it lies in a box.
     #[inline]
     pub fn boxed_mut(&mut self) -> Option<&mut Value> {
@@ -76,6 +84,12 @@ impl Entry {
     #[inline]
     pub fn is_boxed(&self) -> bool {
         self.form() == Form::Boxed
+    }
+
+    /// For when the key is filed among the deadlines, if it is.
+    #[inline]
+    pub fn filed_ms(&self) -> Option<u64> {
+        if self.is_filed() { self.next_due_ms() } else { None }
     }
 
     /// Whether fields of this hash have deadlines.

@@ -147,6 +147,17 @@ impl<'a> EntryMut<'a> {
         Some(unsafe { &mut *bytes.as_ptr() })
     }
 
+    /// As [`Entry::pack_mut`].
+    #[inline]
+    pub fn pack_mut(&mut self) -> Option<&mut [u8]> {
+        // SAFETY: as for `bytes_mut`.
+        let mut entry =
+            unsafe { ManuallyDrop::new(Entry::from_raw(NonNull::new(self.cell.as_ref().load(Relaxed))?)) };
+        let run = entry.pack_mut().map(NonNull::from)?;
+        // SAFETY: the run belongs to the block, not to the handle `entry`.
+        Some(unsafe { &mut *run.as_ptr() })
+    }
+
     /// As [`Entry::boxed_mut`].
     pub fn boxed_mut(&mut self) -> Option<&mut Value> {
         // SAFETY: as for `bytes_mut`.

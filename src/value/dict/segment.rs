@@ -46,6 +46,7 @@ const ONES: u64 = 0x0101_0101_0101_0101;
 const LOW_BITS: u64 = 0x7f7f_7f7f_7f7f_7f7f;
 
 /// Marks the top bit of every byte of `word` that is zero. A byte above a zero byte may be marked wrongly.
+#[inline]
 fn zero_bytes(word: u64) -> u64 {
     word.wrapping_sub(ONES) & !word & (ONES << 7)
 }
@@ -59,14 +60,17 @@ struct Group {
 impl Group {
     const UNUSED: Group = Group { tags: 0, places: [0; SLOTS] };
 
+    #[inline]
     fn tag(&self, slot: usize) -> u8 {
         (self.tags >> (slot * 8)) as u8
     }
 
+    #[inline]
     fn set_tag(&mut self, slot: usize, tag: u8) {
         self.tags = self.tags & !(0xff << (slot * 8)) | u64::from(tag) << (slot * 8);
     }
 
+    #[inline]
     fn has_unused(&self) -> bool {
         zero_bytes(self.tags) != 0
     }
@@ -154,6 +158,7 @@ impl<const VALUED: bool> Segment<VALUED> {
     }
 
     /// Bytes of the arena that belong to entries.
+    #[inline]
     pub fn live_bytes(&self) -> usize {
         self.arena.len() - self.dead
     }
@@ -223,14 +228,27 @@ impl<const VALUED: bool> Segment<VALUED> {
     }
 
     /// Whether an entry of `bytes` more is too much for one segment.
+    #[inline]
     pub fn is_full(&self, bytes: usize) -> bool {
         self.len >= SEGMENT_ENTRIES || self.live_bytes() + bytes > ARENA_BYTES
     }
 
+    /// Whether the groups have to be laid out anew before one more entry. One unused slot has to be left, or a
+    /// search would find no end.
+    #[inline]
+    fn is_crowded(&self) -> bool {
+        self.unused == 1 || self.unused * SLOTS_PER_UNUSED <= self.slots()
+    }
+
+    /// Whether an entry of `bytes` more may be added as things are.
+    #[inline]
+    pub fn has_room(&self, bytes: usize) -> bool {
+        self.arena.capacity() - self.arena.len() >= bytes && !self.is_full(bytes) && !self.is_crowded()
+    }
+
     /// Makes room for one more entry of `bytes`.
     pub fn reserve(&mut self, bytes: usize, hasher: &Hasher) {
-        // One unused slot has to be left, or a search would find no end.
-        if self.unused == 1 || self.unused * SLOTS_PER_UNUSED <= self.slots() {
+        if self.is_crowded() {
             self.regroup(groups_for(self.len + 1), hasher);
         }
         let needed = self.arena.len() + bytes;
@@ -326,7 +344,9 @@ impl<const VALUED: bool> Segment<VALUED> {
 
     /// Two segments, one bit deeper.
     pub fn split(&self, hasher: &Hasher) -> [Self; 2] {
-        let (entries, bytes) = (self.len / 2 + self.len / 16, self.live_bytes() / 2 + self.live_bytes() / 16);
+        // Slots for as many entries as there are here: then most halves are split before their groups would
+        // have to be laid out anew.
+        let (entries, bytes) = (self.len * 3 / 4, self.live_bytes() / 2 + self.live_bytes() / 16);
         let mut halves = [0; 2].map(|_| Segment::new(self.depth + 1, entries, bytes));
         for slot in self.taken() {
             let hash = hasher.hash(self.key(slot));
@@ -396,11 +416,13 @@ impl<const VALUED: bool> Segment<VALUED> {
             + self.deadlines.capacity() * 8
     }
 
+    #[inline]
     fn home(&self, hash: u64) -> usize {
         let fraction = ((hash & super::POSITION) << self.depth) >> 32;
         ((fraction * self.groups.len() as u64) >> 32) as usize
     }
 
+    #[inline]
     fn place(&self, slot: usize) -> usize {
         let lower = usize::from(self.groups[slot / SLOTS].places[slot % SLOTS]);
         self.upper.get(slot).map_or(lower, |&upper| lower | usize::from(upper) << 16)
@@ -423,19 +445,24 @@ impl<const VALUED: bool> Segment<VALUED> {
     }
 
     /// Puts the entry at `at` of the arena into the first free slot behind its home.
+    #[inline]
     fn occupy(&mut self, hash: u64, at: usize) -> usize {
-        let mut group = self.home(hash);
-        let slot = loop {
-            let free = zero_bytes(self.groups[group].tags & !ONES);
-            if free != 0 {
-                break group * SLOTS + free.trailing_zeros() as usize / 8;
-            }
-            group = (group + 1) % self.groups.len();
-        };
-        let group = &mut self.groups[slot / SLOTS];
-        self.unused -= usize::from(group.tag(slot % SLOTS) == UNUSED);
-        group.set_tag(slot % SLOTS, tag(hash));
-        self.set_place(slot, at);
+        let mut number = self.home(hash);
+        let mut group = &mut self.groups[number];
+        let mut free = zero_bytes(group.tags & !ONES);
+        while free == 0 {
+            number = if number + 1 == self.groups.len() { 0 } else { number + 1 };
+            group = &mut self.groups[number];
+            free = zero_bytes(group.tags & !ONES);
+        }
+        let inner = free.trailing_zeros() as usize / 8;
+        self.unused -= usize::from(group.tag(inner) == UNUSED);
+        group.set_tag(inner, tag(hash));
+        group.places[inner] = at as u16;
+        let slot = number * SLOTS + inner;
+        if at > usize::from(u16::MAX) || !self.upper.is_empty() {
+            self.set_upper(slot, at);
+        }
         self.len += 1;
         slot
     }
@@ -471,6 +498,7 @@ impl<const VALUED: bool> Segment<VALUED> {
     }
 
     /// Appends a text to the arena.
+    #[inline]
     fn write(&mut self, text: &[u8]) {
         if text.len() <= INSIDE_BYTES {
             match u8::try_from(text.len()) {
@@ -530,6 +558,7 @@ impl<const VALUED: bool> Segment<VALUED> {
         }
     }
 
+    #[inline]
     fn entry_end(&self, at: usize) -> usize {
         let end = skip(&self.arena, at);
         if VALUED { skip(&self.arena, end) } else { end }
@@ -606,6 +635,7 @@ pub(super) fn entry_bytes<const VALUED: bool>(key: &[u8], value: &[u8]) -> usize
     text_bytes(key) + if VALUED { text_bytes(value) } else { 0 }
 }
 
+#[inline]
 fn text_bytes(text: &[u8]) -> usize {
     match text.len() {
         len if len <= usize::from(SHORT) => 1 + len,
@@ -615,6 +645,7 @@ fn text_bytes(text: &[u8]) -> usize {
 }
 
 /// Where the text at `at` ends.
+#[inline]
 fn skip(arena: &[u8], at: usize) -> usize {
     match arena[at] {
         LONG => at + 3 + usize::from(u16::from_le_bytes([arena[at + 1], arena[at + 2]])),

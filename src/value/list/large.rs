@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 
 use super::limit::{Fill, ListLimits};
 use super::node::{Node, Side};
-use super::{Element, Given, Nodes};
+use super::{Element, Given, Items, Nodes, Stretch};
 use crate::value::number::MAX_I64_LEN;
 use crate::value::pack::{Encoded, PackRef};
 
@@ -108,29 +108,30 @@ impl Large {
         })
     }
 
-    /// Hands `count` elements from number `start` on to `each`; there are so many.
+    /// The element at an end.
     #[inline]
-    pub(super) fn each<'a>(&'a self, start: usize, count: usize, mut each: impl FnMut(Element<'a>)) {
+    pub(super) fn end(&self, side: Side) -> Option<Element<'_>> {
+        let node = if side == Side::Left { self.nodes.front() } else { self.nodes.back() };
+        let node = node.filter(|node| node.len() > 0)?;
+        Some(node.long().map_or_else(|| Element::Item(node.end(side)), Element::Shared))
+    }
+
+    /// Hands `count` elements from number `start` on to `each`, those of a node together; there are so many.
+    #[inline(always)]
+    pub(super) fn stretches<'a>(&'a self, start: usize, count: usize, mut each: impl FnMut(Stretch<'a>)) {
         let Some((first, mut index)) = self.locate(start) else { return };
         let mut left = count;
         for node in self.nodes.range(first..) {
             if left == 0 {
                 return;
             }
-            if let Some(shared) = node.long() {
-                each(Element::Shared(shared));
-                left -= 1;
-                continue;
-            }
-            let body = node.body();
-            let mut at = if index == 0 { 0 } else { node.seek(index) };
-            let here = left.min(node.len() - std::mem::take(&mut index));
-            for _ in 0..here {
-                let (item, next) = Node::element(body, at);
-                each(Element::Item(item));
-                at = next;
-            }
+            let here = left.min(node.len() - index);
+            each(match node.long() {
+                Some(shared) => Stretch::Long(shared),
+                None => Stretch::Short(Items::of_node(node.body(), node.seek(index), here)),
+            });
             left -= here;
+            index = 0;
         }
     }
 

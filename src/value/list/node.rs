@@ -186,6 +186,14 @@ impl Node {
         (item, end + trailer(end - at))
     }
 
+    /// The element at an end; there is one, and it is not a long one.
+    #[inline]
+    pub(super) fn end(&self, side: Side) -> Item<'_> {
+        let body = self.body();
+        let at = if side == Side::Left { 0 } else { Node::before(body, body.len()) };
+        pack::decode(body, at).0
+    }
+
     /// Where the element behind the one at `at` begins.
     #[inline]
     pub(super) fn after(body: &[u8], at: usize) -> usize {
@@ -220,6 +228,8 @@ impl Node {
     pub(super) fn drop(&mut self, side: Side, count: usize) {
         debug_assert!(count <= self.len());
         let at = match side {
+            Side::Left if count == 1 => Node::after(self.body(), 0),
+            Side::Right if count == 1 => Node::before(self.body(), self.size()),
             Side::Left => self.seek(count),
             Side::Right => self.seek(self.len() - count),
         };
@@ -308,7 +318,7 @@ impl Node {
 
 /// Bytes of the length behind an element that takes `size` bytes.
 #[inline]
-fn trailer(size: usize) -> usize {
+pub(super) fn trailer(size: usize) -> usize {
     if size < 128 { 1 } else { pack::listpack_size(size) - size }
 }
 
@@ -318,7 +328,14 @@ fn trailer(size: usize) -> usize {
 fn write(element: &Encoded<'_>, place: &mut [u8]) {
     let size = element.size();
     element.write(place);
-    let trailer = &mut place[size..];
+    match &mut place[size..] {
+        [last] => *last = size as u8,
+        trailer => write_trailer(size, trailer),
+    }
+}
+
+#[cold]
+fn write_trailer(size: usize, trailer: &mut [u8]) {
     let mut rest = size;
     for byte in trailer.iter_mut().rev() {
         *byte = (rest & 0x7f) as u8;
