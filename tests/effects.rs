@@ -47,6 +47,8 @@ use support::local::{Content, DATABASES, Dataset, Local, START_MS, ask, ask_all,
 const SEQUENCES: u64 = 12;
 /// Commands of a sequence.
 const COMMANDS: usize = 400;
+/// Numbers this near to the present are shown as times.
+const A_LONG_TIME_MS: u64 = 365 * 86_400_000;
 /// Connections that act at the same time.
 const CLIENTS: usize = 4;
 
@@ -109,7 +111,7 @@ fn shown(effect: &Effect, now_ms: u64) -> String {
     let word = |word: &[u8]| {
         let text = String::from_utf8_lossy(word).into_owned();
         match text.parse::<i64>() {
-            Ok(at) if at > 1_000_000_000_000 => format!("@{}", at - now_ms as i64),
+            Ok(at) if at.abs_diff(now_ms as i64) < A_LONG_TIME_MS => format!("@{}", at - now_ms as i64),
             _ if text.is_empty() => "''".to_owned(),
             _ => text,
         }

@@ -51,15 +51,57 @@ struct Model {
 /// An operation; `db` is the database of the client that asks.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Op {
-    Get { db: usize, key: usize },
-    Set { db: usize, key: usize, value: i64 },
-    Incr { db: usize, key: usize },
-    MsetNx { db: usize, keys: [usize; 2], value: i64 },
-    Rename { db: usize, from: usize, to: usize },
-    Copy { db: usize, from: usize, to: usize, to_db: usize, replace: bool },
+    Get {
+        db: usize,
+        key: usize,
+    },
+    Set {
+        db: usize,
+        key: usize,
+        value: i64,
+    },
+    Incr {
+        db: usize,
+        key: usize,
+    },
+    MsetNx {
+        db: usize,
+        keys: [usize; 2],
+        value: i64,
+    },
+    Rename {
+        db: usize,
+        from: usize,
+        to: usize,
+    },
+    Copy {
+        db: usize,
+        from: usize,
+        to: usize,
+        to_db: usize,
+        replace: bool,
+    },
     Swap,
-    Flush { db: usize },
-    ReadAll { db: usize },
+    Flush {
+        db: usize,
+    },
+    /// MULTI, GET, SET, EXEC.
+    ReadAndSet {
+        db: usize,
+        from: usize,
+        to: usize,
+        value: i64,
+    },
+    /// WATCH, GET, MULTI, SET, EXEC; recorded only if it was not aborted: then it is one step, at EXEC.
+    SetIfSame {
+        db: usize,
+        from: usize,
+        to: usize,
+        value: i64,
+    },
+    ReadAll {
+        db: usize,
+    },
 }
 
 /// What an operation answers.
@@ -117,6 +159,11 @@ impl Model {
                 self.cells[db] = [None; KEYS];
                 Answer::Done
             }
+            Op::ReadAndSet { db, from, to, value } | Op::SetIfSame { db, from, to, value } => {
+                let was = self.cells[db][from];
+                self.cells[db][to] = Some(value);
+                Answer::Value(was)
+            }
             Op::ReadAll { db } => Answer::All(self.cells[db]),
         }
     }
@@ -142,6 +189,7 @@ impl Event {
             Op::MsetNx { .. } | Op::Copy { .. } => self.answer == Answer::Integer(0),
             Op::Rename { .. } => self.answer == Answer::NoSuchKey,
             Op::Set { .. } | Op::Incr { .. } | Op::Swap | Op::Flush { .. } => false,
+            Op::ReadAndSet { .. } | Op::SetIfSame { .. } => false,
         }
     }
 }
@@ -238,7 +286,7 @@ impl Choice {
     fn op(&mut self, db: usize, value: i64) -> Op {
         let key = self.next(KEYS);
         let other = (key + 1 + self.next(KEYS - 1)) % KEYS;
-        match self.next(40) {
+        match self.next(50) {
             0..10 => Op::Get { db, key },
             10..18 => Op::Set { db, key, value },
             18..24 => Op::Incr { db, key },
@@ -249,12 +297,30 @@ impl Choice {
                 Op::Copy { db, from: key, to: other, to_db, replace: self.next(2) == 0 }
             }
             37..39 => Op::Swap,
-            _ => Op::Flush { db },
+            39 => Op::Flush { db },
+            40..44 => Op::ReadAndSet { db, from: key, to: other, value },
+            _ => Op::SetIfSame { db, from: key, to: other, value },
         }
     }
 }
 
-/// The request that asks for an operation.
+/// The requests that ask for an operation.
+fn requests(op: Op) -> Vec<Vec<String>> {
+    let (db, from, to, value, watches) = match op {
+        Op::ReadAndSet { db, from, to, value } => (db, from, to, value, false),
+        Op::SetIfSame { db, from, to, value } => (db, from, to, value, true),
+        _ => return vec![request(op)],
+    };
+    let word = |word: &str| vec![word.to_owned()];
+    let (get, set) = (request(Op::Get { db, key: from }), request(Op::Set { db, key: to, value }));
+    if watches {
+        vec![vec!["WATCH".to_owned(), get[1].clone()], get, word("MULTI"), set, word("EXEC")]
+    } else {
+        vec![word("MULTI"), get, set, word("EXEC")]
+    }
+}
+
+/// The request of an operation that takes one.
 fn request(op: Op) -> Vec<String> {
     let name = |key: usize| format!("key{key}");
     let words = |words: &[&str]| words.iter().map(|w| (*w).to_owned()).collect::<Vec<_>>();
@@ -278,6 +344,22 @@ fn request(op: Op) -> Vec<String> {
             all.extend((0..KEYS).map(name));
             all
         }
+        Op::ReadAndSet { .. } | Op::SetIfSame { .. } => unreachable!("{op:?} takes several requests"),
+    }
+}
+
+/// What the replies to all requests of an operation say; `None`: a transaction was aborted.
+fn outcome(op: Op, replies: &[Reply]) -> Option<Answer> {
+    let last = replies.last().expect("an operation has a request");
+    match (op, last) {
+        (Op::SetIfSame { .. }, Reply::NullArray) => None,
+        (Op::SetIfSame { db, from, .. }, Reply::Array(all)) if all.len() == 1 => {
+            Some(answer(Op::Get { db, key: from }, &replies[1]))
+        }
+        (Op::ReadAndSet { db, from, .. }, Reply::Array(all)) if all.len() == 2 => {
+            Some(answer(Op::Get { db, key: from }, &all[0]))
+        }
+        _ => Some(answer(op, last)),
     }
 }
 
@@ -310,17 +392,21 @@ fn act(id: usize, client: &mut Client, ops: &[Op], at_once: bool, stamps: &Atomi
     if at_once {
         for &op in ops {
             asked.push(stamp());
-            client.send(&request(op)).expect("a request is sent");
+            requests(op).iter().for_each(|it| client.send(it).expect("a request is sent"));
         }
     }
     for (i, &op) in ops.iter().enumerate() {
-        let asked = asked.get(i).copied().unwrap_or_else(|| {
-            let stamp = stamp();
-            client.send(&request(op)).expect("a request is sent");
-            stamp
-        });
-        let reply = client.read().expect("a request is answered");
-        events.push(Event { client: id, op, answer: answer(op, &reply), asked, answered: stamp() });
+        let asked = asked.get(i).copied().unwrap_or_else(stamp);
+        let mut replies = Vec::new();
+        for request in requests(op) {
+            if !at_once {
+                client.send(&request).expect("a request is sent");
+            }
+            replies.push(client.read().expect("a request is answered"));
+        }
+        if let Some(answer) = outcome(op, &replies) {
+            events.push(Event { client: id, op, answer, asked, answered: stamp() });
+        }
     }
     events
 }
@@ -610,6 +696,10 @@ mod wrong_servers {
         Rename,
         /// INCR lets go between reading and setting.
         Incr,
+        /// EXEC lets go between looking at the watched key and running.
+        Watch,
+        /// EXEC lets go between its commands.
+        Exec,
         /// SWAPDB exchanges one half of the keys, then the other.
         Swap,
     }
@@ -636,6 +726,7 @@ mod wrong_servers {
         stream.set_nodelay(true)?;
         let mut input = BufReader::new(stream.try_clone()?);
         let mut db = 0;
+        let mut transaction = Transaction::default();
         loop {
             let words = read_request(&mut input)?;
             let words: Vec<&str> = words.iter().map(String::as_str).collect();
@@ -648,9 +739,83 @@ mod wrong_servers {
                     *cells.lock().expect("nobody panics") = Model::default();
                     "+OK\r\n".to_owned()
                 }
-                _ => shown(act_wrongly(cells, parsed(db, &words), wrong)),
+                _ => match transaction.take_in(db, &words, cells, wrong) {
+                    Some(reply) => reply,
+                    None => {
+                        let answer = act_wrongly(cells, parsed(db, &words), wrong);
+                        transaction.saw(&words, answer);
+                        shown(answer)
+                    }
+                },
             };
             stream.write_all(reply.as_bytes())?;
+        }
+    }
+
+    /// Of one connection.
+    #[derive(Default)]
+    struct Transaction {
+        queue: Option<Vec<Op>>,
+        /// The watched key and its value; `Err` if that has changed since.
+        watched: Option<(usize, Result<Option<i64>, ()>)>,
+    }
+
+    impl Transaction {
+        /// Answers what has to do with transactions.
+        fn take_in(
+            &mut self,
+            db: usize,
+            words: &[&str],
+            cells: &Mutex<Model>,
+            wrong: Wrong,
+        ) -> Option<String> {
+            match *words {
+                ["WATCH", key] => {
+                    let Op::Get { key, .. } = parsed(db, &["GET", key]) else { unreachable!() };
+                    self.watched = Some((key, Ok(cells.lock().expect("nobody panics").cells[db][key])));
+                    Some("+OK\r\n".to_owned())
+                }
+                ["MULTI"] => {
+                    self.queue = Some(Vec::new());
+                    Some("+OK\r\n".to_owned())
+                }
+                ["EXEC"] => Some(self.exec(db, cells, wrong)),
+                _ => {
+                    self.queue.as_mut()?.push(parsed(db, words));
+                    Some("+QUEUED\r\n".to_owned())
+                }
+            }
+        }
+
+        /// Notes what a GET answered.
+        fn saw(&mut self, words: &[&str], answer: Answer) {
+            if let (["GET", ..], Some((_, value)), Answer::Value(seen)) = (words, &mut self.watched, answer)
+                && *value != Ok(seen)
+            {
+                *value = Err(());
+            }
+        }
+
+        fn exec(&mut self, db: usize, cells: &Mutex<Model>, wrong: Wrong) -> String {
+            let lock = || cells.lock().expect("nobody panics");
+            let mut model = lock();
+            if let Some((key, value)) = self.watched.take()
+                && value != Ok(model.cells[db][key])
+            {
+                self.queue = None;
+                return "*-1\r\n".to_owned();
+            }
+            let queue = self.queue.take().unwrap_or_default();
+            let mut reply = format!("*{}\r\n", queue.len());
+            for (n, op) in queue.into_iter().enumerate() {
+                if (n == 0 && wrong == Wrong::Watch) || (n > 0 && wrong == Wrong::Exec) {
+                    drop(model);
+                    std::thread::sleep(GAP);
+                    model = lock();
+                }
+                reply += &shown(model.apply(op));
+            }
+            reply
         }
     }
 
@@ -761,7 +926,7 @@ mod wrong_servers {
 
     #[test]
     fn a_server_that_lets_go_in_the_middle_of_a_command_is_found_out() {
-        for wrong in [Wrong::MsetNx, Wrong::Rename, Wrong::Incr, Wrong::Swap] {
+        for wrong in [Wrong::MsetNx, Wrong::Rename, Wrong::Incr, Wrong::Swap, Wrong::Watch, Wrong::Exec] {
             match run(wrong, ROUNDS) {
                 Ok(_) => panic!("{wrong:?} was not noticed in {ROUNDS} rounds"),
                 Err((number, _)) => println!("{wrong:?}: round {number}"),

@@ -299,6 +299,10 @@ impl Session {
             Action::Send(args) => connection.client.send(args).map(|()| Vec::new()),
             Action::Read => connection.client.read().map(|reply| show(&reply, protocol, None)),
             Action::Push => connection.client.read_push().map(|reply| show(&reply, protocol, None)),
+            Action::Pushes => connection.client.pushes().map(|pushes| {
+                let none = || vec!["(none)".to_owned()];
+                if pushes.is_empty() { none() } else { pushes.iter().map(one_line).collect() }
+            }),
             Action::Raw(bytes) => {
                 connection.client.exchange_raw(bytes).map(|(raw, closed)| show_raw(&raw, closed))
             }
@@ -363,6 +367,12 @@ fn show(reply: &Reply, protocol: u8, sort: Option<Sort>) -> Vec<String> {
             render::numbered(&items, mark)
         }
     }
+}
+
+/// A push of flat members as one line.
+fn one_line(push: &Reply) -> String {
+    let members = push.members().unwrap_or_default().iter();
+    members.map(|it| render::lines(it, 3).join(" ")).collect::<Vec<_>>().join(" ")
 }
 
 /// Raw bytes as quoted lines.

@@ -13,9 +13,9 @@ use ochre::Server;
 use ochre::client::registry::{Address, Client};
 use ochre::client::{ReplyMode, Session};
 use ochre::clock::Chance;
-use ochre::command::{Flags, Host};
+use ochre::command::{Acl, Flags, Host};
 use ochre::config::Settings;
-use ochre::exec::{Call, Executor, Ran};
+use ochre::exec::{Call, Executor, Ran, block};
 use ochre::fault::Fault;
 use ochre::keyspace::expiry::expire_due;
 use ochre::keyspace::lock::Part;
@@ -196,22 +196,35 @@ impl Bench {
                 bucket.entries(&turn);
             }
             let args = args.as_args();
+            if client.transaction.is_some() && stays_here(&args) {
+                // Whether EXEC ran it would not show here.
+                continue;
+            }
             let call = Call::of(&host, args);
             let before = Shown::of(client, out);
             executor.record.begin();
             let ran = executor.run(&host, &mut turn, client, out, call);
             let after = Shown::of(client, out);
             let failed = check_reply(&args, out, ran, before, after);
-            let reads = call.entry(&host).is_some_and(|entry| entry.row.flags.contains(Flags::READONLY));
+            let entry = call.entry(&host);
+            // A script keeps what it wrote before it failed.
+            let failed = failed && !entry.is_some_and(|entry| entry.row.acl.contains(Acl::SCRIPTING));
+            let reads = entry.is_some_and(|entry| {
+                entry.row.flags.contains(Flags::READONLY) && !entry.row.flags.contains(Flags::MAY_REPLICATE)
+            });
             assert!(!(failed || reads) || executor.record.dirty == 0, "{:?} wrote", words(&args));
             second.follow(host.log.drain(), host.space.clock.now_ms());
-            if is_populate(&args) && ran == Ran::Done && !failed {
+            if stays_here(&args) && ran == Ran::Done && !failed {
                 // It is propagated to nobody.
                 second.session.select(client.db);
                 second.run(&args.iter().collect::<Vec<_>>());
             }
             if ran == Ran::Wait {
                 host.pause.end();
+            }
+            if ran == Ran::Parked {
+                // Nobody here takes in what a blocked client is answered later.
+                block::abandon(&host, &mut turn, &client.client);
             }
             if ran == Ran::Close || client.closing || client.client.killed.load(Ordering::Relaxed) {
                 host.clients.remove(client.client.id);
@@ -265,7 +278,9 @@ fn check_reply(args: &Args<'_>, out: &mut Out, ran: Ran, before: Shown, after: S
     let forms = Forms { resp2: has(Proto::Resp2), resp3: has(Proto::Resp3) };
     let found = reply::read(&bytes, forms);
     let expected = match (ran, before.mode, after.mode) {
-        (Ran::Wait, ..) => 0,
+        (Ran::Wait | Ran::Parked, ..) => 0,
+        // It is confirmed by a push or array for each channel.
+        (_, ReplyMode::On, ReplyMode::On) if is_subscribing(args) => found.replies,
         (_, ReplyMode::On, ReplyMode::On) => 1,
         _ => found.replies.min(1),
     };
@@ -276,6 +291,12 @@ fn check_reply(args: &Args<'_>, out: &mut Out, ran: Ran, before: Shown, after: S
         words(args)
     );
     found.is_error
+}
+
+fn is_subscribing(args: &Args<'_>) -> bool {
+    let name = args.get(0).to_ascii_uppercase();
+    // It may have been queued.
+    name.ends_with(b"SUBSCRIBE") || name == b"EXEC"
 }
 
 fn words(args: &Args<'_>) -> Vec<String> {
@@ -302,6 +323,13 @@ fn requests(input: &[u8]) -> Vec<OwnedArgs> {
     }
     found.retain(|args| !is_left_out(&args.as_args()));
     found
+}
+
+/// A change that is propagated to nobody, but shows in the data: keys made up, or the limits of forms.
+fn stays_here(args: &Args<'_>) -> bool {
+    let is_config = args.get(0).eq_ignore_ascii_case(b"CONFIG")
+        && args.opt(1).is_some_and(|sub| sub.eq_ignore_ascii_case(b"SET"));
+    is_config || is_populate(args)
 }
 
 fn is_populate(args: &Args<'_>) -> bool {

@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 use super::registry::Client;
 use super::subscriptions::Subscriptions;
 use super::transaction::{Transaction, Watching};
-use crate::pubsub::{Frame, Sort};
+use crate::pubsub::Sort;
 
 /// Whether replies are sent (CLIENT REPLY).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -49,8 +49,9 @@ pub struct Session {
     pub watching: Option<Box<Watching>>,
     /// What it listens to.
     pub subscriptions: Option<Box<Subscriptions>>,
-    /// Messages that its own command sent to it; they follow the command's reply.
-    pub pushes: Vec<Arc<Frame>>,
+    /// Its command has confirmed a subscription or the end of one, which replies that are turned off do not
+    /// take back. Set only while they are.
+    pub has_confirmed: bool,
 }
 
 impl Session {
@@ -68,7 +69,7 @@ impl Session {
             transaction: None,
             watching: None,
             subscriptions: None,
-            pushes: Vec::new(),
+            has_confirmed: false,
         }
     }
 

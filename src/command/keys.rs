@@ -194,12 +194,8 @@ impl KeySpec {
             }
             Find::Derived { .. } => return true,
             Find::Streams => {
-                let Some(first) = behind_streams(args) else { return false };
-                let left = args.len() - first;
-                if left % 2 != 0 {
-                    return false;
-                }
-                (first as i64, (first + left / 2 - 1) as i64, 1)
+                let Some(first) = behind_streams(args, self.begin as usize) else { return false };
+                (first as i64, ((first + args.len()) / 2) as i64 - 1, 1)
             }
         };
         if last >= len {
@@ -214,17 +210,19 @@ impl KeySpec {
     }
 }
 
-/// Index of the argument behind [`STREAMS`], if there is one and only options stand before it.
-fn behind_streams(args: &Args<'_>) -> Option<usize> {
+/// Index of the argument behind [`STREAMS`], if it is a key. Words that are no options are the command's to
+/// refuse; where there are any, the first [`STREAMS`] from argument `begin` on is meant.
+fn behind_streams(args: &Args<'_>, begin: usize) -> Option<usize> {
     const OPTIONS: &[(&str, usize)] = &[("BLOCK", 2), ("COUNT", 2), ("CLAIM", 2), ("GROUP", 3), ("NOACK", 1)];
+    let is = |word: &[u8], name: &str| word.eq_ignore_ascii_case(name.as_bytes());
     let mut at = 1;
-    loop {
-        let word = args.opt(at)?;
-        if word.eq_ignore_ascii_case(STREAMS.as_bytes()) {
-            return (at + 1 < args.len()).then_some(at + 1);
-        }
-        at += OPTIONS.iter().find(|(name, _)| word.eq_ignore_ascii_case(name.as_bytes()))?.1;
+    while let Some(&(_, len)) = OPTIONS.iter().find(|(name, _)| args.opt(at).is_some_and(|it| is(it, name))) {
+        at += len;
     }
+    if !args.opt(at).is_some_and(|word| is(word, STREAMS)) {
+        at = (begin..args.len()).find(|&at| is(args.get(at), STREAMS))?;
+    }
+    (at + 2 < args.len()).then_some(at + 1)
 }
 
 #[cfg(test)]
@@ -244,7 +242,8 @@ mod tests {
         assert_eq!(keys("XREAD STREAMS a b 0 0"), Some(vec![2, 3]));
         assert_eq!(keys("XREAD COUNT 1 BLOCK streams streams a 0"), Some(vec![6]));
         assert_eq!(keys("XREADGROUP noack GROUP STREAMS STREAMS STREAMS STREAMS >"), Some(vec![6]));
-        for line in ["XREAD STREAMS", "XREAD STREAMS a", "XREAD a STREAMS b 0", "XREAD COUNT STREAMS"] {
+        assert_eq!(keys("XREAD a STREAMS b c 0"), Some(vec![3]));
+        for line in ["XREAD STREAMS", "XREAD STREAMS a", "XREAD COUNT STREAMS a", "XREAD COUNT 1"] {
             assert_eq!(keys(line), None, "{line}");
         }
     }

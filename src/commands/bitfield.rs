@@ -88,7 +88,7 @@ fn write_fields(cx: &mut Cx<'_>, args: &Args<'_>, ops: &[Op], len: usize) -> Res
     if changes == 0 {
         // The string may be longer than before, or a new one of zeros: that alone counts as no change, but
         // who follows has to hear of it.
-        w.commit_silently();
+        w.commit_quietly(0);
         if grew && cx.db.logs() {
             cx.db.propagate(&args.iter().collect::<Vec<_>>());
         }

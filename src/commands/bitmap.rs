@@ -170,7 +170,7 @@ fn setbit(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Outcome, Fault> {
     if grew || was != bit {
         w.commit(Event::SETBIT);
     } else {
-        w.commit_silently();
+        w.commit_quietly(0);
     }
     cx.out.int(i64::from(was));
     Ok(Outcome::Done)

@@ -262,7 +262,12 @@ fn ltrim(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Outcome, Fault> {
         let (left, right) = if kept.is_empty() { (len, 0) } else { (kept.start, len - kept.end) };
         // The list learns its limits even if nothing goes, and the event is told.
         w.update(|list: &mut List| list.trim(left, right, limits(cx.settings)));
-        w.commit_counting(Event::LTRIM, (left + right) as u64);
+        if left + right > 0 {
+            w.commit_counting(Event::LTRIM, (left + right) as u64);
+        } else {
+            w.also(Event::LTRIM);
+            w.commit_quietly(0);
+        }
     }
     cx.out.ok();
     Ok(Outcome::Done)

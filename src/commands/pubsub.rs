@@ -3,7 +3,7 @@
 //! For: what these commands mean. May touch: what `Cx` carries.
 //! Always: a session's own list and the channels' lists change in the same command.
 
-use crate::client::Session;
+use crate::client::{ReplyMode, Session};
 use crate::command::row::{Acl, Command, Flags, Group, Handler, cmd, container};
 use crate::command::{Cx, Host, KeyFlags, KeySpec, Outcome};
 use crate::fault::Fault;
@@ -215,7 +215,7 @@ fn join(cx: &mut Cx<'_>, args: Args<'_>, sort: Sort) -> Result<Outcome, Fault> {
         }
         confirm(cx.out, words(sort).0, Some(name), mine.count(sort));
     }
-    cx.session.note_subscriptions();
+    confirmed(cx.session);
     Ok(Outcome::Done)
 }
 
@@ -239,8 +239,13 @@ fn leave(cx: &mut Cx<'_>, args: Args<'_>, sort: Sort) -> Result<Outcome, Fault> 
         }
         confirm(cx.out, word, Some(name), mine.count(sort));
     }
-    cx.session.note_subscriptions();
+    confirmed(cx.session);
     Ok(Outcome::Done)
+}
+
+fn confirmed(session: &mut Session) {
+    session.has_confirmed = session.reply != ReplyMode::On;
+    session.note_subscriptions();
 }
 
 fn confirm(out: &mut Out, word: &[u8], name: Option<&[u8]>, count: usize) {
@@ -263,16 +268,14 @@ pub(crate) fn forget(host: &Host, session: &mut Session) {
 }
 
 fn send(cx: &mut Cx<'_>, args: Args<'_>, sort: Sort) -> Result<Outcome, Fault> {
-    let own = cx.session.subscriptions.is_some().then_some(cx.session.client.id);
-    let pushes = &mut cx.session.pushes;
-    let receivers = cx.host.channels.publish(sort, args.get(1), args.get(2), own, pushes);
+    let receivers = cx.host.channels.publish(sort, args.get(1), args.get(2));
     cx.out.int(receivers as i64);
     Ok(Outcome::Done)
 }
 
 fn active(cx: &mut Cx<'_>, args: Args<'_>, sort: Sort) -> Result<Outcome, Fault> {
     if args.len() > 3 {
-        return Err(Fault::subcommand("PUBSUB", args.get(1)));
+        return Err(Fault::subcommand_arguments("PUBSUB", args.get(1)));
     }
     let names = cx.host.channels.active(sort, args.opt(2));
     cx.out.array(names.len());

@@ -24,6 +24,7 @@ use crate::command::{Cx, Outcome};
 use crate::fault::Fault;
 use crate::keyspace::db::is_due;
 use crate::keyspace::hash::POSITION_BITS;
+use crate::keyspace::watchers::Interests;
 use crate::keyspace::{Db, Keys, Kind, Record, Space};
 use crate::resp::Args;
 use crate::value::{glob, number};
@@ -202,8 +203,8 @@ fn walk(db: &mut Db<'_>, cursor: u64, count: u64, wanted: &Wanted<'_>, found: &m
     let mut due = Names::default();
     db.each_shard(first, |at, shard, record| {
         let begin = std::mem::take(&mut position);
-        let waited = shard.is_waited();
-        let Some(keys) = shard.keys_mut(index).filter(|keys| !keys.table.is_empty()) else {
+        let (keys, interests) = shard.parts_mut(index);
+        let Some(keys) = keys.filter(|keys| !keys.table.is_empty()) else {
             return true;
         };
         let mut here = begin;
@@ -225,7 +226,7 @@ fn walk(db: &mut Db<'_>, cursor: u64, count: u64, wanted: &Wanted<'_>, found: &m
             });
             steps += 1;
             for name in due.iter() {
-                expire(space, index, keys, name, waited, record);
+                expire(space, index, keys, name, interests, record);
             }
             due.clear();
             if here == 0 {
@@ -251,8 +252,8 @@ fn random(db: &mut Db<'_>) -> Option<Box<[u8]>> {
         let mut nth = db.record.chance.below(total);
         let mut drawn = None;
         db.each_shard(0, |_, shard, record| {
-            let waited = shard.is_waited();
-            let Some(keys) = shard.keys_mut(index) else { return true };
+            let (keys, interests) = shard.parts_mut(index);
+            let Some(keys) = keys else { return true };
             let len = keys.table.len() as u64;
             if nth >= len {
                 nth -= len;
@@ -261,7 +262,7 @@ fn random(db: &mut Db<'_>) -> Option<Box<[u8]>> {
             let entry = keys.table.random(&mut || record.chance.next_u64());
             let key = entry.map(|entry| (Box::<[u8]>::from(entry.key()), is_due(entry, now_ms)));
             match key {
-                Some((key, true)) => expire(space, index, keys, &key, waited, record),
+                Some((key, true)) => expire(space, index, keys, &key, interests, record),
                 Some((key, false)) => drawn = Some(key),
                 None => {}
             }
@@ -274,14 +275,19 @@ fn random(db: &mut Db<'_>) -> Option<Box<[u8]>> {
     None
 }
 
-/// Removes a key whose deadline has passed. `waited`: whether anybody may wait for it.
-fn expire(space: &Space, index: usize, keys: &mut Keys, key: &[u8], waited: bool, record: &mut Record) {
+/// Removes a key whose deadline has passed.
+fn expire(
+    space: &Space,
+    index: usize,
+    keys: &mut Keys,
+    key: &[u8],
+    interests: Option<&Interests>,
+    record: &mut Record,
+) {
     let Some(entry) = keys.table.remove(space.hasher.hash(key), key) else { return };
-    if let Some(deadline_ms) = entry.deadline_ms() {
-        keys.tally.sub(deadline_ms);
-    }
-    if waited {
-        record.stir(index, key);
+    keys.tally.sub_entry(&entry);
+    if let Some(interests) = interests {
+        interests.changed(index, key, record);
     }
     record.expired(index, entry);
 }

@@ -45,7 +45,10 @@ pub const ROWS: &[Command] = &[
         .group(Group::Stream)
         .since("5.0.0")
         .cost("O(N), N entries in the answer.")
-        .doc("Answers the entries between two identifiers, the oldest first.", "key start end [COUNT count]"),
+        .doc(
+            "Answers the entries between two identifiers, the oldest first.",
+            "key start:string end:string [COUNT count]",
+        ),
     cmd("XREVRANGE", xrevrange)
         .arity(-4)
         .flags(READ)
@@ -54,7 +57,10 @@ pub const ROWS: &[Command] = &[
         .group(Group::Stream)
         .since("5.0.0")
         .cost("O(N), N entries in the answer.")
-        .doc("Answers the entries between two identifiers, the newest first.", "key end start [COUNT count]"),
+        .doc(
+            "Answers the entries between two identifiers, the newest first.",
+            "key end:string start:string [COUNT count]",
+        ),
     cmd("XSETID", xsetid)
         .arity(-3)
         .flags(WRITE_FAST.union(Flags::DENY_OOM))
@@ -161,7 +167,9 @@ fn xsetid(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Outcome, Fault> {
     let max_deleted = max_deleted.unwrap_or(log.max_deleted_id());
     let added = added.unwrap_or(log.entries_added());
     w.update(|stream: &mut Stream| stream.log_mut().set_ids(last_id, max_deleted, added));
-    w.commit(Event::XSETID);
+    // Told of, but no change to those who watch the key.
+    w.also(Event::XSETID);
+    w.commit_quietly(1);
     cx.out.ok();
     Ok(Outcome::Done)
 }

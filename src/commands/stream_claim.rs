@@ -33,7 +33,7 @@ pub const ROWS: &[Command] = &[
         .cost("O(COUNT).")
         .doc(
             "Gives a consumer what others have had pending for too long.",
-            "key group consumer min-idle-time start [COUNT count] [JUSTID]",
+            "key group consumer min-idle-time start:string [COUNT count] [JUSTID]",
         ),
     cmd("XCLAIM", xclaim)
         .arity(-6)

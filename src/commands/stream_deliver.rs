@@ -174,7 +174,7 @@ impl Delivery<'_> {
                 self.again(log, group, consumer, id, out);
                 0
             }
-            Wanted::New => self.new(log, group, consumer, answer, out, effects.as_deref_mut()),
+            Wanted::New => self.fresh(log, group, consumer, answer, out, effects.as_deref_mut()),
         };
         // A follower that does not hear of a delivery has to hear of the consumer.
         if added.is_some()
@@ -217,7 +217,7 @@ impl Delivery<'_> {
     }
 
     /// Delivers what has been pending for too long and what is new; answers whether that was a change.
-    fn new(
+    fn fresh(
         &self,
         log: &Log,
         group: &mut stream::Group,

@@ -25,7 +25,7 @@ pub const ROWS: &[Command] = &[container(
     &[
         sub("CREATE", create, -5).flags(GROW).keys(INSERTS).doc(
             "Makes a group that goes on behind an entry.",
-            "key group <id | $:new-id> [MKSTREAM] [ENTRIESREAD entries-read:integer]",
+            "key group <id | $> [MKSTREAM] [ENTRIESREAD entries-read:integer]",
         ),
         sub("CREATECONSUMER", createconsumer, 5)
             .since("6.2.0")
@@ -44,7 +44,7 @@ pub const ROWS: &[Command] = &[container(
         sub("HELP", help, 2).flags(Flags::LOADING.union(Flags::STALE)).doc("Describes the subcommands.", ""),
         sub("SETID", setid, -5).flags(Flags::WRITE).keys(UPDATES).doc(
             "Sets the entry behind which a group goes on.",
-            "key group <id | $:new-id> [ENTRIESREAD entries-read:integer]",
+            "key group <id | $> [ENTRIESREAD entries-read:integer]",
         ),
     ],
 )
@@ -115,9 +115,16 @@ fn create(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Outcome, Fault> {
     if stream.is_some_and(|stream| stream.group(name).is_some()) {
         return Err(Fault::GROUP_EXISTS);
     }
+    let is_new = stream.is_none();
     let group = stream::Group::new(last_id, options.entries_read);
     w.update(|stream: &mut Stream| stream.add_group(name, group));
-    w.commit(Event::XGROUP_CREATE);
+    if is_new {
+        w.commit(Event::XGROUP_CREATE);
+    } else {
+        // Told of, but no change to those who watch the key.
+        w.also(Event::XGROUP_CREATE);
+        w.commit_quietly(1);
+    }
     cx.out.ok();
     Ok(Outcome::Done)
 }
@@ -163,7 +170,7 @@ fn destroy(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Outcome, Fault> {
         return Ok(Outcome::Done);
     }
     w.update(|stream: &mut Stream| stream.remove_group(name));
-    w.commit(Event::XGROUP_DESTROY);
+    w.commit_unwatched(Event::XGROUP_DESTROY);
     cx.out.int(1);
     Ok(Outcome::Done)
 }

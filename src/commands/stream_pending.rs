@@ -38,7 +38,7 @@ pub const ROWS: &[Command] = &[
         .cost("O(N), N entries or consumers in the answer; with IDLE O(M), M entries looked at.")
         .doc(
             "Answers which entries a group has pending, and who was given them.",
-            "key group [[IDLE min-idle-time:integer] start end count [consumer]]",
+            "key group [[IDLE min-idle-time:integer] start:string end:string count [consumer]]",
         ),
 ];
 

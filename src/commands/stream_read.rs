@@ -21,7 +21,7 @@ pub const ROWS: &[Command] = &[cmd("XREAD", xread)
     .keys(&[KeySpec::streams(1, KeyFlags::RO.union(KeyFlags::ACCESS))])
     .group(Group::Stream)
     .since("5.0.0")
-    .cost("")
+    .cost("O(M), M entries answered of each stream; O(1) where there are none above the identifier")
     .doc(
         "Answers the entries of streams above an identifier each, and waits for some if wanted.",
         "[COUNT count] [BLOCK milliseconds] <STREAMS key [key ...] id [id ...]>",
@@ -69,7 +69,7 @@ impl<'a> Reading<'a> {
             } else if left > 1 && cursor.word("STREAMS") {
                 reading.keys_at = cursor.index();
                 reading.streams = cursor.left() / 2;
-                if cursor.left() % 2 != 0 {
+                if !cursor.left().is_multiple_of(2) {
                     let symbol = if in_group { '>' } else { '$' };
                     return Err(Fault::unbalanced_streams(&cx.command.full_name, symbol));
                 }

@@ -1,8 +1,8 @@
 //! MULTI, EXEC, DISCARD, WATCH, UNWATCH.
 //!
 //! For: beginning, ending and guarding transactions. May touch: what `Cx` carries.
-//! Always: what EXEC runs, and how, is decided in `exec/multi.rs`; its handler here answers only a session without
-//! a transaction.
+//! Always: what EXEC runs, and how, is decided in `exec/multi.rs`; its handler here answers only a session
+//! without a transaction.
 
 use crate::client::Session;
 use crate::command::row::{Acl, Command, Flags, Group, Handler, Locks, cmd};

@@ -28,8 +28,8 @@ pub(super) const TRIMS_IT: &[KeySpec] = &[KeySpec::one(1, KeyFlags::RW.union(Key
 
 /// Elements that ZSCAN looks at unless told otherwise.
 const DEFAULT_SCAN: i64 = 10;
-/// Most members, with repetition, that ZRANDMEMBER draws at once.
-const MOST_DRAWS: u64 = 1 << 27;
+/// Most members, with repetition, that ZRANDMEMBER draws, so that no reply grows without bound.
+const MOST_DRAWS: u64 = 1 << 26;
 /// Of more members than one in so many, positions are drawn from a list of all instead of drawn again.
 const DENSE_SAMPLE: usize = 3;
 
@@ -573,7 +573,8 @@ fn reply_scanned_score(out: &mut Out, score: f64, is_large: bool) {
     out.bulk(&text);
 }
 
-/// Appends `value` with up to 17 significant digits, without trailing zeros, in exponent form where it is below
+/// Appends `value` with up to 17 significant digits, without trailing zeros, in exponent form where it is
+/// below
 /// 0.0001 or needs more places.
 fn spell_17_digits(value: f64, out: &mut Vec<u8>) {
     const DIGITS: i32 = 17;

@@ -175,7 +175,8 @@ fn zunionstore(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Outcome, Fault> {
     store_result(cx, args, Operation::Union, "zunionstore", Event::ZUNIONSTORE)
 }
 
-/// Stores a result at `key` in place of whatever is there, and answers its size; an empty one removes the key.
+/// Stores a result at `key` in place of whatever is there, and answers its size; an empty one removes the
+/// key.
 pub(super) fn store(cx: &mut Cx<'_>, key: &[u8], result: ZSet, event: Event) {
     use crate::value::Collection as _;
     let len = result.as_ref().len();

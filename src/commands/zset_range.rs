@@ -1,8 +1,8 @@
 //! Sorted sets: ranges of ranks, scores and members.
 //!
 //! For: answering, storing and removing what lies in a range. May touch: what `Cx` carries.
-//! Always: the options and both ends of a range are read before the key is looked up. Whatever a range is given
-//! by, it becomes a range of ranks first, so an offset costs nothing.
+//! Always: the options and both ends of a range are read before the key is looked up. Whatever a range is
+//! given by, it becomes a range of ranks first, so an offset costs nothing.
 
 use std::ops::Range;
 
@@ -286,8 +286,8 @@ impl<'a> LexRange<'a> {
         Ok(LexRange { min: LexBound::read(min)?, max: LexBound::read(max)? })
     }
 
-    /// The ranks of the members in it. O(log N). Where scores differ, members do not ascend; what is in the range
-    /// then depends on the end from which a small set is looked through, as with the original.
+    /// The ranks of the members in it. O(log N). Where scores differ, members do not ascend; what is in the
+    /// range then depends on the end from which a small set is looked through, as with the original.
     pub(super) fn ranks(self, set: ZSetRef<'_>, is_reverse: bool) -> Range<usize> {
         let len = set.len();
         let end = |rank| set.nth(rank).0.to_vec();

@@ -240,7 +240,7 @@ directives! {
             "RDMA completion vector.";
     }
     "TLS" {
-        TlsPort "tls-port": Int(0, 65535), "0", [], "TCP port for TLS; 0 for none.";
+        TlsPort "tls-port": Int(0, 65535), "0", [NO_EFFECT], "TCP port for TLS; 0 for none.";
         TlsCertFile "tls-cert-file": Text(Check::Any), "", [VOLATILE NULLABLE],
             "Certificate shown to clients.";
         TlsKeyFile "tls-key-file": Text(Check::Any), "", [VOLATILE NULLABLE],
@@ -411,7 +411,7 @@ directives! {
             "2097152", [HIDDEN], "Bytes loaded between looks at the clients.";
     }
     "Replication" {
-        ReplicaOf "replicaof" | "slaveof": ReplicaOf, "no one", [IMMUTABLE],
+        ReplicaOf "replicaof" | "slaveof": ReplicaOf, "no one", [IMMUTABLE NO_EFFECT],
             "Host and port of the primary this server copies.";
         PrimaryAuth "primaryauth" | "masterauth": Text(Check::Any), "", [SENSITIVE NULLABLE],
             "Password for the primary.";
@@ -468,7 +468,7 @@ directives! {
     "Users" {
         User "user": Statement(1, usize::MAX), "", [],
             "A user and its rules, as ACL SETUSER takes them.";
-        AclFile "aclfile": Text(Check::Any), "", [IMMUTABLE],
+        AclFile "aclfile": Text(Check::Any), "", [IMMUTABLE NO_EFFECT],
             "File that holds the users, instead of user lines.";
         AclLogMaxLen "acllog-max-len": Int(0, I64_MAX), "128", [], "Refusals that ACL LOG remembers.";
         AclPubsubDefault "acl-pubsub-default":
@@ -493,7 +493,7 @@ directives! {
             "Keys remembered for client-side caching; 0 for no limit.";
     }
     "Memory" {
-        MaxMemory "maxmemory": Memory(0, u64::MAX), "0", [], "Memory for data; 0 for no limit.";
+        MaxMemory "maxmemory": Memory(0, u64::MAX), "0", [NO_EFFECT], "Memory for data; 0 for no limit.";
         MaxMemoryPolicy "maxmemory-policy":
             Choice(&["volatile-lru", "volatile-lfu", "volatile-random", "volatile-ttl", "allkeys-lru",
             "allkeys-lfu", "allkeys-random", "noeviction"]),
@@ -539,7 +539,7 @@ directives! {
             "See activedefrag.";
     }
     "Append-only file" {
-        AppendOnly "appendonly": Bool, "no", [DENY_LOADING], "Logs every write.";
+        AppendOnly "appendonly": Bool, "no", [DENY_LOADING NO_EFFECT], "Logs every write.";
         AppendFilename "appendfilename":
             Text(Check::FileName("appendfilename")),
             "\"appendonly.aof\"", [IMMUTABLE], "Name its files begin with.";
@@ -577,7 +577,7 @@ directives! {
             "Gives scripts the functions a sandbox should not have.";
     }
     "Cluster" {
-        ClusterEnabled "cluster-enabled": Bool, "no", [IMMUTABLE],
+        ClusterEnabled "cluster-enabled": Bool, "no", [IMMUTABLE NO_EFFECT],
             "Makes this server a node of a cluster.";
         ClusterConfigFile "cluster-config-file":
             Text(Check::Filled("cluster-config-file")), "nodes.conf", [IMMUTABLE],

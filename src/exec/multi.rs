@@ -2,8 +2,10 @@
 //!
 //! For: what MULTI begins and EXEC ends. May touch: what `run.rs` touches.
 //! Always: the shards of all queued commands and of all watched keys are held from the test of the watches to
-//! the last reply; the effects of a transaction are one unit of the log; who waits for its keys is served after
-//! its last command.
+//! the last reply; the effects of a transaction are one unit of the log; who waits for its keys is served
+//! after its last command.
+
+use std::sync::atomic::Ordering;
 
 use super::block::{self, Server};
 use super::run::{Executor, Ran, guarded};
@@ -25,6 +27,7 @@ pub fn queue(session: &mut Session, out: &mut Out, args: &Args<'_>, entry: &Entr
     if entry.row.flags.intersects(Flags::UNQUEUED.union(Flags::RUNS_QUEUE)) {
         return false;
     }
+    session.client.last_command.store(entry.index as u32, Ordering::Relaxed);
     let command = Queued { args: args.to_owned(), entry: entry.index };
     transaction.push(command, entry.row.flags.intersects(Flags::WRITE.union(Flags::MAY_REPLICATE)));
     session.client.note_transaction(transaction.commands.len() as i64, transaction.bytes);
@@ -32,12 +35,13 @@ pub fn queue(session: &mut Session, out: &mut Out, args: &Args<'_>, entry: &Entr
     true
 }
 
-/// Notes that a command was refused: the transaction will not run. An EXEC that is refused discards it; what it
-/// answers then is returned.
+/// Notes that a command was refused: the transaction, if there is one, will not run. An EXEC that is refused
+/// discards it; what it answers then is returned.
 #[cold]
 pub fn spoil(session: &mut Session, entry: Option<&Entry>, fault: &Fault) -> Option<Fault> {
-    let transaction = session.transaction.as_mut()?;
-    transaction.is_spoiled = true;
+    if let Some(transaction) = &mut session.transaction {
+        transaction.is_spoiled = true;
+    }
     if !entry.is_some_and(|entry| entry.row.flags.contains(Flags::RUNS_QUEUE)) {
         return None;
     }

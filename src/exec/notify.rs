@@ -1,8 +1,8 @@
 //! Keyspace notifications.
 //!
 //! For: publishing what happened to keys, as `notify-keyspace-events` asks. May touch: channels.
-//! Always: published while the shards of the keys are held, so that the events of a key are seen in the order in
-//! which they happened.
+//! Always: published while the shards of the keys are held, so that the events of a key are seen in the order
+//! in which they happened.
 
 use std::io::Write as _;
 
@@ -45,7 +45,7 @@ pub fn publish(host: &Host, bits: u32, happenings: &[Happening]) {
             channel.clear();
             write!(channel, "__{kind}@{db}__:").expect("a vector takes all that is written to it");
             channel.extend_from_slice(rest);
-            host.channels.publish(Sort::Channel, &channel, payload, None, &mut Vec::new());
+            host.channels.publish(Sort::Channel, &channel, payload);
         };
         if bits & events::KEYSPACE != 0 {
             send("keyspace", key, event.name.as_bytes());

@@ -80,6 +80,18 @@ impl<'a> Call<'a> {
         self.entry.map(|index| host.table.at(index.into()))
     }
 
+    /// Whether it waits until nobody else runs anything.
+    #[inline]
+    pub fn locks_all(&self, host: &Host) -> bool {
+        self.entry(host).is_some_and(|entry| entry.row.locks == Locks::All)
+    }
+
+    /// Whether it runs what a transaction has queued.
+    #[inline]
+    pub fn runs_queue(&self, host: &Host) -> bool {
+        self.entry(host).is_some_and(|entry| entry.row.flags.contains(Flags::RUNS_QUEUE))
+    }
+
     /// Whether what the connection sent after it must be read anew when it has run.
     #[inline]
     pub fn ends_batch(&self, host: &Host) -> bool {
@@ -115,6 +127,9 @@ pub struct Executor {
     clock_until: u64,
     pub(super) last: u64,
     exclusive_since: u64,
+    /// A millisecond has passed since the turn began, or since this was last taken back: replies that are
+    /// finished should be sent.
+    pub is_late: bool,
     graveyard: Graveyard,
     sums: Sums,
     /// As in [`Cx`].
@@ -172,6 +187,7 @@ impl Executor {
             clock_until: 0,
             last: 0,
             exclusive_since: 0,
+            is_late: false,
             graveyard: Graveyard::default(),
             sums: Sums::default(),
             interpreter: None,
@@ -233,9 +249,6 @@ impl Executor {
         };
         if session.reply != ReplyMode::On {
             mute(session, out, start);
-        }
-        if !session.pushes.is_empty() {
-            session.pushes.drain(..).for_each(|frame| frame.write(out));
         }
         ran
     }
@@ -524,6 +537,7 @@ impl Executor {
         self.last = now;
         if now > self.clock_until {
             self.read_clock(host);
+            self.is_late = true;
         }
         host.observe.lane(self.lane).ran(entry.index, nanos, failed, self.knobs.tracks_latency);
         self.sums.ran += 1;
@@ -655,6 +669,12 @@ fn panicked(cx: &Cx<'_>, entry: &Entry) -> Fault {
 /// Takes back the reply of a client that wants none.
 #[cold]
 fn mute(session: &mut Session, out: &mut Out, start: Mark) {
+    if std::mem::take(&mut session.has_confirmed) {
+        if session.reply == ReplyMode::Skip {
+            session.reply = ReplyMode::On;
+        }
+        return;
+    }
     match session.reply {
         ReplyMode::On => {}
         ReplyMode::Off => out.rollback(start),

@@ -157,8 +157,8 @@ impl<'a> Db<'a> {
         }
     }
 
-    /// Looks a key up that was looked up before by the same command with one of the methods that expire what is
-    /// due; several answers can be held at a time.
+    /// Looks a key up that was looked up before by the same command with one of the methods that expire what
+    /// is due; several answers can be held at a time.
     pub fn look(&self, key: &[u8]) -> Option<&Entry> {
         let (hash, shard) = self.locate(key);
         let Reach::Held(held) = &self.reach else {
@@ -628,6 +628,18 @@ impl<'w> Write<'w> {
         debug_assert!(!self.emptied, "who empties a key tells of it");
         self.changed = false;
         self.record.dirty += changes;
+    }
+
+    /// Ends a write with its event, one change, of which those who wait for the key hear, but not those who
+    /// watch it.
+    pub fn commit_unwatched(mut self, event: Event) {
+        debug_assert!(!self.emptied, "who empties a key tells of it");
+        self.changed = false;
+        self.record.dirty += 1;
+        self.record.happened(self.db, event, self.key);
+        if let Some(interests) = self.interests {
+            interests.wake(self.db, self.key, self.record);
+        }
     }
 
     /// Adds a further event of the same write (`expire` after `set`).

@@ -15,9 +15,9 @@
 //!
 //! `kind` holds the type in its high and the form of the value in its low half. The value is an `i64`
 //! (`Int`), two bytes of length and the bytes (`Bytes`), or an `Arc<Vec<u8>>` at the next multiple of eight
-//! (`Shared`); of a collection, its compact run laid out like `Bytes`, or a `Box<Value>` laid out like `Shared`. The key comes before all that is
-//! optional, so that comparing keys costs no look at the flags. A key of 16 bytes with a value of 32 and a
-//! deadline takes exactly 64.
+//! (`Shared`); of a collection, its compact run laid out like `Bytes`, or a `Box<Value>` laid out like
+//! `Shared`. The key comes before all that is optional, so that comparing keys costs no look at the flags. A
+//! key of 16 bytes with a value of 32 and a deadline takes exactly 64.
 
 mod content;
 
@@ -143,8 +143,8 @@ impl Shape {
 #[repr(transparent)]
 pub struct Entry(NonNull<u8>);
 
-// SAFETY: an entry owns its block, and what the block owns (an `Arc<Vec<u8>>` or a `Box<Value>`) is `Send` and
-// `Sync`.
+// SAFETY: an entry owns its block, and what the block owns (an `Arc<Vec<u8>>` or a `Box<Value>`) is `Send`
+// and `Sync`.
 unsafe impl Send for Entry {}
 // SAFETY: nothing reachable through `&Entry` changes the block.
 unsafe impl Sync for Entry {}
@@ -181,12 +181,6 @@ impl Entry {
         // SAFETY: the span was written together with the key and lies in the block, which lives as long as
         // `self`.
         unsafe { std::slice::from_raw_parts(self.0.as_ptr().add(at), len) }
-    }
-
-    /// Whether this is the key.
-    #[inline]
-    pub fn has_key(&self, key: &[u8]) -> bool {
-        same(self.key(), key)
     }
 
     /// The type of the value.
@@ -330,8 +324,9 @@ impl Entry {
         }
     }
 
-    /// Replaces the value, whatever its type, by one that counts as not edited and has no deadlines in it; key,
-    /// deadline, LRU and the other flags stay. The block stays too if the new value needs one of the same size.
+    /// Replaces the value, whatever its type, by one that counts as not edited and has no deadlines in it;
+    /// key, deadline, LRU and the other flags stay. The block stays too if the new value needs one of the
+    /// same size.
     pub fn set_value(&mut self, value: NewValue<'_>) {
         canonical(value, |value| {
             let old = self.shape();
@@ -577,21 +572,6 @@ impl Entry {
     pub(super) unsafe fn from_raw(block: NonNull<u8>) -> Entry {
         Entry(block)
     }
-}
-
-/// Whether two keys are the same. Keys of 8 to 32 bytes are compared by their ends, which together are all of
-/// them, without a call.
-#[inline(always)]
-fn same(one: &[u8], other: &[u8]) -> bool {
-    fn ends<const N: usize>(key: &[u8]) -> Option<(&[u8; N], &[u8; N])> {
-        key.first_chunk().zip(key.last_chunk())
-    }
-    one.len() == other.len()
-        && match one.len() {
-            8..=16 => ends::<8>(one) == ends(other),
-            17..=32 => ends::<16>(one) == ends(other),
-            _ => one == other,
-        }
 }
 
 impl Drop for Entry {

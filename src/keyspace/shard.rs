@@ -146,8 +146,8 @@ impl Shard {
         keys.for_each(|key| record.stir(db, key));
     }
 
-    /// Tells those who watch a key of database `db` that it changes, if it is in one of `dbs`: before they are
-    /// emptied or swapped.
+    /// Tells those who watch a key of database `db` that it changes, if it is in one of `dbs`: before they
+    /// are emptied or swapped.
     pub fn touch_existing(&self, db: usize, dbs: &[usize], hasher: &KeyHasher) {
         let Some(interests) = &self.interests else { return };
         interests.watchers.touch_where(db, |key| {

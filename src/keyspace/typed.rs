@@ -1,10 +1,10 @@
 //! Collections in the keyspace.
 //!
-//! For: reading and changing a value as the type it is, wherever it lies. May touch: what the guards of `db.rs`
-//! hold.
-//! Always: a compact collection of at most `INLINE_MAX` bytes lies in its key's own block until it outgrows it; a
-//! hash in a box with field deadlines is marked and filed for the earliest of them; a key whose collection has
-//! become empty goes with the commit.
+//! For: reading and changing a value as the type it is, wherever it lies. May touch: what the guards of
+//! `db.rs` hold.
+//! Always: a compact collection of at most `INLINE_MAX` bytes lies in its key's own block until it outgrows
+//! it; a hash in a box with field deadlines is marked and filed for the earliest of them; a key whose
+//! collection has become empty goes with the commit.
 
 use super::db::{Deadline, Write};
 use super::entry::{Entry, INLINE_MAX, NewValue};
@@ -48,9 +48,9 @@ impl Write<'_> {
         self.entry().map(typed::<C>).transpose()
     }
 
-    /// Changes the collection, an empty one if the key does not exist. The caller has seen that it holds nothing
-    /// else ([`view`](Write::view)), and changes something: what `change` leaves is committed. May be called
-    /// again before the commit.
+    /// Changes the collection, an empty one if the key does not exist. The caller has seen that it holds
+    /// nothing else ([`view`](Write::view)), and changes something: what `change` leaves is committed. May be
+    /// called again before the commit.
     pub fn update<C: Collection, R>(&mut self, change: impl FnOnce(&mut C) -> R) -> R {
         self.changed = true;
         match &mut self.slot {

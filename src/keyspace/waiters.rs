@@ -283,3 +283,173 @@ impl Waiting {
         (at <= now_ms).then(|| Arc::clone(who))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[derive(Debug)]
+    struct Waiter {
+        arrival: u64,
+        db: usize,
+        keys: Vec<Vec<u8>>,
+        shards: Vec<u16>,
+        wait: Wait,
+    }
+
+    impl Waits for Waiter {
+        fn arrival(&self) -> u64 {
+            self.arrival
+        }
+        fn db(&self) -> usize {
+            self.db
+        }
+        fn wait(&self) -> &Wait {
+            &self.wait
+        }
+        fn key(&self, position: u32) -> &[u8] {
+            &self.keys[position as usize]
+        }
+        fn shards(&self) -> &[u16] {
+            &self.shards
+        }
+        fn worker(&self) -> usize {
+            0
+        }
+        fn is_parked(&self) -> bool {
+            true
+        }
+        fn whole(self: Arc<Self>) -> Arc<dyn Any + Send + Sync> {
+            self
+        }
+    }
+
+    /// Every key lives in shard 7.
+    const OWN: u16 = 7;
+
+    prop_compose! {
+        fn any_waiter()(
+            db in 0..2_usize,
+            keys in prop::collection::vec(0..3_u8, 1..4),
+            target in prop::option::of(3..6_u8),
+            (is_list, on_removal, until_ms) in (any::<bool>(), any::<bool>(), prop::option::of(0..5_u64)),
+            shards in prop::collection::btree_set(0..9_u16, 0..3),
+        ) -> Waiter {
+            let count = keys.len() as u32;
+            let kind = if is_list { Kind::List } else { Kind::Stream };
+            let wait = Wait {
+                keys: (0..count).collect(),
+                kind,
+                until_ms,
+                target: target.map(|_| count),
+                argv: None,
+                on_removal,
+            };
+            let keys = keys.into_iter().chain(target).map(|key| vec![key]).collect();
+            Waiter { arrival: 0, db, keys, shards: shards.into_iter().collect(), wait }
+        }
+    }
+
+    fn keys(who: &dyn Waits) -> impl Iterator<Item = &[u8]> {
+        who.wait().keys.iter().map(|&at| who.key(at))
+    }
+
+    /// What the queues say is what a look at everybody says.
+    fn check(queues: &Waiters, counts: &Waiting, all: &[Arc<dyn Waits>]) {
+        let (mut lines, mut on_removal) = (0, 0);
+        for (db, key) in (0..2).flat_map(|db| (0..3_u8).map(move |key| (db, [key]))) {
+            let here = all.iter().filter(|who| who.db() == db && keys(&***who).any(|it| it == key));
+            let here: Vec<_> = here.collect();
+            let Some(line) = queues.line(db, &key) else {
+                assert!(here.is_empty());
+                continue;
+            };
+            assert!(!here.is_empty(), "an empty queue is left");
+            lines += 1;
+            on_removal += usize::from(here.iter().any(|who| who.wait().on_removal));
+            let needed = here.iter().flat_map(|who| who.shards()).filter(|&&shard| shard != OWN);
+            assert!(line.shards().eq(std::collections::BTreeSet::from_iter(needed.copied())));
+            let targets = here.iter().filter_map(|who| Some(who.key(who.wait().target?)));
+            assert!(line.targets().eq(std::collections::BTreeSet::from_iter(targets)));
+            for kind in [None, Some(Kind::List), Some(Kind::Stream), Some(Kind::Hash)] {
+                let suits = |who: &&&Arc<dyn Waits>| who.wait().on_removal || Some(who.wait().kind) == kind;
+                let expected = here.iter().filter(suits).map(|who| who.arrival());
+                let mut after = 0;
+                let found = std::iter::from_fn(|| {
+                    after = line.next(after, kind)?.arrival();
+                    Some(after)
+                });
+                assert!(found.eq(expected));
+            }
+        }
+        assert_eq!((counts.keys(), counts.keys_on_removal()), (lines, on_removal));
+        assert_eq!(queues.is_empty(), all.is_empty());
+        let deadlines = all.iter().filter_map(|who| Some((who.wait().until_ms?, who.arrival())));
+        let first = deadlines.clone().min();
+        assert_eq!(counts.timeouts(), deadlines.count());
+        assert_eq!(counts.first_ms(0), first.map_or(u64::MAX, |(at, _)| at));
+        let due = counts.first_due(0, u64::MAX - 1).map(|who| who.arrival());
+        assert_eq!(due, first.map(|(_, arrival)| arrival));
+    }
+
+    proptest! {
+        #[test]
+        fn queues_say_what_a_look_at_everybody_says(
+            waiters in prop::collection::vec(any_waiter(), 1..12),
+            leaving in prop::collection::vec(any::<prop::sample::Index>(), 0..12),
+        ) {
+            let (mut queues, counts) = (Waiters::default(), Waiting::new(1));
+            let mut all: Vec<Arc<dyn Waits>> = Vec::new();
+            for waiter in waiters {
+                let who: Arc<dyn Waits> = Arc::new(Waiter { arrival: counts.arrive(), ..waiter });
+                keys(&*who).for_each(|key| queues.join(OWN, key, &who, &counts));
+                counts.file(&who);
+                all.push(who);
+                check(&queues, &counts, &all);
+            }
+            for index in leaving {
+                if all.is_empty() {
+                    break;
+                }
+                let who = all.remove(index.index(all.len()));
+                keys(&*who).for_each(|key| queues.quit(OWN, key, &*who, &counts));
+                counts.unfile(&*who);
+                check(&queues, &counts, &all);
+            }
+        }
+    }
+
+    #[test]
+    fn who_goes_on_waiting_takes_its_own_place() {
+        let (mut queues, counts) = (Waiters::default(), Waiting::new(1));
+        let waiter = |kind, target| {
+            let wait = Wait {
+                keys: SmallVec::from_slice(&[0]),
+                kind,
+                until_ms: Some(5),
+                target,
+                argv: None,
+                on_removal: target.is_none(),
+            };
+            let keys = vec![b"key".to_vec(), b"target".to_vec()];
+            let who: Arc<dyn Waits> = Arc::new(Waiter { arrival: 1, db: 0, keys, shards: vec![], wait });
+            who
+        };
+        let (first, again) = (waiter(Kind::List, Some(1)), waiter(Kind::Stream, None));
+        queues.join(OWN, b"key", &first, &counts);
+        queues.join(OWN, b"key", &again, &counts);
+        check_one(&queues, &again);
+        assert_eq!((counts.keys(), counts.keys_on_removal()), (1, 1));
+        queues.quit(OWN, b"key", &*first, &counts);
+        assert!(queues.is_empty());
+        assert_eq!((counts.keys(), counts.keys_on_removal()), (0, 0));
+    }
+
+    fn check_one(queues: &Waiters, who: &Arc<dyn Waits>) {
+        let line = queues.line(0, b"key").expect("somebody waits");
+        assert!(Arc::ptr_eq(&line.next(0, Some(who.wait().kind)).expect("it is there"), who));
+        assert_eq!((line.queue.len(), line.targets().count()), (1, 0));
+    }
+}

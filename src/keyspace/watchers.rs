@@ -29,10 +29,13 @@ impl Watcher {
     }
 }
 
+/// Watched keys, each with those who watch it.
+type Watched = HashMap<Box<[u8]>, Vec<Arc<Watcher>>>;
+
 /// The watched keys of one shard.
 #[derive(Default)]
 pub struct Watchers {
-    by_db: BTreeMap<usize, HashMap<Box<[u8]>, Vec<Arc<Watcher>>>>,
+    by_db: BTreeMap<usize, Watched>,
 }
 
 impl Watchers {
@@ -93,6 +96,11 @@ impl Interests {
     #[cold]
     pub fn changed(&self, db: usize, key: &[u8], record: &mut Record) {
         self.watchers.touch(db, key);
+        self.wake(db, key, record);
+    }
+
+    /// Those who wait for a key are to look at it.
+    pub fn wake(&self, db: usize, key: &[u8], record: &mut Record) {
         if self.waiters.line(db, key).is_some() {
             record.stir(db, key);
         }

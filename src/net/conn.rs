@@ -12,7 +12,7 @@ use super::transport::Transport;
 use crate::client::Session;
 use crate::client::registry::bump;
 use crate::command::Host;
-use crate::config;
+use crate::config::{self, OutputLimit};
 use crate::observe::stats::add;
 use crate::resp::{Limits, Out, OwnedArgs, Parser, ProtocolError};
 
@@ -34,6 +34,11 @@ pub enum End {
     QueryLimit,
     /// Its waiting replies outgrew `client-output-buffer-limit`.
     OutputLimit,
+}
+
+/// How long more than the soft limit may wait, in nanoseconds.
+pub fn soft_ns(limit: OutputLimit) -> u64 {
+    (limit.soft_seconds.max(0) as u64).saturating_mul(1_000_000_000)
 }
 
 /// A connection.
@@ -68,6 +73,8 @@ pub struct Conn {
     pub is_full: bool,
     /// What the poll set watches it for.
     pub watched: Watched,
+    /// Since when more replies wait than the soft limit of its class allows, monotonic nanoseconds.
+    pub strained_ns: Option<u64>,
     /// Why it is over.
     pub end: Option<End>,
     /// Where its traffic is counted.
@@ -107,6 +114,7 @@ impl Conn {
             is_dry: false,
             is_full: false,
             watched: Watched { read: true, write: false, end: false, level: false },
+            strained_ns: None,
             end: None,
             host,
         }
@@ -224,11 +232,16 @@ impl Conn {
         if self.session.is_subscriber() { config::Class::Pubsub } else { config::Class::Normal }
     }
 
-    /// Notes that it is over when more than `limit` bytes of replies wait; 0 is no limit.
-    pub fn limit_output(&mut self, limit: u64) {
-        if limit > 0 && self.out.len_bytes() as u64 > limit && self.end.is_none() {
+    /// Notes that it is over when more than `hard_bytes` of replies wait, or more than `soft_bytes` for longer
+    /// than `soft_seconds`; 0 bytes are no limit. `now_ns`: monotonic.
+    pub fn limit_output(&mut self, limit: OutputLimit, now_ns: u64) {
+        let exceeds = |limit: u64| limit > 0 && self.out.len_bytes() as u64 > limit;
+        let since = exceeds(limit.soft_bytes).then(|| self.strained_ns.unwrap_or(now_ns));
+        let is_late = since.is_some_and(|since| now_ns > since.saturating_add(soft_ns(limit)));
+        if (is_late || exceeds(limit.hard_bytes)) && self.end.is_none() {
             self.end = Some(End::OutputLimit);
         }
+        self.strained_ns = since;
     }
 
     /// Nothing of what the peer has sent waits to be run, and nothing more will come. Who has gone while it

@@ -72,8 +72,8 @@ impl PollSet {
         let _ = epoll::delete(&self.0, fd);
     }
 
-    /// What is ready; when nothing is, waits for it at most for `patience` (in whole milliseconds, rounded up;
-    /// `None`: for ever). A signal ends the wait early.
+    /// What is ready; when nothing is, waits for it at most for `patience` (in whole milliseconds, rounded
+    /// up; `None`: for ever). A signal ends the wait early.
     pub fn wait(&self, events: &mut Events, patience: Option<Duration>) {
         events.0.clear();
         // The kernel's older call, which takes milliseconds, is known to every sandbox.

@@ -1,6 +1,7 @@
 //! Messages for connections, and what is left of those that close.
 //!
-//! For: writing what comes by mail for subscribers, and telling channels and watched keys that a session is gone.
+//! For: writing what comes by mail for subscribers, and telling channels and watched keys that a session is
+//! gone.
 //! May touch: the worker's connections, the gate, channels.
 //! Always: a message is heard before requests that were sent after it are run, so nobody who unsubscribes has
 //! missed one.
@@ -8,13 +9,53 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::wake::Mail;
+use super::conn::{Conn, soft_ns};
+use super::wake::{Desk, Mail};
 use super::worker::Worker;
 use crate::client::Session;
 use crate::commands::pubsub;
 use crate::keyspace::Db;
 use crate::keyspace::db::Reach;
-use crate::pubsub::Message;
+use crate::pubsub::{Frame, Message};
+
+/// A worker wakes this much after the end of a connection's patience.
+const STRAIN_SLACK_NS: u64 = 1_000_000;
+
+/// Whether a session listens to what a message was sent through.
+fn listens(session: &Session, frame: &Frame) -> bool {
+    session.subscriptions.as_ref().is_some_and(|mine| mine.of(frame.sort).contains(&frame.name))
+}
+
+/// The mail of a worker, as a connection sees it that runs requests.
+pub(super) struct Inbox<'a> {
+    /// Where mail comes.
+    pub desk: &'a Desk,
+    /// Mail taken and not yet dealt with.
+    pub mail: &'a mut Vec<Mail>,
+    /// How much of `mail` was looked at for this connection.
+    pub heard: usize,
+}
+
+impl Inbox<'_> {
+    /// Writes the messages to a connection that were sent to it until now: what its own command has caused
+    /// comes right behind the reply. `ended_too`: also those of subscriptions that have ended since.
+    #[cold]
+    pub fn hear(&mut self, conn: &mut Conn, ended_too: bool) {
+        self.desk.mail.drain(self.mail);
+        let id = conn.session.client.id;
+        for letter in &mut self.mail[self.heard..] {
+            if let Mail::Message(message) = letter
+                && (ended_too || listens(&conn.session, &message.frame))
+                && message.to.iter().any(|seat| seat.client == id)
+                && !message.but.contains(&id)
+            {
+                message.frame.write(&mut conn.out);
+                message.but.push(id);
+            }
+        }
+        self.heard = self.mail.len();
+    }
+}
 
 impl Worker {
     /// Takes the messages that have come while requests were received; other mail waits for the next turn.
@@ -38,12 +79,9 @@ impl Worker {
     /// Writes a message to those of its receivers who are still there and still listen.
     pub(super) fn deliver(&mut self, message: &Message) {
         let frame = &message.frame;
-        for seat in message.to.iter().filter(|seat| message.but != Some(seat.client)) {
+        for seat in message.to.iter().filter(|seat| !message.but.contains(&seat.client)) {
             let Some(conn) = self.conns.get_mut(seat.place) else { continue };
-            let listens = |session: &Session| {
-                session.subscriptions.as_ref().is_some_and(|mine| mine.of(frame.sort).contains(&frame.name))
-            };
-            if conn.session.client.id != seat.client || !listens(&conn.session) {
+            if conn.session.client.id != seat.client || !listens(&conn.session, frame) {
                 continue;
             }
             if conn.out.is_empty()
@@ -57,6 +95,39 @@ impl Worker {
                 self.told.push(seat.place);
             }
         }
+    }
+
+    /// Ends those whose output has been above the soft limit for too long, and forgets those who have read.
+    pub(super) fn end_strained(&mut self) {
+        if self.strained.is_empty() {
+            return;
+        }
+        let now_ns = self.host.ticks.since_start_ns();
+        for key in std::mem::take(&mut self.strained) {
+            let Some(conn) = self.conns.get_mut(key) else { continue };
+            conn.limit_output(self.exec.settings.output_limit(conn.class()), now_ns);
+            if let Some(end) = conn.end {
+                self.close(key, end);
+            } else if conn.strained_ns.is_some() && !self.strained.contains(&key) {
+                self.strained.push(key);
+            }
+        }
+    }
+
+    /// How long until one of them is to be ended.
+    pub(super) fn strain_left(&self) -> Option<Duration> {
+        if self.strained.is_empty() {
+            return None;
+        }
+        let now_ns = self.host.ticks.since_start_ns();
+        let left = |&key: &usize| {
+            let conn = self.conns.get(key)?;
+            let limit = self.exec.settings.output_limit(conn.class());
+            // A little later, so that it is over by then.
+            let until_ns = conn.strained_ns?.saturating_add(soft_ns(limit)).saturating_add(STRAIN_SLACK_NS);
+            Some(Duration::from_nanos(until_ns.saturating_sub(now_ns)))
+        };
+        self.strained.iter().filter_map(left).min()
     }
 
     /// Sends what messages have written.

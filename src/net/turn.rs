@@ -12,6 +12,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::conn::{Conn, End};
+use super::rooms::Inbox;
 use super::worker::Worker;
 use crate::command::Host;
 use crate::config::Directive;
@@ -76,6 +77,8 @@ struct Run {
     key: usize,
     source: Source,
     jobs: Range<usize>,
+    /// One of them waits until nobody else runs anything.
+    locks_all: bool,
 }
 
 /// What a turn has received and not yet run.
@@ -208,10 +211,11 @@ impl Worker {
             // Its request is on the way: it is not idle.
             conn.session.client.active_ns.store(self.host.ticks.since_start_ns(), Ordering::Relaxed);
         }
-        if held > 0 || conn.session.client.query_bytes.load(Ordering::Relaxed) > 0 {
+        let queued = conn.session.transaction.as_ref().map_or(0, |it| it.bytes);
+        if held + queued > 0 || conn.session.client.query_bytes.load(Ordering::Relaxed) > 0 {
             conn.session.client.query_bytes.store(held, Ordering::Relaxed);
             let limit = self.exec.settings.bytes(Directive::ClientQueryBufferLimit) as usize;
-            if held > limit && !conn.has_more {
+            if held + queued > limit && !conn.has_more {
                 tracing::warn!(
                     "Closing client that reached max query buffer length: id={}",
                     conn.session.client.id
@@ -227,21 +231,43 @@ impl Worker {
     /// Runs the batch, expires what is due, sends the replies.
     pub(super) fn run_batch(&mut self) {
         let host = Arc::clone(&self.host);
-        let Worker { part, conns, exec, batch, spare, paused, again, index, is_busy, setbacks, .. } = self;
+        let Worker {
+            part,
+            conns,
+            exec,
+            batch,
+            spare,
+            paused,
+            again,
+            index,
+            is_busy,
+            setbacks,
+            mail,
+            desks,
+            ..
+        } = self;
         let began = host.ticks.now();
         let Ok(mut turn) = part.enter(Duration::MAX) else {
             unreachable!("patience without end does not run out")
         };
         exec.refresh(&host);
         let mut fetcher = Fetcher::start(&host, &turn, &batch.jobs);
-        for run in &batch.runs {
+        let mut sent = 0;
+        for (at, run) in batch.runs.iter().enumerate() {
+            if run.locks_all || exec.is_late {
+                // Who is done need not wait for what may take long.
+                let done = &batch.runs[sent..at];
+                done.iter().for_each(|run| conns.get_mut(run.key).into_iter().for_each(Conn::send));
+                (sent, exec.is_late) = (at, false);
+            }
             let Some(conn) = conns.get_mut(run.key) else { continue };
             if let Some(out) = spare.pop().filter(|_| conn.out.is_empty()) {
                 let proto = conn.out.proto();
                 conn.out = out;
                 conn.out.set_proto(proto);
             }
-            if run_jobs(&host, exec, &mut turn, &mut fetcher, conn, batch, run) {
+            let mut inbox = Inbox { desk: &desks[*index], mail, heard: 0 };
+            if run_jobs(&host, exec, &mut turn, &mut fetcher, conn, (batch, run), &mut inbox) {
                 again.retain(|&k| k != run.key);
                 paused.push(run.key);
             }
@@ -260,9 +286,7 @@ impl Worker {
         exec.end_turn(&host, turn);
         let keys: Vec<usize> = batch.runs.iter().map(|run| run.key).collect();
         batch.clear();
-        for key in keys {
-            self.finish(key);
-        }
+        keys.into_iter().for_each(|key| self.finish(key));
     }
 
     /// Sends a connection's replies after its requests have run.
@@ -271,7 +295,11 @@ impl Worker {
         conn.limits.authenticated = conn.session.authenticated;
         if !conn.out.is_empty() {
             conn.send();
-            conn.limit_output(self.exec.settings.output_limit(conn.class()).hard_bytes);
+            let now_ns = self.host.ticks.since_start_ns();
+            conn.limit_output(self.exec.settings.output_limit(conn.class()), now_ns);
+            if conn.strained_ns.is_some() && !self.strained.contains(&key) {
+                self.strained.push(key);
+            }
         }
         self.after_send(key);
     }
@@ -290,7 +318,12 @@ impl Worker {
                 && let Some(args) = conn.waiting.pop_front()
             {
                 let call = Call::of(&host, args.as_args());
-                match self.exec.run(&host, &mut turn, &mut conn.session, &mut conn.out, call) {
+                let ran = self.exec.run(&host, &mut turn, &mut conn.session, &mut conn.out, call);
+                if conn.session.subscriptions.is_some() {
+                    let desk = &self.desks[self.index];
+                    Inbox { desk, mail: &mut self.mail, heard: 0 }.hear(conn, call.runs_queue(&host));
+                }
+                match ran {
                     Ran::Wait => {
                         conn.waiting.push_front(args);
                         break;
@@ -323,6 +356,7 @@ impl Worker {
 /// connection.
 fn parse(host: &Host, batch: &mut Batch, conn: &mut Conn, key: usize, source: Source, mut at: usize) {
     let first = batch.jobs.len();
+    let mut locks_all = false;
     conn.limits.max_bulk = batch.max_bulk;
     let Batch { buf, own, scratch, jobs, fill, .. } = batch;
     let bytes: &[u8] = match source {
@@ -339,6 +373,7 @@ fn parse(host: &Host, batch: &mut Batch, conn: &mut Conn, key: usize, source: So
                     let db = conn.session.db as u16;
                     jobs.push(Job { command, entry: call.entry, db, hash: call.hash });
                     conn.has_more = call.ends_batch(host);
+                    locks_all |= call.locks_all(host);
                 }
                 Ok(Parsed::Incomplete { keep, .. }) => {
                     match source {
@@ -364,7 +399,7 @@ fn parse(host: &Host, batch: &mut Batch, conn: &mut Conn, key: usize, source: So
         }
     }
     if jobs.len() > first || conn.broken.is_some() {
-        batch.runs.push(Run { key, source, jobs: first..batch.jobs.len() });
+        batch.runs.push(Run { key, source, jobs: first..batch.jobs.len(), locks_all });
     }
 }
 
@@ -413,8 +448,8 @@ fn run_jobs(
     turn: &mut Turn<'_, Shard>,
     fetcher: &mut Fetcher,
     conn: &mut Conn,
-    batch: &Batch,
-    run: &Run,
+    (batch, run): (&Batch, &Run),
+    inbox: &mut Inbox<'_>,
 ) -> bool {
     let bytes = batch.bytes(run.source);
     let args = |job: &Job| batch.scratch.args(bytes, &job.command);
@@ -424,13 +459,22 @@ fn run_jobs(
         conn.waiting.extend(batch.jobs[run.jobs.clone()].iter().map(|job| args(job).to_owned()));
         return false;
     }
+    let mut was_late = false;
     for at in run.jobs.clone() {
         let job = &batch.jobs[at];
         fetcher.step(host, turn, &batch.jobs, at);
         if conn.session.closing || conn.session.client.killed.load(Ordering::Relaxed) {
             return false;
         }
-        match exec.run(host, turn, &mut conn.session, &mut conn.out, job.call(args(job))) {
+        let call = job.call(args(job));
+        if run.locks_all && at > run.jobs.start && call.locks_all(host) {
+            conn.send();
+        }
+        let ran = exec.run(host, turn, &mut conn.session, &mut conn.out, call);
+        if conn.session.subscriptions.is_some() {
+            inbox.hear(conn, call.runs_queue(host));
+        }
+        match ran {
             Ran::Done => {}
             Ran::Close => conn.session.closing = true,
             Ran::Parked => {
@@ -446,21 +490,28 @@ fn run_jobs(
                 return true;
             }
         }
-        if conn.out.len_bytes() > SEND_EARLY {
+        if conn.out.len_bytes() > SEND_EARLY || exec.is_late && !was_late {
+            was_late = exec.is_late;
             conn.out.seal();
             conn.send();
-            conn.limit_output(exec.settings.output_limit(conn.class()).hard_bytes);
+            let now_ns = host.ticks.since_start_ns();
+            conn.limit_output(exec.settings.output_limit(conn.class()), now_ns);
             if conn.end.is_some() {
                 return false;
             }
         }
     }
+    tell_broken(conn);
+    false
+}
+
+/// Answers input that is no request, after the requests before it; the connection closes then.
+fn tell_broken(conn: &mut Conn) {
     if let Some(error) = conn.broken.take() {
         tracing::debug!("Protocol error from client id={}", conn.session.client.id);
         conn.out.error(error.text());
         conn.session.closing = true;
     }
-    false
 }
 
 /// Files the deadlines of the worker's shards anew when the wall clock was set back: wheels never turn back.

@@ -45,6 +45,8 @@ pub struct Worker {
     /// Connections that wait for the end of a pause.
     pub(super) paused: Vec<usize>,
     pub(super) spare: Vec<Out>,
+    /// Connections with more output than their soft limit.
+    pub(super) strained: Vec<usize>,
     /// Connections that messages were written to since the last sending.
     pub(super) told: Vec<usize>,
     /// Something is left to do that no socket will tell of.
@@ -94,6 +96,7 @@ impl Worker {
             again: Vec::new(),
             paused: Vec::new(),
             spare: Vec::new(),
+            strained: Vec::new(),
             told: Vec::new(),
             is_busy: false,
             setbacks: host.space.clock.setbacks(),
@@ -133,7 +136,8 @@ impl Worker {
             until_ms = until_ms.min(self.host.pause.until_ms());
         }
         until_ms = until_ms.min(space.waiting.first_ms(self.index));
-        if until_ms == u64::MAX { None } else { space.clock.real_until(until_ms) }
+        let timed = if until_ms == u64::MAX { None } else { space.clock.real_until(until_ms) };
+        [timed, self.strain_left()].into_iter().flatten().min()
     }
 
     /// One turn. False: the worker is to stop.
@@ -148,6 +152,7 @@ impl Worker {
         }
         // After the look: who was told that a setting is in force sends what relies on it later.
         self.exec.refresh_settings(&host);
+        self.end_strained();
         self.batch.max_bulk = self.exec.settings.bytes(Directive::ProtoMaxBulkLen);
         for key in std::mem::take(&mut self.again) {
             self.resume(key);
@@ -162,7 +167,7 @@ impl Worker {
         self.hear();
         self.resume_paused();
         self.run_batch();
-        self.is_busy |= !self.again.is_empty();
+        self.is_busy |= !self.again.is_empty() || !self.mail.is_empty();
         let lane = host.observe.lane(self.index);
         add(&lane.turns, 1);
         add(&lane.turn_nanos, host.ticks.nanos_between(began, host.ticks.now()));

@@ -1,7 +1,7 @@
 //! What lists, sets, hashes, sorted sets and streams have in common.
 //!
-//! For: the keyspace, which stores values without knowing their types from one another. May touch: the types of
-//! this room.
+//! For: the keyspace, which stores values without knowing their types from one another. May touch: the types
+//! of this room.
 //! Always: a compact form is one byte run whose meaning follows from its type and its [`Compact`]; everything
 //! that has to be remembered about a value is part of it.
 

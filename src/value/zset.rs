@@ -16,8 +16,8 @@
 //! ```
 //!
 //! A member's bytes are in its leaf and nowhere else. Leaves, nodes and segments are numbered blocks behind
-//! `Arc`s, of 2 KB or less: a clone shares them and copies those it changes. Every range of scores, members or
-//! ranks is turned into a range of ranks first, which takes O(log N), and then walked leaf by leaf.
+//! `Arc`s, of 2 KB or less: a clone shares them and copies those it changes. Every range of scores, members
+//! or ranks is turned into a range of ranks first, which takes O(log N), and then walked leaf by leaf.
 
 use std::ops::Range;
 
@@ -326,7 +326,6 @@ impl Collection for ZSet {
 
 /// Entries of consecutive ranks.
 #[derive(Clone)]
-#[expect(clippy::large_enum_variant, reason = "it lives on the stack for one walk")]
 pub enum Entries<'a> {
     /// Of a packed set.
     Packed(packed::Entries<'a>),

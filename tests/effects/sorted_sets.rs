@@ -51,7 +51,8 @@ pub const EXAMPLES: &[(&str, &str)] = &[
     ("DEL z y", "="),
 ];
 
-/// For every write command, how its arguments are drawn.
+/// For every write command, how its arguments are drawn; those that would wait are refused, as time stands
+/// still.
 pub const DRAWN: &[(&str, Draw)] = &[
     ("ZADD", |p| {
         let condition = p.one(&["", "", "", " NX", " XX", " GT", " LT", " CH", " XX CH"]);
@@ -63,9 +64,9 @@ pub const DRAWN: &[(&str, Draw)] = &[
     ("ZPOPMIN", |p| format!("{} {}", set(p), p.below(4))),
     ("ZPOPMAX", set),
     ("ZMPOP", |p| format!("2 {} {} {} COUNT {}", set(p), set(p), p.one(&["MIN", "MAX"]), p.below(5) + 1)),
-    ("BZPOPMIN", |p| format!("{} {} 0.001", set(p), set(p))),
-    ("BZPOPMAX", |p| format!("{} 0.001", set(p))),
-    ("BZMPOP", |p| format!("0.001 1 {} {}", set(p), p.one(&["MIN", "MAX"]))),
+    ("BZPOPMIN", |p| format!("{} {} never", set(p), set(p))),
+    ("BZPOPMAX", |p| format!("{} never", set(p))),
+    ("BZMPOP", |p| format!("never 1 {} {}", set(p), p.one(&["MIN", "MAX"]))),
     ("ZREMRANGEBYRANK", |p| format!("{} {} {}", set(p), p.below(5), p.below(10))),
     ("ZREMRANGEBYSCORE", |p| format!("{} {} {}", set(p), score(p), score(p))),
     ("ZREMRANGEBYLEX", |p| format!("{} [{} ({}", set(p), member(p), member(p))),

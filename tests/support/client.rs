@@ -143,6 +143,15 @@ impl Client {
         self.pushes.pop_front()
     }
 
+    /// All pushes sent before now: those that come before the reply to an ECHO.
+    pub fn pushes(&mut self) -> io::Result<Vec<Reply>> {
+        let reply = self.call(&["ECHO", "end-of-pushes"])?;
+        if reply != Reply::Bulk(b"end-of-pushes".to_vec()) {
+            return Err(broken("ECHO answered something else"));
+        }
+        Ok(self.pushes.drain(..).collect())
+    }
+
     /// Sends `bytes` and an ECHO behind them; returns the raw bytes that came before its reply, and whether
     /// the server closed the connection instead of answering it.
     pub fn exchange_raw(&mut self, bytes: &[u8]) -> io::Result<(Vec<u8>, bool)> {

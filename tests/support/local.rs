@@ -190,7 +190,10 @@ fn content(kind: &str, key: &[u8], mut call: impl FnMut(&[&[u8]]) -> Reply) -> V
 /// What XINFO says of a stream, but for when consumers were last there.
 fn without_times(reply: &Reply) -> String {
     let Some(members) = reply.members() else { return format!("{reply:?}") };
-    let is_time = |reply: &Reply| matches!(reply, Reply::Bulk(name) if matches!(&name[..], b"seen-time" | b"active-time"));
+    let is_time = |reply: &Reply| match reply {
+        Reply::Bulk(name) => matches!(&name[..], b"seen-time" | b"active-time"),
+        _ => false,
+    };
     let mut shown = Vec::new();
     let mut members = members.iter();
     while let Some(member) = members.next() {

@@ -23,6 +23,7 @@
 //! | `@send CMD arg` | send a command, read nothing |
 //! | `@read` | show the next reply (`(closed)` when the server has closed the connection) |
 //! | `@push` | show the next push |
+//! | `@pushes` | show all pushes that have come, a line each (RESP3) |
 //! | `@raw bytes\r\n` | send bytes, show the raw answer, a line each; must end on a request's end |
 //! | `@conn NAME` | go on with another connection; the first is called `main` |
 //! | `@sleep 20ms` | wait |
@@ -81,6 +82,8 @@ pub enum Action {
     Read,
     /// Read a push.
     Push,
+    /// Read all pushes that were sent before now.
+    Pushes,
     /// Send bytes and read the raw answer.
     Raw(Vec<u8>),
     /// Switch to a connection.
@@ -208,6 +211,7 @@ fn action(line: &str, sort: Option<Sort>) -> Result<Action, String> {
         "@send" => Action::Send(words::split(rest)?),
         "@read" => Action::Read,
         "@push" => Action::Push,
+        "@pushes" => Action::Pushes,
         "@raw" => Action::Raw(words::unescape(rest)),
         "@conn" => Action::Conn(rest.to_owned()),
         "@sleep" => {

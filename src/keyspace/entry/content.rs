@@ -134,8 +134,8 @@ impl Entry {
         renamed
     }
 
-    /// A copy under another key, with LRU 0. A large collection shares its blocks with the copy until one of the
-    /// two changes them. What counts as `raw` stays so, even where the new key is short enough.
+    /// A copy under another key, with LRU 0. A large collection shares its blocks with the copy until one of
+    /// the two changes them. What counts as `raw` stays so, even where the new key is short enough.
     pub fn duplicate(&self, key: &[u8]) -> Entry {
         let value = match self.collection() {
             Some(AnyRef::Compact(kind, form, bytes)) => NewValue::Compact(kind, form, bytes),

@@ -74,7 +74,7 @@ impl Group {
     /// Marks the top bit of the byte of every taken slot.
     fn taken(&self) -> u64 {
         let above = self.tags & !ONES;
-        ((above & LOW_BITS) + LOW_BITS | above) & !LOW_BITS
+        (((above & LOW_BITS) + LOW_BITS) | above) & !LOW_BITS
     }
 }
 

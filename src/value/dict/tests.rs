@@ -61,7 +61,7 @@ type Model = HashMap<Vec<u8>, (Vec<u8>, Option<u64>)>;
 fn insert(dict: &mut Fields, model: &mut Model, number: u64, len: usize) {
     // Every fifth key is itself long.
     let mut key = key(number);
-    key.resize(key.len() + if number % 5 == 0 { 250 * (number % 7) as usize } else { 0 }, b'.');
+    key.resize(key.len() + if number.is_multiple_of(5) { 250 * (number % 7) as usize } else { 0 }, b'.');
     let value = vec![number as u8 ^ len as u8; len];
     let replaced = dict.insert(&key, &value);
     let deadline = model.get(&key).and_then(|field| field.1);

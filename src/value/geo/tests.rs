@@ -1,3 +1,5 @@
+//! Places against recorded values, and areas against distances.
+
 use super::*;
 use proptest::prelude::*;
 

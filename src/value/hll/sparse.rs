@@ -32,6 +32,7 @@ pub enum Run {
 
 impl Run {
     /// Number of registers, at least 1.
+    #[expect(clippy::len_without_is_empty, reason = "a run is never empty")]
     pub fn len(self) -> usize {
         match self {
             Run::ShortZeros(len) | Run::Zeros(len) | Run::Values(_, len) => len,

@@ -1,3 +1,5 @@
+//! Estimates, forms and broken bytes.
+
 use super::*;
 use proptest::prelude::*;
 

@@ -143,8 +143,8 @@ impl Index {
         slots[at] = new;
     }
 
-    /// Shows the slots from the hash `cursor` on, equal ones once, until at least `count` were shown and the next
-    /// has another hash. Returns that hash, 0 at the end.
+    /// Shows the slots from the hash `cursor` on, equal ones once, until at least `count` were shown and the
+    /// next has another hash. Returns that hash, 0 at the end.
     pub fn scan(&self, cursor: u64, count: usize, show: &mut dyn FnMut(u32, u32)) -> u64 {
         let Ok(mut hash) = u32::try_from(cursor) else { return 0 };
         let (mut shown, mut last) = (0, None);
@@ -245,12 +245,18 @@ impl Index {
 }
 
 impl Segment {
+    /// About where `slot` is, if the others are spread evenly.
+    #[inline]
+    fn guess(&self, slot: u64) -> usize {
+        let part = u64::from(hash_of(slot)) << self.depth & u64::from(u32::MAX);
+        ((part * self.slots.len() as u64) >> HASH_BITS) as usize
+    }
+
     /// Index of the first slot that is not less than `slot`.
     #[inline]
     fn first(&self, slot: u64) -> usize {
         let slots = &self.slots[..];
-        let part = u64::from(hash_of(slot)) << self.depth & u64::from(u32::MAX);
-        let mut at = (part * slots.len() as u64 >> HASH_BITS) as usize;
+        let mut at = self.guess(slot);
         while at < slots.len() && slots[at] < slot {
             at += 1;
         }
@@ -274,6 +280,16 @@ impl Index {
     /// An index that clears all bits of a hash outside `keep`.
     pub fn with_mask(seed: u64, keep: u32) -> Index {
         Index { keep, ..Index::new(seed) }
+    }
+
+    /// How many slots a search for each slot passes, on average and at most.
+    pub fn steps(&self) -> (f64, usize) {
+        let passed = |segment: &Segment| {
+            let at = |slot: u64| segment.first(slot).abs_diff(segment.guess(slot));
+            segment.slots.iter().map(|&slot| at(slot)).collect::<Vec<_>>()
+        };
+        let steps: Vec<usize> = self.segments.iter().flat_map(passed).collect();
+        (steps.iter().sum::<usize>() as f64 / steps.len() as f64, steps.into_iter().max().unwrap_or(0))
     }
 
     /// All slots in order.

@@ -24,6 +24,7 @@ impl Large {
 
     /// Number of members.
     #[inline]
+    #[expect(clippy::len_without_is_empty, reason = "an empty set is never large for long")]
     pub fn len(&self) -> usize {
         self.tree.len()
     }
@@ -57,7 +58,8 @@ impl Large {
         self.tree.range(ranks, is_reverse)
     }
 
-    /// Lets `decide` choose a member's new score from the one that it has; `None` leaves it as it is. O(log N).
+    /// Lets `decide` choose a member's new score from the one that it has; `None` leaves it as it is. O(log
+    /// N).
     pub fn edit(&mut self, member: &[u8], decide: impl FnOnce(Option<f64>) -> Option<f64>) {
         let hash = self.index.hash(member);
         let found = self.find(hash, member);
@@ -93,8 +95,8 @@ impl Large {
         self.tree.remove_ranks(ranks, &mut follow(&mut self.index));
     }
 
-    /// Shows about `count` members from the cursor on and returns the next cursor, 0 at the end. A member that
-    /// is there throughout an iteration is shown.
+    /// Shows about `count` members from the cursor on and returns the next cursor, 0 at the end. A member
+    /// that is there throughout an iteration is shown.
     pub fn scan(&self, cursor: u64, count: usize, show: &mut dyn FnMut(&[u8], f64)) -> u64 {
         self.index.scan(cursor, count, &mut |hash, leaf| {
             let leaf = self.tree.leaf(leaf);
@@ -136,6 +138,11 @@ impl Large {
     /// Levels of the tree above its leaves.
     pub fn height(&self) -> usize {
         self.tree.height()
+    }
+
+    /// How many slots of the index a search passes, on average and at most.
+    pub fn index_steps(&self) -> (f64, usize) {
+        self.index.steps()
     }
 
     /// Panics unless tree and index are right and agree.

@@ -1,8 +1,8 @@
 //! The order of a large sorted set: a tree of sorted runs.
 //!
 //! For: `large.rs`. May touch: blocks of this folder.
-//! Always: all leaves lie at one depth; an inner node has at least two children, counts the entries below each,
-//! and has a separator between each two: greater than all before it, not greater than any behind it. A
+//! Always: all leaves lie at one depth; an inner node has at least two children, counts the entries below
+//! each, and has a separator between each two: greater than all before it, not greater than any behind it. A
 //! separator is as short as it can be: no member at all where the scores on both sides differ. Leaves keep
 //! their number as long as they live; who remembers in which leaf a member lies is told of every move.
 
@@ -34,7 +34,8 @@ const CHILDREN_AT_EDGE: usize = 2;
 /// Levels whose steps need no allocation: enough for over 10^9 entries.
 const USUAL_HEIGHT: usize = 6;
 
-/// Told of members that have left their leaf: the member, the leaf and the new one, `None` when it was removed.
+/// Told of members that have left their leaf: the member, the leaf and the new one, `None` when it was
+/// removed.
 pub type Moved<'m> = &'m mut dyn FnMut(&[u8], u32, Option<u32>);
 
 /// A node above the leaves.
@@ -211,7 +212,8 @@ impl Tree {
         stays
     }
 
-    /// Adds an entry where [`Tree::locate`] said. It lies in the leaf of the place, until `moved` says otherwise.
+    /// Adds an entry where [`Tree::locate`] said. It lies in the leaf of the place, until `moved` says
+    /// otherwise.
     pub fn insert(&mut self, place: Place, score: f64, tag: u16, member: &[u8], moved: Moved<'_>) {
         let Place { path, leaf, at, is_there } = place;
         debug_assert!(!is_there);
@@ -227,8 +229,8 @@ impl Tree {
         }
     }
 
-    /// Splits a leaf in the middle; the last one, after an entry was added at its end, before that entry: then
-    /// entries that come in order leave full leaves behind.
+    /// Splits a leaf in the middle; the last one, after an entry was added at its end, before that entry:
+    /// then entries that come in order leave full leaves behind.
     fn split_leaf(&mut self, path: Path, leaf: u32, is_last: bool, moved: Moved<'_>) {
         let is_edge =
             path.iter().all(|step| step.child + 1 == self.inners.get(step.node).children.len()) && is_last;
