@@ -512,7 +512,7 @@ impl Reader<'_> {
         let number = std::str::from_utf8(&digits[..length]).ok().and_then(|text| text.parse::<f64>().ok());
         let leads = digits.len() > 1 && digits[0] == b'0' && digits[1].is_ascii_digit();
         match number {
-            Some(number) if !(leads && !self.options.decode_invalid) => {
+            Some(number) if !leads || self.options.decode_invalid => {
                 self.at = from + signs + length;
                 Token::Number(sign * number)
             }

@@ -171,7 +171,7 @@ fn number(value: Value) -> Option<f64> {
 /// What the processor makes of a number that no integer can hold is the lowest one.
 fn truncated(number: f64) -> i64 {
     const LIMIT: f64 = 9_223_372_036_854_775_808.0;
-    if number >= -LIMIT && number < LIMIT { number as i64 } else { i64::MIN }
+    if (-LIMIT..LIMIT).contains(&number) { number as i64 } else { i64::MIN }
 }
 
 /// A text without line ends.
