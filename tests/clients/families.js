@@ -268,6 +268,8 @@ const families = {
 };
 
 async function main() {
+  // What was agreed on: before version 6 the library knows only RESP2.
+  const [, spoken] = /resp=(\d)/.exec(await connect().client("INFO"));
   for (const family of Object.values(families)) {
     const r = connect();
     await r.flushall();
@@ -275,7 +277,7 @@ async function main() {
     clients.splice(0).forEach((client) => client.disconnect());
   }
   const { version } = require("ioredis/package.json");
-  console.log(`ioredis ${version} with RESP${protocol}: ${Object.keys(families).join(" ")}`);
+  console.log(`ioredis ${version} with RESP${spoken}: ${Object.keys(families).join(" ")}`);
 }
 
 main().catch((error) => {
