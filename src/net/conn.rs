@@ -232,8 +232,8 @@ impl Conn {
         if self.session.is_subscriber() { config::Class::Pubsub } else { config::Class::Normal }
     }
 
-    /// Notes that it is over when more than `hard_bytes` of replies wait, or more than `soft_bytes` for longer
-    /// than `soft_seconds`; 0 bytes are no limit. `now_ns`: monotonic.
+    /// Notes that it is over when more than `hard_bytes` of replies wait, or more than `soft_bytes` for
+    /// longer than `soft_seconds`; 0 bytes are no limit. `now_ns`: monotonic.
     pub fn limit_output(&mut self, limit: OutputLimit, now_ns: u64) {
         let exceeds = |limit: u64| limit > 0 && self.out.len_bytes() as u64 > limit;
         let since = exceeds(limit.soft_bytes).then(|| self.strained_ns.unwrap_or(now_ns));

@@ -231,21 +231,8 @@ impl Worker {
     /// Runs the batch, expires what is due, sends the replies.
     pub(super) fn run_batch(&mut self) {
         let host = Arc::clone(&self.host);
-        let Worker {
-            part,
-            conns,
-            exec,
-            batch,
-            spare,
-            paused,
-            again,
-            index,
-            is_busy,
-            setbacks,
-            mail,
-            desks,
-            ..
-        } = self;
+        let (desks, index) = (Arc::clone(&self.desks), self.index);
+        let Worker { part, conns, exec, batch, spare, paused, again, is_busy, setbacks, mail, .. } = self;
         let began = host.ticks.now();
         let Some(mut turn) = enter_unless_busy(&host, part, exec.settings.int(Directive::BusyReplyThreshold))
         else {
@@ -267,7 +254,7 @@ impl Worker {
                 conn.out = out;
                 conn.out.set_proto(proto);
             }
-            let mut inbox = Inbox { desk: &desks[*index], mail, heard: 0 };
+            let mut inbox = Inbox { desk: &desks[index], mail, heard: 0 };
             if run_jobs(&host, exec, &mut turn, &mut fetcher, conn, (batch, run), &mut inbox) {
                 again.retain(|&k| k != run.key);
                 paused.push(run.key);
@@ -280,10 +267,10 @@ impl Worker {
         turn.go_shared();
         let spent_ns =
             if batch.runs.is_empty() { EXPIRE_NS } else { host.ticks.nanos_between(began, host.ticks.now()) };
-        follow_setbacks(&host, exec, &mut turn, *index, setbacks);
-        *is_busy |= expire(&host, exec, &mut turn, *index, spent_ns);
-        help_overdue(&host, exec, &mut turn, *index);
-        exec.time_out(&host, &mut turn, *index);
+        follow_setbacks(&host, exec, &mut turn, index, setbacks);
+        *is_busy |= expire(&host, exec, &mut turn, index, spent_ns);
+        help_overdue(&host, exec, &mut turn, index);
+        exec.time_out(&host, &mut turn, index);
         exec.end_turn(&host, turn);
         let keys: Vec<usize> = batch.runs.iter().map(|run| run.key).collect();
         batch.clear();
@@ -521,10 +508,7 @@ fn run_jobs(
         }
         if conn.out.len_bytes() > SEND_EARLY || exec.is_late && !was_late {
             was_late = exec.is_late;
-            conn.out.seal();
-            conn.send();
-            let now_ns = host.ticks.since_start_ns();
-            conn.limit_output(exec.settings.output_limit(conn.class()), now_ns);
+            send_early(host, exec, conn);
             if conn.end.is_some() {
                 return false;
             }
@@ -550,7 +534,14 @@ fn enter_unless_busy<'p>(
     part.enter_unless(patience, is_busy)
 }
 
-/// Answers input that is no request, after the requests before it; the connection closes then.
+/// Sends what there is before further requests of the connection run.
+fn send_early(host: &Host, exec: &Executor, conn: &mut Conn) {
+    conn.out.seal();
+    conn.send();
+    conn.limit_output(exec.settings.output_limit(conn.class()), host.ticks.since_start_ns());
+}
+
+/// Tells a connection what is wrong with its last bytes, and ends it.
 fn tell_broken(conn: &mut Conn) {
     if let Some(error) = conn.broken.take() {
         tracing::debug!("Protocol error from client id={}", conn.session.client.id);
