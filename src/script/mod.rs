@@ -10,7 +10,9 @@
 mod bit;
 mod call;
 mod cjson;
+mod cmsgpack;
 mod engine;
+mod library;
 mod raw;
 mod reply;
 mod result;
