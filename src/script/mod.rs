@@ -17,5 +17,6 @@ mod raw;
 mod reply;
 mod result;
 mod shebang;
+mod structs;
 
 pub use engine::{How, Named, load, run};
