@@ -339,7 +339,8 @@ mod tests {
         #[test]
         fn records_survive(
             order in "[<>]", align in prop::sample::select(vec!["", "!", "!2", "!4"]),
-            byte in any::<i8>(), size in 4usize..9, number in any::<i32>(), double in -1e9f64..1e9, words in "[a-z]{0,9}",
+            byte in any::<i8>(), size in 4usize..9, number in any::<i32>(),
+            double in -1e9f64..1e9, words in "[a-z]{0,9}",
         ) {
             let lua = lua();
             let format = lua.create_string(format!("{order}{align}bi{size}ds")).expect("memory");
