@@ -19,7 +19,7 @@ use super::call::{Caller, Choices, Room, seed};
 use super::raw::{self, Guard};
 use super::result::{Fields, Refused, Writer};
 use super::shebang;
-use super::{bit, cjson};
+use super::{bit, cjson, cmsgpack, structs};
 use crate::command::scripts::{MOST_EVALUATED, Script, ScriptFlags, Scripts, Sha};
 use crate::command::{Cx, Host, Outcome};
 use crate::fault::Fault;
@@ -388,6 +388,10 @@ fn natives(lua: &Lua, choices: &Rc<Choices>) -> mlua::Result<Table> {
     native.set("facts", facts(lua)?)?;
     native.set("bit", bit::function(lua)?)?;
     native.set("cjson", cjson::functions(lua, &Rc::default())?)?;
+    let libraries = lua.create_table()?;
+    libraries.set("cmsgpack", cmsgpack::library(lua)?)?;
+    libraries.set("struct", structs::library(lua)?)?;
+    native.set("libraries", libraries)?;
     Ok(native)
 }
 

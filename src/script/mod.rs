@@ -10,10 +10,13 @@
 mod bit;
 mod call;
 mod cjson;
+mod cmsgpack;
 mod engine;
+mod library;
 mod raw;
 mod reply;
 mod result;
 mod shebang;
+mod structs;
 
 pub use engine::{How, Named, load, run};

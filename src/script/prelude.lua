@@ -371,6 +371,30 @@ cjson.new = forward(function()
 end)
 real.cjson = protect(cjson)
 
+-- A function of a library answers true and results, or false, a complaint and the argument that it is about.
+local function finish(ok, ...)
+  if ok then return ... end
+  local message, at = ...
+  if not at then error(message, 4) end
+  if at < 0 then error(message, 0) end
+  local info = getinfo(3, 'n')
+  local name = info and info.name or '?'
+  if info and info.namewhat == 'method' then
+    at = at - 1
+    if at == 0 then error(("calling '%s' on bad self (%s)"):format(name, message), 4) end
+  end
+  error(("bad argument #%d to '%s' (%s)"):format(at, name, message), 4)
+end
+
+local function raising(made)
+  for name, f in next, made do
+    if type(f) == 'function' then made[name] = forward(function(...) return finish(f(...)) end) end
+  end
+  return made
+end
+
+for name, made in next, native.libraries do real[name] = protect(raising(made)) end
+
 protect(real, globals)
 real._G = globals
 setmetatable(real, {
