@@ -439,8 +439,8 @@ impl Entry {
     /// # Safety
     /// The block must have the given shape, of the form `Bytes`, `Pack` or `Ints`.
     unsafe fn inline_mut(&mut self, shape: Shape) -> &mut [u8] {
-        // SAFETY: with these forms a value is its length followed by that many bytes; `self` is borrowed for as
-        // long as the slice.
+        // SAFETY: with these forms a value is its length followed by that many bytes; `self` is borrowed for
+        // as long as the slice.
         unsafe {
             let at = self.0.as_ptr().add(shape.value_at() + LEN_BYTES);
             std::slice::from_raw_parts_mut(at, shape.value_bytes - LEN_BYTES)

@@ -141,8 +141,8 @@ impl<T> Part<T> {
         Ok(Turn { shards: &self.shards, part: self.index, mode: Mode::Shared, here: PhantomData })
     }
 
-    /// As [`Part::enter`], with a patience asked for before each wait; `None` when one has run out and `gives_up`
-    /// says so.
+    /// As [`Part::enter`], with a patience asked for before each wait; `None` when one has run out and
+    /// `gives_up` says so.
     pub fn enter_unless(
         &mut self,
         mut patience: impl FnMut() -> Duration,

@@ -62,7 +62,8 @@ impl Write<'_> {
         }
     }
 
-    /// Lets `change` try to change a compact collection where it lies, without changing the length of its run.
+    /// Lets `change` try to change a compact collection where it lies, without changing the length of its
+    /// run.
     /// False: it could not, or the key is missing or holds something else, and nothing was changed. Like
     /// [`update`](Write::update), to be called after [`view`](Write::view).
     #[inline]

@@ -229,8 +229,8 @@ impl Out {
         }
     }
 
-    /// Elements of a collection one after another, each as a string. The iterator says at least about how many
-    /// there are.
+    /// Elements of a collection one after another, each as a string. The iterator says at least about how
+    /// many there are.
     #[inline]
     pub fn items<'i>(&mut self, mut items: impl Iterator<Item = Item<'i>>) {
         let mut room = items.size_hint().0.saturating_mul(SHORT_ROOM / 2).clamp(SHORT_ROOM, MOST_ROOM);
@@ -525,8 +525,8 @@ impl Out {
     }
 }
 
-/// Longest string that is written in moves of constant size: most elements of collections are so short that the
-/// calls for copying them would take longer than the copying.
+/// Longest string that is written in moves of constant size: most elements of collections are so short that
+/// the calls for copying them would take longer than the copying.
 const SHORT_MAX: usize = 64;
 /// Bytes that writing such a string may touch: head, text, line end, and what moves overrun.
 const SHORT_ROOM: usize = 80;

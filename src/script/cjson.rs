@@ -1,7 +1,7 @@
 //! The library `cjson`.
 //!
-//! For: JSON texts to Lua values and back, with the rules and the errors that scripts know from Redis. May touch:
-//! Lua values and bytes.
+//! For: JSON texts to Lua values and back, with the rules and the errors that scripts know from Redis. May
+//! touch: Lua values and bytes.
 //! Always: nesting is limited in both directions; options are as at first when a script begins.
 
 use std::cell::RefCell;
@@ -73,8 +73,8 @@ fn said<T>(text: impl Into<String>) -> Result<T, Failure> {
 /// Options of one script after the other.
 pub type Shared = Rc<RefCell<Options>>;
 
-/// The functions that the prelude makes the library of: each answers whether it succeeded, and its result or an
-/// error.
+/// The functions that the prelude makes the library of: each answers whether it succeeded, and its result or
+/// an error.
 ///
 /// # Errors
 /// When the state is out of memory.

@@ -117,7 +117,7 @@ impl<'a> Format<'a> {
     }
 
     /// Appends a number's lowest bytes.
-    fn put(&self, bytes: impl Iterator<Item = u8> + DoubleEndedIterator, out: &mut Vec<u8>) {
+    fn put(&self, bytes: impl DoubleEndedIterator<Item = u8>, out: &mut Vec<u8>) {
         if self.is_big { out.extend(bytes.rev()) } else { out.extend(bytes) }
     }
 

@@ -233,8 +233,8 @@ impl<const VALUED: bool> Segment<VALUED> {
         self.len >= SEGMENT_ENTRIES || self.live_bytes() + bytes > ARENA_BYTES
     }
 
-    /// Whether the groups have to be laid out anew before one more entry. One unused slot has to be left, or a
-    /// search would find no end.
+    /// Whether the groups have to be laid out anew before one more entry. One unused slot has to be left, or
+    /// a search would find no end.
     #[inline]
     fn is_crowded(&self) -> bool {
         self.unused == 1 || self.unused * SLOTS_PER_UNUSED <= self.slots()
