@@ -242,7 +242,7 @@ impl Worker {
         let mut fetcher = Fetcher::start(&host, &turn, &batch.jobs);
         let mut sent = 0;
         for (at, run) in batch.runs.iter().enumerate() {
-            if run.locks_all || exec.is_late {
+            if run.locks_all && !turn.is_exclusive() || exec.is_late {
                 // Who is done need not wait for what may take long.
                 let done = &batch.runs[sent..at];
                 done.iter().for_each(|run| conns.get_mut(run.key).into_iter().for_each(Conn::send));
@@ -483,7 +483,7 @@ fn run_jobs(
             return false;
         }
         let call = job.call(args(job));
-        if run.locks_all && at > run.jobs.start && call.locks_all(host) {
+        if run.locks_all && at > run.jobs.start && !turn.is_exclusive() && call.locks_all(host) {
             conn.send();
         }
         let ran = exec.run(host, turn, &mut conn.session, &mut conn.out, call);
