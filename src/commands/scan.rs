@@ -286,6 +286,7 @@ fn expire(
 ) {
     let Some(entry) = keys.table.remove(space.hasher.hash(key), key) else { return };
     keys.tally.sub_entry(&entry);
+    keys.tally.expired_ms = keys.tally.expired_ms.max(entry.deadline_ms().unwrap_or(0));
     if let Some(interests) = interests {
         interests.changed(index, key, record);
     }

@@ -18,7 +18,7 @@ use crate::config::{Directive, Settings};
 use crate::fault::Fault;
 use crate::keyspace::ahead::Graveyard;
 use crate::keyspace::db::{EachShard, Hashed, Reach};
-use crate::keyspace::lock::Turn;
+use crate::keyspace::lock::{Held, Turn};
 use crate::keyspace::record::{Record, Touch};
 use crate::keyspace::{Db, Shard};
 use crate::observe::stats::add;
@@ -408,7 +408,7 @@ impl Executor {
             }
             Locks::Keys => {
                 shards = plan::shards_of(turn, &host.space, entry, &call.args, session.db);
-                Reach::Held(turn.set(&shards))
+                Reach::Held(self.up_to_date(host, session.db, turn.set(&shards)))
             }
             Locks::OneShardAtATime => {
                 steps = Steps { host, turn, lane: self.lane };
@@ -443,6 +443,15 @@ impl Executor {
             self.serve_late(host, turn);
         }
         ran
+    }
+
+    /// Reads the clock anew if one of several shards has been looked at later than now.
+    #[inline]
+    fn up_to_date<'h>(&mut self, host: &Host, db: usize, held: Held<'h, Shard>) -> Held<'h, Shard> {
+        if held.any(|shard| shard.has_passed(db, self.now_ms)) {
+            self.read_clock(host);
+        }
+        held
     }
 
     /// Runs the handler, and what follows from it, with the locks taken.

@@ -301,6 +301,7 @@ impl Record {
         if let Some(interests) = interests {
             interests.changed(db, entry.key(), self);
         }
+        tally.expired_ms = tally.expired_ms.max(now_ms);
         if is_due(&entry, now_ms) {
             let (entry, place) = entry.vacate();
             tally.sub_entry(&entry);

@@ -43,6 +43,8 @@ pub struct Tally {
     pub deadline_sum_ms: u128,
     /// Hashes with fields that have deadlines.
     pub volatile: u64,
+    /// The latest instant at which something here was found due and left, unix milliseconds.
+    pub expired_ms: u64,
 }
 
 impl Shard {
@@ -92,6 +94,14 @@ impl Shard {
                 self.dbs[db] = Some(keys);
             }
         }
+    }
+
+    /// Whether something of a database has left here because of its deadline after that instant: who looks at
+    /// several shards at an earlier one would see some keys gone and others, due at the same time, still
+    /// there.
+    #[inline]
+    pub fn has_passed(&self, db: usize, now_ms: u64) -> bool {
+        self.keys(db).is_some_and(|keys| keys.tally.expired_ms > now_ms)
     }
 
     /// Whether anybody waits for a key that lives here.
@@ -210,6 +220,7 @@ impl Keys {
         self.table.check_invariants();
         let mut tally = Tally::default();
         let mut due = 0;
+        tally.expired_ms = self.tally.expired_ms;
         for entry in self.table.iter() {
             tally.add_entry(entry);
             due += u64::from(entry.next_due_ms().is_some());
