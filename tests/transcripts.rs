@@ -24,6 +24,9 @@ use support::server::{clear, spare};
 use support::transcript::{Action, Section, Sort, Step, Transcript, agrees};
 use support::words;
 
+/// Time for the server to read what was sent without waiting for a reply.
+const SETTLE: std::time::Duration = std::time::Duration::from_millis(50);
+
 /// The connection a section starts with.
 const FIRST_CONNECTION: &str = "main";
 
@@ -296,7 +299,11 @@ impl Session {
                 connection.note(args, &reply);
                 show(&reply, connection.protocol, *sort)
             }),
-            Action::Send(args) => connection.client.send(args).map(|()| Vec::new()),
+            // What other connections do next comes after it: nothing else tells when the server has read it.
+            Action::Send(args) => connection.client.send(args).map(|()| {
+                std::thread::sleep(SETTLE);
+                Vec::new()
+            }),
             Action::Read => connection.client.read().map(|reply| show(&reply, protocol, None)),
             Action::Push => connection.client.read_push().map(|reply| show(&reply, protocol, None)),
             Action::Pushes => connection.client.pushes().map(|pushes| {
