@@ -128,6 +128,7 @@ fn detach(db: &mut Db<'_>, only: Option<usize>) -> Vec<Keys> {
             record.dirty += keys.table.len() as u64;
             detached.push(*keys);
         }
+        shard.forget_readers();
         databases.clone().for_each(|index| shard.stir(index, record));
         if only.is_none() {
             // With other databases left it stays: too early does no harm.
@@ -135,6 +136,8 @@ fn detach(db: &mut Db<'_>, only: Option<usize>) -> Vec<Keys> {
         }
         true
     });
+    // Everybody who tracks keys forgets all of them, whatever the database.
+    db.record.stale.read.push(None);
     detached
 }
 

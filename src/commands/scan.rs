@@ -203,7 +203,7 @@ fn walk(db: &mut Db<'_>, cursor: u64, count: u64, wanted: &Wanted<'_>, found: &m
     let mut due = Names::default();
     db.each_shard(first, |at, shard, record| {
         let begin = std::mem::take(&mut position);
-        let (keys, interests) = shard.parts_mut(index);
+        let (keys, mut interests) = shard.parts_mut(index);
         let Some(keys) = keys.filter(|keys| !keys.table.is_empty()) else {
             return true;
         };
@@ -226,7 +226,7 @@ fn walk(db: &mut Db<'_>, cursor: u64, count: u64, wanted: &Wanted<'_>, found: &m
             });
             steps += 1;
             for name in due.iter() {
-                expire(space, index, keys, name, interests, record);
+                expire(space, index, keys, name, interests.as_deref_mut(), record);
             }
             due.clear();
             if here == 0 {
@@ -281,14 +281,14 @@ fn expire(
     index: usize,
     keys: &mut Keys,
     key: &[u8],
-    interests: Option<&Interests>,
+    interests: Option<&mut Interests>,
     record: &mut Record,
 ) {
     let Some(entry) = keys.table.remove(space.hasher.hash(key), key) else { return };
     keys.tally.sub_entry(&entry);
     keys.tally.expired_ms = keys.tally.expired_ms.max(entry.deadline_ms().unwrap_or(0));
     if let Some(interests) = interests {
-        interests.changed(index, key, record);
+        interests.lapsed(index, key, record);
     }
     record.expired(index, entry);
 }

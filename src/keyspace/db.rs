@@ -206,8 +206,9 @@ impl<'a> Db<'a> {
             self.record.retired.append(&mut keys.table.take_retired());
         }
         let Keys { table, wheel, tally } = keys;
+        let mut interests = interests;
         let slot = match table.slot(hash, key) {
-            Slot::Occupied(entry) => self.record.settle(db, entry, now_ms, tally, interests),
+            Slot::Occupied(entry) => self.record.settle(db, entry, now_ms, tally, interests.as_deref_mut()),
             slot => slot,
         };
         let (slot, record) = (Some(slot), &mut *self.record);
@@ -281,7 +282,7 @@ impl Record {
         entry: EntryMut<'t>,
         now_ms: u64,
         tally: &mut Tally,
-        interests: Option<&Interests>,
+        interests: Option<&mut Interests>,
     ) -> Slot<'t> {
         match entry.next_due_ms() {
             Some(at) if at <= now_ms => self.expire(db, entry, now_ms, tally, interests),
@@ -296,10 +297,10 @@ impl Record {
         mut entry: EntryMut<'t>,
         now_ms: u64,
         tally: &mut Tally,
-        interests: Option<&Interests>,
+        interests: Option<&mut Interests>,
     ) -> Slot<'t> {
         if let Some(interests) = interests {
-            interests.changed(db, entry.key(), self);
+            interests.lapsed(db, entry.key(), self);
         }
         tally.expired_ms = tally.expired_ms.max(now_ms);
         if is_due(&entry, now_ms) {
@@ -378,7 +379,7 @@ pub struct Write<'w> {
     /// The last element of a collection has gone: the key goes with the commit.
     pub(super) emptied: bool,
     /// Who wants to know of changes here.
-    interests: Option<&'w Interests>,
+    interests: Option<&'w mut Interests>,
 }
 
 impl<'w> Write<'w> {
@@ -619,7 +620,7 @@ impl<'w> Write<'w> {
 
     #[inline]
     fn stir(&mut self) {
-        if let Some(interests) = self.interests {
+        if let Some(interests) = &mut self.interests {
             interests.changed(self.db, self.key, self.record);
         }
     }
@@ -646,7 +647,7 @@ impl<'w> Write<'w> {
         self.changed = false;
         self.record.dirty += 1;
         self.record.happened(self.db, event, self.key);
-        if let Some(interests) = self.interests {
+        if let Some(interests) = &self.interests {
             interests.wake(self.db, self.key, self.record);
         }
     }

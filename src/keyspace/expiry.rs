@@ -102,7 +102,7 @@ fn expire_tick(
     space: &Space,
     keys: &mut Keys,
     db: usize,
-    (tick_ms, interests): (u64, Option<&Interests>),
+    (tick_ms, mut interests): (u64, Option<&mut Interests>),
     budget: usize,
     record: &mut Record,
 ) -> usize {
@@ -112,7 +112,7 @@ fn expire_tick(
     let looked = wheel.advance(tick_ms, budget, &mut |hash, _| {
         let found = table.find_by_hash(hash, |e| e.next_due_ms().is_some() && hasher.hash(e.key()) == hash);
         let Some(entry) = found else { return Verdict::Gone };
-        match record.settle(db, entry, tick_ms, tally, interests) {
+        match record.settle(db, entry, tick_ms, tally, interests.as_deref_mut()) {
             Slot::Vacant(_) => Verdict::Gone,
             Slot::Occupied(mut entry) => match entry.next_due_ms() {
                 Some(at) => Verdict::Due(at),

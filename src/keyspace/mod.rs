@@ -19,6 +19,7 @@ pub mod record;
 pub mod shard;
 pub mod space;
 pub mod table;
+pub mod trackers;
 pub mod typed;
 pub mod waiters;
 pub mod watchers;

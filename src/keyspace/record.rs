@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use super::entry::Entry;
 use super::table::Retired;
+use super::trackers::Stale;
 use crate::clock::Chance;
 use crate::value::Value;
 
@@ -205,6 +206,8 @@ pub struct Record {
     pub garbage: Vec<Garbage>,
     /// Keys that have changed and that somebody waits for, with their databases; in order.
     pub stirred: Vec<(usize, Box<[u8]>)>,
+    /// What those who track keys are to be told; empty again when the command is over.
+    pub stale: Stale,
     /// Table memory that hints may still be reading.
     pub retired: Vec<Retired>,
     /// Room for compact collections while they are changed; empty in between.
@@ -242,6 +245,7 @@ impl Record {
             touch: Touch::Lru,
             garbage: Vec::new(),
             stirred: Vec::new(),
+            stale: Stale::default(),
             retired: Vec::new(),
             spare: Vec::new(),
             chance,

@@ -11,6 +11,7 @@ use super::entry::Entry;
 use super::hash::KeyHasher;
 use super::record::Record;
 use super::table::Table;
+use super::trackers::{Added, Readers};
 use super::waiters::{Line, Waiting, Waits};
 use super::watchers::{Interests, Watcher};
 use super::wheel::Wheel;
@@ -19,7 +20,7 @@ use super::wheel::Wheel;
 pub struct Shard {
     index: usize,
     dbs: Box<[Option<Box<Keys>>]>,
-    /// Who waits for keys that live here or watches them; `None` while nobody does.
+    /// Who waits for keys that live here, watches or tracks them; `None` while nobody does.
     interests: Option<Box<Interests>>,
     ahead: Arc<Ahead>,
 }
@@ -144,7 +145,34 @@ impl Shard {
         self.forget_interests();
     }
 
-    fn forget_interests(&mut self) {
+    /// Notes that a client has read a key that lives here. `is_here`: whether the client of that id still
+    /// tracks.
+    pub fn track(&mut self, key: &[u8], reader: u64, is_here: impl Fn(u64) -> bool) -> Added {
+        self.interests.get_or_insert_default().trackers.remember(key, reader, is_here)
+    }
+
+    /// Gives up any one tracked key, chosen by `draw`, with its readers.
+    pub fn give_up_tracked(&mut self, draw: u64) -> Option<(Arc<[u8]>, Readers)> {
+        self.interests.as_mut()?.trackers.give_up(draw)
+    }
+
+    /// Forgets who has read keys.
+    pub fn forget_readers(&mut self) {
+        let Some(interests) = &mut self.interests else { return };
+        interests.trackers.clear();
+        self.forget_interests();
+    }
+
+    /// Whether changes of all keys are to be told of, because somebody tracks by prefix.
+    pub fn broadcast(&mut self, on: bool) {
+        if on || self.interests.is_some() {
+            self.interests.get_or_insert_default().trackers.broadcast(on);
+            self.forget_interests();
+        }
+    }
+
+    /// Spares writes the look for those who want to know of changes, if there is nobody any more.
+    pub fn forget_interests(&mut self) {
         if self.interests.as_ref().is_some_and(|it| it.is_empty()) {
             self.interests = None;
         }
@@ -168,16 +196,16 @@ impl Shard {
 
     /// The keys of a database, if it ever had any here, with those who want to know of changes.
     #[inline]
-    pub fn parts_mut(&mut self, db: usize) -> (Option<&mut Keys>, Option<&Interests>) {
-        (self.dbs[db].as_deref_mut(), self.interests.as_deref())
+    pub fn parts_mut(&mut self, db: usize) -> (Option<&mut Keys>, Option<&mut Interests>) {
+        (self.dbs[db].as_deref_mut(), self.interests.as_deref_mut())
     }
 
     /// The keys of a database, made if there are none yet, with those who want to know of changes.
     #[inline]
-    pub fn make_parts(&mut self, db: usize, hasher: &KeyHasher) -> (&mut Keys, Option<&Interests>) {
+    pub fn make_parts(&mut self, db: usize, hasher: &KeyHasher) -> (&mut Keys, Option<&mut Interests>) {
         self.make_keys(db, hasher);
         let keys = self.dbs[db].as_deref_mut().expect("just made");
-        (keys, self.interests.as_deref())
+        (keys, self.interests.as_deref_mut())
     }
 
     /// As [`Shard::databases`], to change.

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::Db;
 use super::record::Record;
 use super::shard::Shard;
+use super::trackers::Trackers;
 use super::waiters::Waiters;
 
 /// A client that watches keys.
@@ -89,13 +90,24 @@ pub struct Interests {
     pub waiters: Waiters,
     /// Who watches keys.
     pub watchers: Watchers,
+    /// Who has read keys and wants to hear when they change.
+    pub trackers: Trackers,
 }
 
 impl Interests {
-    /// A key has changed or gone.
+    /// A key has been changed or removed by a client.
     #[cold]
-    pub fn changed(&self, db: usize, key: &[u8], record: &mut Record) {
+    pub fn changed(&mut self, db: usize, key: &[u8], record: &mut Record) {
         self.watchers.touch(db, key);
+        self.trackers.written(key, record);
+        self.wake(db, key, record);
+    }
+
+    /// A key, or a field of it, has gone because of its deadline.
+    #[cold]
+    pub fn lapsed(&mut self, db: usize, key: &[u8], record: &mut Record) {
+        self.watchers.touch(db, key);
+        self.trackers.lapsed(key, record);
         self.wake(db, key, record);
     }
 
@@ -108,7 +120,7 @@ impl Interests {
 
     /// Whether there is nobody.
     pub fn is_empty(&self) -> bool {
-        self.waiters.is_empty() && self.watchers.is_empty()
+        self.waiters.is_empty() && self.watchers.is_empty() && self.trackers.is_empty()
     }
 }
 
