@@ -278,6 +278,33 @@ faults! {
     CLIENT_NAME = "ERR Client names cannot contain spaces, newlines or special characters.";
     /// CLIENT KILL with an address that nobody has.
     NO_SUCH_CLIENT = "ERR No such client";
+    /// CLIENT CACHING of a client that does not track keys.
+    CACHING_UNTRACKED = "ERR CLIENT CACHING can be called only when the client is in tracking mode with OPTIN or \
+                         OPTOUT mode enabled";
+    /// CLIENT CACHING YES without OPTIN.
+    CACHING_YES = "ERR CLIENT CACHING YES is only valid when tracking is enabled in OPTIN mode.";
+    /// CLIENT CACHING NO without OPTOUT.
+    CACHING_NO = "ERR CLIENT CACHING NO is only valid when tracking is enabled in OPTOUT mode.";
+    /// CLIENT TRACKING with two REDIRECT.
+    REDIRECT_TWICE = "ERR A client can only redirect to a single other client";
+    /// CLIENT TRACKING with a REDIRECT to nobody.
+    REDIRECT_TO_NOBODY = "ERR The client ID you want redirect to does not exist";
+    /// CLIENT TRACKING with PREFIX but not BCAST.
+    PREFIX_WITHOUT_BCAST = "ERR PREFIX option requires BCAST mode to be enabled";
+    /// CLIENT TRACKING that would change BCAST.
+    SWITCHED_BCAST = "ERR You can't switch BCAST mode on/off before disabling tracking for this client, and then \
+                      re-enabling it with a different mode.";
+    /// CLIENT TRACKING with BCAST and a choice of reads.
+    BCAST_CHOICE = "ERR OPTIN and OPTOUT are not compatible with BCAST";
+    /// CLIENT TRACKING with both choices of reads.
+    OPTIN_AND_OPTOUT = "ERR You can't specify both OPTIN mode and OPTOUT mode";
+    /// CLIENT TRACKING that would change the choice of reads.
+    SWITCHED_CHOICE = "ERR You can't switch OPTIN/OPTOUT mode before disabling tracking for this client, and then \
+                       re-enabling it with a different mode.";
+    /// MONITOR in a transaction.
+    MONITOR_IN_MULTI = "ERR MONITOR isn't allowed for DENY BLOCKING client";
+    /// A monitor asks for a key.
+    MONITOR_KEYS = "ERR Replica can't interact with the keyspace";
     /// CLIENT PAUSE with another mode.
     PAUSE_MODE = "ERR CLIENT PAUSE mode must be WRITE or ALL";
     /// CLIENT UNBLOCK with another reason.
@@ -603,6 +630,16 @@ impl Fault {
     /// CLIENT SETINFO with a value that holds a byte outside `!` to `~`.
     pub fn client_attribute(option: &[u8]) -> Fault {
         Fault::quoting("ERR ", option, " cannot contain spaces, newlines or special characters.")
+    }
+
+    /// CLIENT TRACKING with a prefix of another prefix; `which` says whether that was there before.
+    pub fn overlapping_prefix(prefix: &[u8], which: &str, other: &[u8]) -> Fault {
+        let mut text = b"ERR Prefix '".to_vec();
+        text.extend_from_slice(prefix);
+        text.extend_from_slice(format!("' overlaps with {which} prefix '").as_bytes());
+        text.extend_from_slice(other);
+        text.extend_from_slice(b"'. Prefixes for a single client must not overlap.");
+        Fault::of(text)
     }
 
     /// CLIENT SETINFO with another option.

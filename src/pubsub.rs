@@ -13,7 +13,7 @@ use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 use parking_lot::RwLock;
 
-use crate::resp::{BIG_ARG, Out};
+use crate::resp::{BIG_ARG, Out, Proto};
 use crate::value::glob;
 
 /// Where a subscriber's connection is.
@@ -83,16 +83,86 @@ impl Frame {
     }
 }
 
-/// A message on its way to subscribers of one worker.
+/// The channel that a subscriber hears of invalid keys through, where its protocol has no pushes.
+const INVALIDATE: &[u8] = b"__redis__:invalidate";
+
+/// What clients are told that they have not subscribed to.
+#[derive(Debug)]
+pub enum Notice {
+    /// Keys that a client has read have changed; none: all keys, and whatever else it may have read.
+    Stale {
+        /// The keys.
+        keys: Vec<Arc<[u8]>>,
+        /// It was another client that has read them.
+        is_redirected: bool,
+    },
+    /// The client to which these messages were redirected is gone.
+    RedirectBroken(u64),
+    /// A line of MONITOR, as it is sent.
+    Ran(Vec<u8>),
+}
+
+impl Notice {
+    /// Writes it to its receiver, if that can be told in its protocol.
+    pub fn write(&self, out: &mut Out, is_subscriber: bool) {
+        let has_pushes = out.proto() == Proto::Resp3;
+        match self {
+            Notice::Stale { keys, is_redirected } => {
+                if has_pushes {
+                    out.push(2);
+                    out.bulk(b"invalidate");
+                } else if *is_redirected && is_subscriber {
+                    out.push(3);
+                    out.bulk(b"message");
+                    out.bulk(INVALIDATE);
+                } else {
+                    return;
+                }
+                if keys.is_empty() {
+                    return out.null();
+                }
+                out.array(keys.len());
+                keys.iter().for_each(|key| out.bulk(key));
+            }
+            Notice::RedirectBroken(client) => {
+                if has_pushes {
+                    out.push(2);
+                    out.bulk(b"tracking-redir-broken");
+                    out.int(*client as i64);
+                }
+            }
+            Notice::Ran(line) => out.raw(line),
+        }
+    }
+}
+
+/// What a message says.
+#[derive(Clone)]
+pub enum Body {
+    /// Something that was published.
+    Frame(Arc<Frame>),
+    /// Something else.
+    Notice(Arc<Notice>),
+}
+
+/// A message on its way to clients of one worker.
 pub struct Message {
     /// The worker.
     pub worker: usize,
-    /// Who of its clients had subscribed when the message was sent.
+    /// Who of its clients it was sent to.
     pub to: Arc<Vec<Seat>>,
     /// Who of them has got it already, by the ids of clients.
     pub but: Vec<u64>,
     /// What is sent.
-    pub frame: Arc<Frame>,
+    pub body: Body,
+}
+
+impl Message {
+    /// A notice for one client.
+    pub fn notice(to: Seat, notice: Notice) -> Message {
+        let body = Body::Notice(Arc::new(notice));
+        Message { worker: to.worker, to: Arc::new(vec![to]), but: Vec::new(), body }
+    }
 }
 
 /// Leaves a message for a worker.
@@ -133,8 +203,8 @@ impl Audience {
     /// Sends a frame to everybody here.
     fn send(&self, post: &Post, frame: &Arc<Frame>) -> usize {
         for (worker, to) in &self.0 {
-            let (to, but, frame) = (Arc::clone(to), Vec::new(), Arc::clone(frame));
-            post(Message { worker: *worker, to, but, frame });
+            let (to, but, body) = (Arc::clone(to), Vec::new(), Body::Frame(Arc::clone(frame)));
+            post(Message { worker: *worker, to, but, body });
         }
         self.len()
     }
@@ -214,6 +284,11 @@ impl Channels {
         receivers
     }
 
+    /// Sends a message that belongs to no channel.
+    pub fn post(&self, message: Message) {
+        (self.post)(message);
+    }
+
     /// Whether a message could reach anybody: one load and the look at one count.
     pub fn has_listeners(&self) -> bool {
         self.pattern_count.load(Ordering::Acquire) > 0 || !self.channels.is_empty()
@@ -254,8 +329,9 @@ mod tests {
         Seat { worker, place: client as usize, client }
     }
 
-    fn bytes(frame: &Frame) -> String {
+    fn bytes(body: &Body) -> String {
         let mut out = Out::new();
+        let Body::Frame(frame) = body else { unreachable!("nothing else is published") };
         frame.write(&mut out);
         String::from_utf8_lossy(out.as_slice().expect("one run")).into_owned()
     }
@@ -269,7 +345,7 @@ mod tests {
         assert_eq!(channels.publish(Sort::Channel, b"news", b"hi"), 6);
         let sent: Vec<Message> = mail.try_iter().collect();
         assert_eq!(sent.iter().map(|it| (it.worker, it.to.len())).collect::<Vec<_>>(), [(0, 3), (1, 3)]);
-        assert_eq!(bytes(&sent[0].frame), "*3\r\n$7\r\nmessage\r\n$4\r\nnews\r\n$2\r\nhi\r\n");
+        assert_eq!(bytes(&sent[0].body), "*3\r\n$7\r\nmessage\r\n$4\r\nnews\r\n$2\r\nhi\r\n");
         assert_eq!(channels.publish(Sort::Channel, b"other", b"hi"), 0);
         for client in 0..6 {
             channels.unsubscribe(Sort::Channel, b"news", seat(client as usize % 2, client));
@@ -287,9 +363,9 @@ mod tests {
         assert_eq!(channels.publish(Sort::Channel, b"a", b"x"), 3);
         let sent: Vec<Message> = mail.try_iter().collect();
         assert_eq!(sent.iter().map(|it| it.worker).collect::<Vec<_>>(), [0, 1, 0]);
-        assert_eq!(bytes(&sent[0].frame), "*3\r\n$7\r\nmessage\r\n$1\r\na\r\n$1\r\nx\r\n");
+        assert_eq!(bytes(&sent[0].body), "*3\r\n$7\r\nmessage\r\n$1\r\na\r\n$1\r\nx\r\n");
         let by_pattern = "*4\r\n$8\r\npmessage\r\n$2\r\na*\r\n$1\r\na\r\n$1\r\nx\r\n";
-        assert_eq!(bytes(&sent[2].frame), by_pattern);
+        assert_eq!(bytes(&sent[2].body), by_pattern);
         assert_eq!(channels.publish(Sort::Shard, b"a", b"x"), 0);
     }
 
@@ -309,7 +385,10 @@ mod tests {
         });
         let mut seen: [Vec<*const Frame>; 4] = Default::default();
         let all: Vec<Message> = mail.try_iter().collect();
-        all.iter().for_each(|message| seen[message.worker].push(Arc::as_ptr(&message.frame)));
+        for message in &all {
+            let Body::Frame(frame) = &message.body else { unreachable!("nothing else is published") };
+            seen[message.worker].push(Arc::as_ptr(frame));
+        }
         assert_eq!(seen[0].len(), 800);
         assert!(seen.iter().all(|order| *order == seen[0]));
     }

@@ -14,6 +14,8 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
+use crate::client::monitors::Monitors;
+use crate::client::tracking::Trackers;
 use crate::client::{ClientKind, Clients, pause::Pause};
 use crate::clock::{Chance, Clock, Ticks, entropy_seed};
 use crate::command::cx::{Host, Identity, Request};
@@ -323,6 +325,8 @@ fn wire(
         channels: Channels::new(Box::new(move |message| {
             message_desks[message.worker].send(Mail::Message(message));
         })),
+        trackers: Trackers::default(),
+        monitors: Monitors::default(),
         pause: Pause::default(),
         scripts: Arc::default(),
         log: CommitLog::new(workers + OUTSIDERS),

@@ -32,6 +32,8 @@ pub struct Blocked {
     pub is_muted: bool,
     /// CLIENT NO-TOUCH.
     pub no_touch: bool,
+    /// What its command reads is to be remembered (CLIENT TRACKING).
+    pub tracks: bool,
     /// Its peer is on this machine.
     pub local: bool,
     /// Index of the command's row.

@@ -9,10 +9,12 @@
 pub mod blocked;
 pub mod claim;
 pub mod mailbox;
+pub mod monitors;
 pub mod pause;
 pub mod registry;
 pub mod session;
 pub mod subscriptions;
+pub mod tracking;
 pub mod transaction;
 
 pub use registry::{Client, ClientKind, Clients, Labels};

@@ -13,6 +13,8 @@ use parking_lot::Mutex;
 
 use super::blocked::Blocked;
 use super::claim::Reason;
+use super::tracking::Tracker;
+use crate::pubsub::Seat;
 
 /// Texts a client gives about itself.
 #[derive(Default, Clone, Debug)]
@@ -37,6 +39,14 @@ pub enum Address {
 }
 
 impl Address {
+    /// The path of a Unix socket.
+    pub fn path(&self) -> &str {
+        match self {
+            Address::Ip(_) => "",
+            Address::Path(path) => path,
+        }
+    }
+
     /// The host's address, where there is one.
     pub fn ip(&self) -> Option<IpAddr> {
         match self {
@@ -93,6 +103,8 @@ pub struct Client {
     pub id: u64,
     /// Index of the worker that owns it.
     pub worker: usize,
+    /// Where the worker keeps it, `usize::MAX` before it has a place.
+    pub place: AtomicUsize,
     /// Its descriptor, as a number to show.
     pub fd: i32,
     /// The peer.
@@ -153,6 +165,13 @@ pub struct Client {
     pub watched: AtomicUsize,
     /// Channels, patterns and shard channels it has subscribed to.
     pub subscribed: [AtomicUsize; 3],
+    /// How it tracks keys. Changed only while nobody is in the middle of a command, or when it closes.
+    pub tracker: Mutex<Option<Arc<Tracker>>>,
+    /// It sees what others run (MONITOR).
+    pub monitors: AtomicBool,
+    /// It may be told of its own commands' consequences, which come right behind their replies. Once set it
+    /// stays.
+    pub is_told: AtomicBool,
     /// Texts.
     pub labels: Mutex<Labels>,
 }
@@ -163,6 +182,7 @@ impl Client {
         Client {
             id,
             worker,
+            place: AtomicUsize::new(usize::MAX),
             fd,
             addr,
             laddr,
@@ -193,8 +213,16 @@ impl Client {
             queued_bytes: AtomicUsize::new(0),
             watched: AtomicUsize::new(0),
             subscribed: Default::default(),
+            tracker: Mutex::new(None),
+            monitors: AtomicBool::new(false),
+            is_told: AtomicBool::new(false),
             labels: Mutex::new(Labels { user: b"default".to_vec(), ..Labels::default() }),
         }
+    }
+
+    /// Where messages for it go.
+    pub fn seat(&self) -> Seat {
+        Seat { worker: self.worker, place: self.place.load(Ordering::Relaxed), client: self.id }
     }
 
     /// Writes to the log that it is closed because its waiting replies are too many.
@@ -216,6 +244,11 @@ impl Client {
     pub fn note_transaction(&self, queued: i64, bytes: usize) {
         self.queued.store(queued, Ordering::Relaxed);
         self.queued_bytes.store(bytes, Ordering::Relaxed);
+    }
+
+    /// Whether it tracks keys.
+    pub fn tracks(&self) -> bool {
+        self.tracker.lock().is_some()
     }
 
     /// Whether a blocking command of it waits.

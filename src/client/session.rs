@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering;
 
 use super::registry::Client;
 use super::subscriptions::Subscriptions;
+use super::tracking::Tracking;
 use super::transaction::{Transaction, Watching};
 use crate::pubsub::Sort;
 
@@ -49,6 +50,10 @@ pub struct Session {
     pub watching: Option<Box<Watching>>,
     /// What it listens to.
     pub subscriptions: Option<Box<Subscriptions>>,
+    /// How it tracks keys.
+    pub tracking: Option<Box<Tracking>>,
+    /// It sees what others run (MONITOR).
+    pub monitors: bool,
     /// Its command has confirmed a subscription or the end of one, which replies that are turned off do not
     /// take back. Set only while they are.
     pub has_confirmed: bool,
@@ -69,19 +74,38 @@ impl Session {
             transaction: None,
             watching: None,
             subscriptions: None,
+            tracking: None,
+            monitors: false,
             has_confirmed: false,
         }
     }
 
-    /// Whether a transaction or a subscription restricts what it may run.
+    /// Whether a transaction, a subscription or MONITOR restricts what it may run.
     #[inline]
     pub fn is_special(&self) -> bool {
-        self.transaction.is_some() || self.subscriptions.is_some()
+        self.transaction.is_some() || self.subscriptions.is_some() || self.monitors
+    }
+
+    /// Forgets CLIENT CACHING after the command that follows it, or after the transaction. Commands about the
+    /// connection do not count.
+    pub fn end_caching(&mut self, is_about_client: bool) {
+        if let Some(tracking) = &mut self.tracking
+            && self.transaction.is_none()
+            && !is_about_client
+        {
+            tracking.is_marked = false;
+        }
     }
 
     /// Whether it has subscribed to anything.
     pub fn is_subscriber(&self) -> bool {
         self.subscriptions.as_ref().is_some_and(|it| !it.is_empty())
+    }
+
+    /// Whether it may get messages, so that what its own commands have caused comes right behind their replies.
+    #[inline]
+    pub fn may_be_told(&self) -> bool {
+        self.subscriptions.is_some() | self.client.is_told.load(Ordering::Relaxed)
     }
 
     /// Ends the transaction, if there is one, visibly for CLIENT LIST.

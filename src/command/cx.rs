@@ -14,6 +14,8 @@ use arc_swap::ArcSwap;
 use super::scripts::Scripts;
 use super::table::{Entry, Table};
 use crate::client::blocked::Reply;
+use crate::client::monitors::Monitors;
+use crate::client::tracking::Trackers;
 use crate::client::{Clients, Session, pause::Pause};
 use crate::clock::Ticks;
 use crate::config::Settings;
@@ -67,6 +69,10 @@ pub struct Host {
     pub post: Box<dyn Fn(Reply) + Send + Sync>,
     /// Channels and who listens to them.
     pub channels: Channels,
+    /// Who tracks keys.
+    pub trackers: Trackers,
+    /// Who sees what others run.
+    pub monitors: Monitors,
     /// CLIENT PAUSE.
     pub pause: Pause,
     /// Counters, slow log, latency.

@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering;
 
 use super::client_kill::kill;
 use super::client_list::{info, list};
+use super::client_tracking::{TRACKING_SYNTAX, caching, getredir, tracking, trackinginfo};
 use super::connection::is_plain;
 use super::help::write_help;
 use crate::client::ReplyMode;
@@ -35,6 +36,8 @@ const fn sub(name: &'static str, handler: Handler, arity: i16, flags: Flags, sin
 }
 
 const SUBS: &[Command] = &[
+    sub("CACHING", caching, 3, BUSY, "6.0.0")
+        .doc("Says whether the next command's reads are tracked.", "mode=<YES | NO>"),
     sub("CAPA", capa, -3, BUSY, "8.0.0").doc("Says what the client can do.", "capability [capability ...]"),
     sub("GETNAME", getname, 2, BUSY, "2.6.9").doc("Returns the connection's name.", ""),
     sub("GETREDIR", getredir, 2, BUSY, "6.0.0")
@@ -69,6 +72,12 @@ const SUBS: &[Command] = &[
     sub("SETNAME", setname, 3, BUSY, "2.6.9")
         .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"])
         .doc("Names the connection.", "connection-name"),
+    sub("TRACKING", tracking, -3, PLAIN, "6.0.0")
+        .locks(Locks::All)
+        .cost("O(1) without prefixes")
+        .doc("Tells the client when keys change that it has read.", TRACKING_SYNTAX),
+    sub("TRACKINGINFO", trackinginfo, 2, PLAIN, "6.2.0")
+        .doc("Describes how the connection tracks keys.", ""),
     sub("UNBLOCK", unblock, -3, ADMIN, "5.0.0")
         .locks(Locks::All)
         .cost("O(log N), N connections")
@@ -110,12 +119,6 @@ fn getname(cx: &mut Cx<'_>, _: Args<'_>) -> Result<Outcome, Fault> {
         b"" => cx.out.null(),
         name => cx.out.bulk(name),
     }
-    Ok(Outcome::Done)
-}
-
-/// -1: the client does not track keys.
-fn getredir(cx: &mut Cx<'_>, _: Args<'_>) -> Result<Outcome, Fault> {
-    cx.out.int(-1);
     Ok(Outcome::Done)
 }
 
@@ -241,6 +244,8 @@ fn on_or_off(word: &[u8]) -> Result<bool, Fault> {
 }
 
 const HELP: &[&str] = &[
+    "CACHING (YES|NO)",
+    "    Says whether what the next command reads is tracked, in OPTIN or OPTOUT mode.",
     "CAPA <option> [<option> ...]",
     "    Says what the client can do. REDIRECT: it follows to another primary after a failover.",
     "GETNAME",
@@ -277,6 +282,10 @@ const HELP: &[&str] = &[
     "    Names the client's library, or its version.",
     "SETNAME <name>",
     "    Names this connection.",
+    "TRACKING (ON|OFF) [REDIRECT <id>] [BCAST] [PREFIX <prefix> ...] [OPTIN] [OPTOUT] [NOLOOP]",
+    "    Tells this connection, or another one, when keys change that this one has read.",
+    "TRACKINGINFO",
+    "    Shows how this connection tracks keys.",
     "UNBLOCK <id> [TIMEOUT|ERROR]",
     "    Ends the wait of a blocked client as if its time were up, or with an error.",
     "UNPAUSE",

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crate::client::registry::{CAPA_REDIRECT, Labels};
+use crate::client::tracking::Mode;
 use crate::client::{Client, ClientKind, Clients};
 use crate::command::Cursor;
 use crate::fault::Fault;
@@ -22,10 +23,17 @@ const INT32: std::ops::RangeInclusive<i64> = i32::MIN as i64..=i32::MAX as i64;
 
 /// Letters of a client's flags, as its line shows them; `N` for none.
 pub fn flags_of(client: &Client) -> Cow<'static, str> {
+    let tracker = client.tracker.lock().clone();
+    let is_bcast = tracker.as_ref().is_some_and(|it| it.mode.contains(Mode::BCAST));
+    let is_broken = tracker.as_ref().is_some_and(|it| it.is_broken.load(Ordering::Relaxed));
     let flags = [
+        (client.monitors.load(Ordering::Relaxed), 'O'),
         (client.kind() == ClientKind::Pubsub, 'P'),
         (client.queued.load(Ordering::Relaxed) >= 0, 'x'),
         (client.paused.load(Ordering::Relaxed) || client.is_blocked(), 'b'),
+        (tracker.is_some(), 't'),
+        (is_broken, 'R'),
+        (is_bcast, 'B'),
         (client.killed.load(Ordering::Relaxed), 'A'),
         (client.addr.ip().is_none(), 'U'),
         (client.no_evict.load(Ordering::Relaxed), 'e'),

@@ -8,6 +8,7 @@ use std::fmt::Write;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use super::client_filter::{Filter, capa_of, flags_of};
+use super::client_tracking::redirect;
 use crate::client::Client;
 use crate::command::{Cursor, Cx, Outcome};
 use crate::fault::Fault;
@@ -60,7 +61,7 @@ fn write_line(text: &mut String, cx: &Cx<'_>, client: &Client, args: &Args<'_>) 
         text,
         "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={} capa={} db={} sub={} psub={} ssub={} \
          multi={} watch={} qbuf={} qbuf-free={} argv-mem={argv_bytes} multi-mem={} rbs={} rbp={} obl={} \
-         oll={} omem={} tot-mem={} events={events} cmd={command} user={} redir=-1 resp={} lib-name={} \
+         oll={} omem={} tot-mem={} events={events} cmd={command} user={} redir={} resp={} lib-name={} \
          lib-ver={} tot-net-in={} tot-net-out={} tot-cmds={}",
         client.id,
         client.addr,
@@ -87,6 +88,7 @@ fn write_line(text: &mut String, cx: &Cx<'_>, client: &Client, args: &Args<'_>) 
         client.output_chunk_bytes(),
         client.memory_bytes() + argv_bytes,
         word(&labels.user),
+        redirect(client.tracker.lock().as_deref()),
         client.proto.load(Relaxed),
         word(&labels.lib_name),
         word(&labels.lib_ver),

@@ -6,7 +6,7 @@
 use std::hint::black_box;
 use std::sync::atomic::Ordering;
 
-use super::{pubsub, transaction};
+use super::{client_tracking, monitor, pubsub, transaction};
 use crate::command::{Acl, Command, Cursor, Cx, Flags, Group, Locks, Outcome, cmd};
 use crate::config::Directive;
 use crate::fault::Fault;
@@ -198,6 +198,8 @@ fn reset(cx: &mut Cx<'_>, _: Args<'_>) -> Result<Outcome, Fault> {
     cx.session.end_transaction();
     transaction::forget_watches(&mut cx.db, cx.session);
     pubsub::forget(cx.host, cx.session);
+    monitor::forget(cx.host, cx.session);
+    client_tracking::forget(cx.host, &mut cx.db, cx.session);
     cx.session.reset(cx.settings.text(Directive::RequirePass).is_empty());
     cx.out.set_proto(Proto::Resp2);
     cx.out.simple("RESET");

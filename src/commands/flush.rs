@@ -128,7 +128,7 @@ fn detach(db: &mut Db<'_>, only: Option<usize>) -> Vec<Keys> {
             record.dirty += keys.table.len() as u64;
             detached.push(*keys);
         }
-        shard.forget_readers();
+        shard.forget_readers(record);
         databases.clone().for_each(|index| shard.stir(index, record));
         if only.is_none() {
             // With other databases left it stays: too early does no harm.

@@ -87,7 +87,7 @@ pub(super) fn clients(cx: &mut Cx<'_>, text: &mut Text) {
     let waiting = &cx.db.space().waiting;
     let paused = all.iter().filter(|c| c.paused.load(Relaxed)).count();
     text.field("blocked_clients", paused + cx.host.clients.blocked.load(Relaxed));
-    text.field("tracking_clients", 0);
+    text.field("tracking_clients", cx.host.trackers.count());
     text.field("pubsub_clients", all.iter().filter(|c| c.kind() == ClientKind::Pubsub).count());
     text.field("watching_clients", all.iter().filter(|c| c.watched.load(Relaxed) > 0).count());
     text.field("clients_in_timeout_table", waiting.timeouts());

@@ -22,6 +22,7 @@ pub(super) fn stats(cx: &mut Cx<'_>, text: &mut Text) {
     text.field("pubsub_patterns", channels.count(Sort::Pattern));
     text.field("pubsubshard_channels", channels.count(Sort::Shard));
     features(text);
+    tracking(cx, text);
     errors(cx, text);
     sockets(cx, text);
     turns(cx, text);
@@ -88,10 +89,14 @@ fn features(text: &mut Text) {
         "active_defrag_key_misses",
         "total_active_defrag_time",
         "current_active_defrag_time",
-        "tracking_total_keys",
-        "tracking_total_items",
-        "tracking_total_prefixes",
     ]);
+}
+
+fn tracking(cx: &Cx<'_>, text: &mut Text) {
+    let trackers = &cx.host.trackers;
+    text.field("tracking_total_keys", trackers.keys.load(Relaxed));
+    text.field("tracking_total_items", trackers.items.load(Relaxed));
+    text.field("tracking_total_prefixes", trackers.prefix_count());
 }
 
 fn errors(cx: &Cx<'_>, text: &mut Text) {

@@ -10,6 +10,7 @@ pub mod client;
 mod client_filter;
 mod client_kill;
 mod client_list;
+pub(crate) mod client_tracking;
 pub mod clock;
 pub mod command;
 mod command_docs;
@@ -41,6 +42,7 @@ pub mod list_blocking;
 pub mod list_move;
 pub mod lolwut;
 pub mod memory;
+pub mod monitor;
 pub mod object;
 pub mod pubsub;
 pub mod scan;
@@ -95,6 +97,7 @@ pub const FAMILIES: &[&[Command]] = &[
     hyperloglog::ROWS,
     info::ROWS,
     memory::ROWS,
+    monitor::ROWS,
     object::ROWS,
     pubsub::ROWS,
     scan::ROWS,

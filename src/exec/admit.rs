@@ -42,7 +42,7 @@ pub fn admit(host: &Host, settings: &Settings, session: &Session, entry: &Entry,
     Admission::Go
 }
 
-/// What a transaction or a subscription does not allow.
+/// What a transaction, a subscription or MONITOR does not allow.
 #[cold]
 fn restriction(session: &Session, entry: &Entry) -> Option<Fault> {
     let flags = entry.row.flags;
@@ -52,6 +52,10 @@ fn restriction(session: &Session, entry: &Entry) -> Option<Fault> {
     let is_resp2 = session.client.proto.load(Ordering::Relaxed) == 2;
     if is_resp2 && session.is_subscriber() && !flags.contains(Flags::SUBSCRIBER) {
         return Some(Fault::not_a_subscriber_command(&entry.full_name));
+    }
+    let touches_keys = Flags::READONLY.union(Flags::WRITE).union(Flags::MAY_REPLICATE);
+    if session.monitors && flags.intersects(touches_keys) {
+        return Some(Fault::MONITOR_KEYS);
     }
     None
 }

@@ -10,8 +10,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::apply;
 use super::run::{guarded, log_each};
+use super::{apply, tracking};
 use crate::client::blocked::{Blocked, Reply};
 use crate::client::claim::{Claim, Reason};
 use crate::client::registry::bump;
@@ -56,6 +56,7 @@ pub fn park(cx: &mut Cx<'_>, args: &Args<'_>, wait: &mut Wait) {
         proto: cx.out.proto(),
         is_muted: matches!(session.reply, ReplyMode::Off | ReplyMode::Skip),
         no_touch: session.no_touch,
+        tracks: session.tracking.as_ref().is_some_and(|tracking| tracking.remembers()),
         local: session.local,
         row: cx.command.index,
         args: Arc::new(owned),
@@ -103,6 +104,10 @@ pub fn serve(server: Server<'_>, db: &mut Db<'_>) {
         stirred.extend(db.record.stirred.drain(..));
     }
     db.record.stirred = later;
+    if !db.record.stale.is_empty() {
+        // Keys that were looked at and had expired.
+        tracking::invalidate(server.host, db.record, None);
+    }
     (db.record.dirty, db.record.rewritten) = own;
 }
 
@@ -167,6 +172,7 @@ fn serve_one(server: Server<'_>, db: &mut Db<'_>, ready: &[u8], blocked: &Arc<Bl
         };
         let result = guarded(&mut cx, args, entry);
         apply::under_locks(host, lane, cx.db.record, blocked.db, &args);
+        follow_up(server, &mut cx.db, blocked);
         result
     };
     let counters = host.observe.lane(lane);
@@ -189,6 +195,19 @@ fn serve_one(server: Server<'_>, db: &mut Db<'_>, ready: &[u8], blocked: &Arc<Bl
     let nanos = host.ticks.nanos_between(began, host.ticks.now());
     account(server, blocked, nanos, failed);
     answer(host, blocked, out);
+}
+
+/// Notes what a served client has read, if it tracks keys, and tells what its command has changed.
+fn follow_up(server: Server<'_>, db: &mut Db<'_>, blocked: &Blocked) {
+    let host = server.host;
+    if blocked.tracks {
+        let most = server.settings.int(Directive::TrackingTableMaxKeys) as usize;
+        let command = (host.table.at(blocked.row), &blocked.args.as_args());
+        tracking::remember_for(host, db, blocked.client.id, most, command);
+    }
+    if !db.record.stale.is_empty() {
+        tracking::invalidate_held(host, db, Some(blocked.client.id));
+    }
 }
 
 /// Position of the key to serve a client at: the leftmost that exists, as if its command came now; for

@@ -8,10 +8,12 @@
 pub mod admit;
 pub mod apply;
 pub mod block;
+pub mod monitor;
 pub mod multi;
 mod notes;
 pub mod notify;
 pub mod plan;
 pub mod run;
+pub mod tracking;
 
 pub use run::{Call, Executor, Ran};

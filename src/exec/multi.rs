@@ -8,8 +8,8 @@
 use std::sync::atomic::Ordering;
 
 use super::block::{self, Server};
-use super::run::{Executor, Ran, guarded};
-use super::{apply, plan};
+use super::run::{Executor, Ran, guarded, observe};
+use super::{apply, monitor, plan, tracking};
 use crate::client::Session;
 use crate::client::transaction::{Queued, Transaction, Watching};
 use crate::command::table::Entry;
@@ -110,7 +110,7 @@ impl Executor {
                 plan = Plan::All;
                 continue;
             }
-            break self.run_held(host, held, session, out, &queue);
+            break self.run_held(host, held, session, out, (&queue, entry, &args));
         };
         if !self.record.garbage.is_empty() {
             apply::after_locks(host, &mut self.record);
@@ -146,7 +146,7 @@ impl Executor {
         mut held: Held<'_, Shard>,
         session: &mut Session,
         out: &mut Out,
-        queue: &Transaction,
+        (queue, exec, args): (&Transaction, &Entry, &Args<'_>),
     ) -> Result<bool, Fault> {
         let mut unit = Vec::new();
         let is_touched = self.end_watches(host, &mut held, session, &mut unit);
@@ -165,6 +165,12 @@ impl Executor {
         };
         if !unit.is_empty() {
             host.log.append(self.lane(), unit);
+        }
+        if self.is_monitored() {
+            monitor::show(host, Some(&session.client), session.db, exec, args);
+        }
+        if !self.record.stale.is_empty() {
+            tracking::invalidate(host, &mut self.record, Some(session.client.id));
         }
         if !self.record.stirred.is_empty() {
             let (settings, lane) = (self.settings.clone(), self.lane());
@@ -212,7 +218,7 @@ impl Executor {
         let (entry, args) = (host.table.at(command.entry), command.args.as_args());
         let (mark, waiting_bytes, db) = (out.mark(), out.len_bytes(), session.db);
         let settings = self.settings.clone();
-        let (now_ms, lane) = (self.now_ms(), self.lane());
+        let (now_ms, lane, is_monitored) = (self.now_ms(), self.lane(), self.is_monitored());
         self.record.follow();
         self.record.touch = if session.no_touch { Touch::No } else { self.touch() };
         let result = {
@@ -228,9 +234,13 @@ impl Executor {
                 may_block: false,
                 interpreter: &mut self.interpreter,
             };
+            if is_monitored {
+                monitor::announce(host, &cx.session.client, db, entry, &args);
+            }
             let result = guarded(&mut cx, args, entry);
             apply::tell(host, cx.db.record);
             unit.append(&mut apply::effects(cx.db.record, db, &args));
+            observe(&mut cx, entry, &args, is_monitored);
             result
         };
         let failed = result.is_err();

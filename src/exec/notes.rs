@@ -14,7 +14,7 @@ use crate::observe::slowlog::{Context, Kind};
 use crate::resp::Args;
 
 /// What stands for a secret.
-const REDACTED: &[u8] = b"(redacted)";
+pub(super) const REDACTED: &[u8] = b"(redacted)";
 
 /// From where on a command is notable; `u64::MAX` is never.
 #[derive(Clone, Copy)]
@@ -103,7 +103,7 @@ impl Thresholds {
 }
 
 /// Indices of the arguments that must not be told.
-fn secrets(entry: &Entry, args: &Args<'_>) -> SmallVec<[usize; 4]> {
+pub(super) fn secrets(entry: &Entry, args: &Args<'_>) -> SmallVec<[usize; 4]> {
     let len = args.len();
     let is = |at: usize, word: &str| args.get(at).eq_ignore_ascii_case(word.as_bytes());
     // A renamed command keeps its row.

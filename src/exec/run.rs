@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use super::admit::{self, Admission, admit};
 use super::block::{self, Server};
 use super::notes::{Thresholds, Took};
-use super::{apply, multi, notify, plan};
+use super::{apply, monitor, multi, notify, plan, tracking};
 use crate::client::registry::bump;
 use crate::client::{ReplyMode, Session};
 use crate::clock::Chance;
@@ -127,6 +127,8 @@ pub struct Executor {
     clock_until: u64,
     pub(super) last: u64,
     exclusive_since: u64,
+    /// Somebody monitors what is run.
+    is_monitored: bool,
     /// A millisecond has passed since the turn began, or since this was last taken back: replies that are
     /// finished should be sent.
     pub is_late: bool,
@@ -187,6 +189,7 @@ impl Executor {
             clock_until: 0,
             last: 0,
             exclusive_since: 0,
+            is_monitored: false,
             is_late: false,
             graveyard: Graveyard::default(),
             sums: Sums::default(),
@@ -208,6 +211,7 @@ impl Executor {
         self.record.events = self.knobs.events;
         self.record.listens = notify::asks(self.knobs.events) || host.space.listens.load(Ordering::Relaxed);
         self.record.logs = host.log.is_read();
+        self.is_monitored = host.monitors.any();
         self.last = host.ticks.now();
         self.read_clock(host);
     }
@@ -247,8 +251,8 @@ impl Executor {
             }
             entry => self.judge(host, turn, session, out, &call, entry),
         };
-        if session.reply != ReplyMode::On {
-            mute(session, out, start);
+        if (session.reply != ReplyMode::On) | session.tracking.is_some() {
+            conclude(session, out, start, call.entry(host));
         }
         ran
     }
@@ -287,6 +291,11 @@ impl Executor {
     /// The thread's place in counters and the commit log.
     pub(super) fn lane(&self) -> usize {
         self.lane
+    }
+
+    /// Whether somebody monitors what is run.
+    pub(super) fn is_monitored(&self) -> bool {
+        self.is_monitored
     }
 
     /// How reads touch entries.
@@ -414,7 +423,12 @@ impl Executor {
                 steps = Steps { host, turn, lane: self.lane };
                 Reach::Each(&mut steps)
             }
-            Locks::All => Reach::Held(turn.all()),
+            Locks::All => {
+                if self.is_monitored {
+                    monitor::announce(host, &session.client, session.db, entry, &call.args);
+                }
+                Reach::Held(turn.all())
+            }
         };
         let (mark, waiting_bytes) = (out.mark(), out.len_bytes());
         let writes = locks == Locks::Keys && entry.row.flags.contains(Flags::WRITE);
@@ -481,6 +495,9 @@ impl Executor {
         };
         let mut result = guarded(&mut cx, args, entry);
         apply::under_locks(host, self.lane, cx.db.record, db, &args);
+        if self.is_monitored | cx.session.tracking.is_some() | !cx.db.record.stale.is_empty() {
+            follow_up(&mut cx, entry, &args, self.is_monitored);
+        }
         if let Ok(Outcome::Block(wait)) = &mut result {
             block::park(&mut cx, &args, wait);
         }
@@ -669,6 +686,9 @@ impl EachShard for Steps<'_, '_> {
 pub(super) fn log_each(host: &Host, lane: usize, record: &mut Record) {
     apply::tell(host, record);
     record.happenings.clear();
+    if !record.stale.is_empty() {
+        tracking::invalidate(host, record, None);
+    }
     if record.logs {
         for effect in record.effects.drain(..) {
             host.log.append(lane, vec![effect]);
@@ -706,8 +726,32 @@ fn panicked(cx: &Cx<'_>, entry: &Entry) -> Fault {
     Fault::INTERNAL
 }
 
-/// Takes back the reply of a client that wants none.
+/// What follows from a command while somebody monitors or tracks keys, still under its locks.
 #[cold]
+fn follow_up(cx: &mut Cx<'_>, entry: &Entry, args: &Args<'_>, is_monitored: bool) {
+    observe(cx, entry, args, is_monitored);
+    tracking::invalidate_held(cx.host, &mut cx.db, Some(cx.session.client.id));
+}
+
+/// Shows a command to those who monitor, and notes what it has read for its client.
+#[cold]
+pub(super) fn observe(cx: &mut Cx<'_>, entry: &Entry, args: &Args<'_>, is_monitored: bool) {
+    if is_monitored {
+        monitor::show(cx.host, Some(&cx.session.client), cx.session.db, entry, args);
+    }
+    tracking::remember(cx, entry, args);
+}
+
+/// After a request whose reply is not to be sent, or whose client tracks keys.
+#[cold]
+fn conclude(session: &mut Session, out: &mut Out, start: Mark, entry: Option<&Entry>) {
+    if session.reply != ReplyMode::On {
+        mute(session, out, start);
+    }
+    session.end_caching(entry.is_some_and(|entry| entry.full_name.starts_with("client|")));
+}
+
+/// Takes back the reply of a client that wants none.
 fn mute(session: &mut Session, out: &mut Out, start: Mark) {
     if std::mem::take(&mut session.has_confirmed) {
         if session.reply == ReplyMode::Skip {

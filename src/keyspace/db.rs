@@ -200,13 +200,12 @@ impl<'a> Db<'a> {
     pub fn open<'w>(&'w mut self, key: &'w [u8]) -> Write<'w> {
         let (hash, shard) = self.locate(key);
         let (db, now_ms, space) = (self.index, self.now_ms, self.space);
-        let (keys, interests) = held(&mut self.reach).get_mut(shard).make_parts(db, &space.hasher);
+        let (keys, mut interests) = held(&mut self.reach).get_mut(shard).make_parts(db, &space.hasher);
         keys.tidy(now_ms, &space.hasher);
         if keys.table.has_retired() {
             self.record.retired.append(&mut keys.table.take_retired());
         }
         let Keys { table, wheel, tally } = keys;
-        let mut interests = interests;
         let slot = match table.slot(hash, key) {
             Slot::Occupied(entry) => self.record.settle(db, entry, now_ms, tally, interests.as_deref_mut()),
             slot => slot,

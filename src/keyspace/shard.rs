@@ -157,9 +157,11 @@ impl Shard {
     }
 
     /// Forgets who has read keys.
-    pub fn forget_readers(&mut self) {
+    pub fn forget_readers(&mut self, record: &mut Record) {
         let Some(interests) = &mut self.interests else { return };
-        interests.trackers.clear();
+        let (keys, items) = interests.trackers.clear();
+        record.stale.forgotten.0 += keys;
+        record.stale.forgotten.1 += items;
         self.forget_interests();
     }
 

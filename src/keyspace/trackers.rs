@@ -27,6 +27,8 @@ pub struct Stale {
     /// While somebody tracks by prefix: keys that have changed, each with whether a client changed it last,
     /// rather than its deadline.
     pub changed: BTreeMap<Arc<[u8]>, bool>,
+    /// Keys, and readers taken together, that were forgotten without being told one by one.
+    pub forgotten: (usize, usize),
 }
 
 impl Stale {
@@ -107,10 +109,11 @@ impl Trackers {
         self.take(&key)
     }
 
-    /// Forgets all readers.
-    pub fn clear(&mut self) {
-        self.by_key = HashMap::new();
+    /// Forgets all readers; how many keys there were, and how many readers taken together.
+    pub fn clear(&mut self) -> (usize, usize) {
         self.keys = Vec::new();
+        let by_key = std::mem::take(&mut self.by_key);
+        (by_key.len(), by_key.values().map(|place| place.readers.len()).sum())
     }
 
     /// Whether changes of all keys are to be told of, because somebody tracks by prefix.

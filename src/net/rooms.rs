@@ -1,7 +1,7 @@
 //! Messages for connections, and what is left of those that close.
 //!
-//! For: writing what comes by mail for subscribers, and telling channels and watched keys that a session is
-//! gone.
+//! For: writing what comes by mail for subscribers, trackers and monitors, and telling channels and keys that
+//! a session is gone.
 //! May touch: the worker's connections, the gate, channels.
 //! Always: a message is heard before requests that were sent after it are run, so nobody who unsubscribes has
 //! missed one.
@@ -13,10 +13,11 @@ use super::conn::{Conn, soft_ns};
 use super::wake::{Desk, Mail};
 use super::worker::Worker;
 use crate::client::Session;
-use crate::commands::pubsub;
+use crate::commands::{client_tracking, monitor, pubsub};
 use crate::keyspace::Db;
 use crate::keyspace::db::Reach;
-use crate::pubsub::{Frame, Message};
+use crate::pubsub::{Body, Frame, Message, Notice, Seat};
+use crate::resp::Out;
 
 /// A worker wakes this much after the end of a connection's patience.
 const STRAIN_SLACK_NS: u64 = 1_000_000;
@@ -24,6 +25,25 @@ const STRAIN_SLACK_NS: u64 = 1_000_000;
 /// Whether a session listens to what a message was sent through.
 fn listens(session: &Session, frame: &Frame) -> bool {
     session.subscriptions.as_ref().is_some_and(|mine| mine.of(frame.sort).contains(&frame.name))
+}
+
+/// Whether a session still wants to hear of something that it has not subscribed to.
+fn wants(session: &Session, notice: &Notice) -> bool {
+    match notice {
+        Notice::Stale { is_redirected: true, .. } => true,
+        Notice::Stale { .. } | Notice::RedirectBroken(_) => session.tracking.is_some(),
+        Notice::Ran(_) => session.monitors,
+    }
+}
+
+/// Writes a message to a connection that still wants to hear it. `ended_too`: also what it had subscribed to
+/// when the message was sent.
+fn write(session: &Session, out: &mut Out, body: &Body, ended_too: bool) {
+    match body {
+        Body::Frame(frame) if ended_too || listens(session, frame) => frame.write(out),
+        Body::Notice(notice) if wants(session, notice) => notice.write(out, session.is_subscriber()),
+        _ => {}
+    }
 }
 
 /// The mail of a worker, as a connection sees it that runs requests.
@@ -44,13 +64,16 @@ impl Inbox<'_> {
         self.desk.mail.drain(self.mail);
         let id = conn.session.client.id;
         for letter in &mut self.mail[self.heard..] {
-            if let Mail::Message(message) = letter
-                && (ended_too || listens(&conn.session, &message.frame))
-                && message.to.iter().any(|seat| seat.client == id)
-                && !message.but.contains(&id)
-            {
-                message.frame.write(&mut conn.out);
-                message.but.push(id);
+            match letter {
+                // What was sent after its reply comes after its reply.
+                Mail::Reply(reply) if reply.client == id => break,
+                Mail::Message(message)
+                    if message.to.iter().any(|seat| seat.client == id) && !message.but.contains(&id) =>
+                {
+                    write(&conn.session, &mut conn.out, &message.body, ended_too);
+                    message.but.push(id);
+                }
+                _ => {}
             }
         }
         self.heard = self.mail.len();
@@ -68,7 +91,15 @@ impl Worker {
         }
         for letter in mail {
             match letter {
-                Mail::Message(message) => self.deliver(&message),
+                Mail::Message(message) => {
+                    let later = self.behind_replies(&message);
+                    self.deliver(&message, &later);
+                    if !later.is_empty() {
+                        let (but, body) = (message.but, message.body);
+                        let message = Message { worker: self.index, to: Arc::new(later), but, body };
+                        self.mail.push(Mail::Message(message));
+                    }
+                }
                 letter => self.mail.push(letter),
             }
         }
@@ -76,12 +107,22 @@ impl Worker {
         self.send_told();
     }
 
-    /// Writes a message to those of its receivers who are still there and still listen.
-    pub(super) fn deliver(&mut self, message: &Message) {
-        let frame = &message.frame;
-        for seat in message.to.iter().filter(|seat| !message.but.contains(&seat.client)) {
+    /// The receivers of a message for whom a reply was sent before it that waits for the next turn.
+    fn behind_replies(&self, message: &Message) -> Vec<Seat> {
+        let waits =
+            |client| self.mail.iter().any(|mail| matches!(mail, Mail::Reply(reply) if reply.client == client));
+        if self.mail.is_empty() {
+            return Vec::new();
+        }
+        message.to.iter().filter(|seat| waits(seat.client)).copied().collect()
+    }
+
+    /// Writes a message to those of its receivers who are still there and still listen, but not to `later`.
+    pub(super) fn deliver(&mut self, message: &Message, later: &[Seat]) {
+        let to = message.to.iter().filter(|seat| !message.but.contains(&seat.client));
+        for seat in to.filter(|seat| !later.contains(seat)) {
             let Some(conn) = self.conns.get_mut(seat.place) else { continue };
-            if conn.session.client.id != seat.client || !listens(&conn.session, frame) {
+            if conn.session.client.id != seat.client {
                 continue;
             }
             if conn.out.is_empty()
@@ -90,7 +131,7 @@ impl Worker {
                 out.set_proto(conn.out.proto());
                 conn.out = out;
             }
-            frame.write(&mut conn.out);
+            write(&conn.session, &mut conn.out, &message.body, false);
             if !std::mem::replace(&mut conn.is_told, true) {
                 self.told.push(seat.place);
             }
@@ -140,16 +181,23 @@ impl Worker {
         }
     }
 
-    /// A session ends: it listens to nothing and watches nothing any more.
+    /// A session ends: it listens to nothing, watches nothing and tracks nothing any more.
     pub(super) fn leave_rooms(&mut self, session: &mut Session) {
         pubsub::forget(&self.host, session);
-        let Some(watching) = session.end_watching() else { return };
+        monitor::forget(&self.host, session);
+        let watching = session.end_watching();
+        if watching.is_none() && session.tracking.is_none() {
+            return;
+        }
         let host = Arc::clone(&self.host);
         let Ok(mut turn) = self.part.enter(Duration::MAX) else {
             unreachable!("patience without end does not run out")
         };
         let now_ms = self.exec.now_ms();
         let mut db = Db::new(Reach::Each(&mut turn), &host.space, 0, now_ms, &mut self.exec.record);
-        db.unwatch(&watching.keys, &watching.watcher);
+        if let Some(watching) = watching {
+            db.unwatch(&watching.keys, &watching.watcher);
+        }
+        client_tracking::forget(&host, &mut db, session);
     }
 }

@@ -335,7 +335,7 @@ impl Worker {
             {
                 let call = Call::of(&host, args.as_args());
                 let ran = self.exec.run(&host, &mut turn, &mut conn.session, &mut conn.out, call);
-                if conn.session.subscriptions.is_some() {
+                if conn.session.may_be_told() {
                     let desk = &self.desks[self.index];
                     Inbox { desk, mail: &mut self.mail, heard: 0 }.hear(conn, call.runs_queue(&host));
                 }
@@ -475,6 +475,10 @@ fn run_jobs(
         conn.waiting.extend(batch.jobs[run.jobs.clone()].iter().map(|job| args(job).to_owned()));
         return false;
     }
+    if conn.session.may_be_told() {
+        // The batch may run before the turn has come to its mail.
+        inbox.hear(conn, false);
+    }
     let mut was_late = false;
     for at in run.jobs.clone() {
         let job = &batch.jobs[at];
@@ -487,7 +491,7 @@ fn run_jobs(
             conn.send();
         }
         let ran = exec.run(host, turn, &mut conn.session, &mut conn.out, call);
-        if conn.session.subscriptions.is_some() {
+        if conn.session.may_be_told() {
             inbox.hear(conn, call.runs_queue(host));
         }
         match ran {

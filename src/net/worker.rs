@@ -210,7 +210,7 @@ impl Worker {
             match letter {
                 Mail::Arrival(arrival) => self.arrive(arrival),
                 Mail::Reply(reply) => self.unpark(*reply),
-                Mail::Message(message) => self.deliver(&message),
+                Mail::Message(message) => self.deliver(&message, &[]),
                 Mail::Look => must_look = true,
                 Mail::Tidy => crate::memory::purge(),
                 Mail::Stop => {
@@ -240,6 +240,7 @@ impl Worker {
         conn.limits.authenticated = free;
         let slot = self.conns.vacant_entry();
         conn.session.seat = slot.key();
+        client.place.store(slot.key(), Ordering::Relaxed);
         if let Err(error) = self.poll.add(conn.stream.fd(), slot.key() as u64, HEAR | EventFlags::ET) {
             tracing::warn!("Error registering fd event for the new client: {error}");
             self.host.clients.release();

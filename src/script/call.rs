@@ -12,7 +12,7 @@ use mlua::{Lua, MultiValue, Value};
 
 use super::reply;
 use crate::command::{Cx, Entry, Flags, Locks, Outcome};
-use crate::exec::{apply, run};
+use crate::exec::{apply, monitor, run, tracking};
 use crate::fault::Fault;
 use crate::keyspace::record::Effect;
 use crate::observe::stats::add;
@@ -209,7 +209,12 @@ impl Caller<'_, '_> {
                 may_block: false,
                 interpreter: &mut None,
             };
-            run::guarded(&mut cx, *args, entry)
+            let result = run::guarded(&mut cx, *args, entry);
+            if host.monitors.any() {
+                monitor::show(host, None, db, entry, args);
+            }
+            tracking::remember(&mut cx, entry, args);
+            result
         };
         let record = &mut *self.cx.db.record;
         apply::tell(host, record);
