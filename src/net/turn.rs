@@ -335,7 +335,7 @@ impl Worker {
             {
                 let call = Call::of(&host, args.as_args());
                 let ran = self.exec.run(&host, &mut turn, &mut conn.session, &mut conn.out, call);
-                if conn.session.may_be_told() {
+                if conn.session.may_be_told() && ran != Ran::Close {
                     let desk = &self.desks[self.index];
                     Inbox { desk, mail: &mut self.mail, heard: 0 }.hear(conn, call.runs_queue(&host));
                 }
@@ -491,7 +491,7 @@ fn run_jobs(
             conn.send();
         }
         let ran = exec.run(host, turn, &mut conn.session, &mut conn.out, call);
-        if conn.session.may_be_told() {
+        if conn.session.may_be_told() && ran != Ran::Close {
             inbox.hear(conn, call.runs_queue(host));
         }
         match ran {
