@@ -102,7 +102,7 @@ impl Session {
         self.subscriptions.as_ref().is_some_and(|it| !it.is_empty())
     }
 
-    /// Whether it may get messages, so that what its own commands have caused comes right behind their replies.
+    /// Whether it may get messages: then what its own commands have caused comes right behind their replies.
     #[inline]
     pub fn may_be_told(&self) -> bool {
         self.subscriptions.is_some() | self.client.is_told.load(Ordering::Relaxed)

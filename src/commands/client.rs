@@ -76,8 +76,7 @@ const SUBS: &[Command] = &[
         .locks(Locks::All)
         .cost("O(1) without prefixes")
         .doc("Tells the client when keys change that it has read.", TRACKING_SYNTAX),
-    sub("TRACKINGINFO", trackinginfo, 2, PLAIN, "6.2.0")
-        .doc("Describes how the connection tracks keys.", ""),
+    sub("TRACKINGINFO", trackinginfo, 2, PLAIN, "6.2.0").doc("Describes how the connection tracks keys.", ""),
     sub("UNBLOCK", unblock, -3, ADMIN, "5.0.0")
         .locks(Locks::All)
         .cost("O(log N), N connections")

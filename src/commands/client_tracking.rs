@@ -148,7 +148,9 @@ pub(super) fn tracking(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Outcome, Fault
 fn start(cx: &mut Cx<'_>, tracker: Arc<Tracker>) {
     let client = &cx.session.client;
     let other = tracker.redirect.and_then(|id| cx.host.clients.find(id));
-    [Some(client), other.as_ref()].into_iter().flatten().for_each(|it| it.is_told.store(true, Ordering::Relaxed));
+    for client in [Some(client), other.as_ref()].into_iter().flatten() {
+        client.is_told.store(true, Ordering::Relaxed);
+    }
     cx.host.trackers.join(client, Arc::clone(&tracker));
     let is_bcast = tracker.mode.contains(Mode::BCAST);
     let is_marked = cx.session.tracking.as_ref().is_some_and(|it| it.is_marked);
@@ -167,7 +169,7 @@ pub(crate) fn forget(host: &Host, db: &mut Db<'_>, session: &mut Session) {
     host.trackers.leave(&session.client);
     if tracking.tracker.mode.contains(Mode::BCAST) {
         db.each_shard(0, |_, shard, _| {
-            // Under the shard's mutex: who leaves at the same time comes to the same answer or to a later one.
+            // Asked under the shard's mutex: of those who leave at the same time the last one says no.
             shard.broadcast(host.trackers.prefix_count() > 0);
             true
         });

@@ -405,7 +405,7 @@ impl Executor {
         self.record.touch = if session.no_touch { Touch::No } else { self.knobs.touch };
         let locks = entry.locks(&call.args);
         if turn.is_exclusive() || locks == Locks::All {
-            self.settle_gate(host, turn, locks == Locks::All);
+            self.begin_exclusive(host, turn, session, call, entry, locks);
         }
         let shards;
         let mut steps;
@@ -423,12 +423,7 @@ impl Executor {
                 steps = Steps { host, turn, lane: self.lane };
                 Reach::Each(&mut steps)
             }
-            Locks::All => {
-                if self.is_monitored {
-                    monitor::announce(host, &session.client, session.db, entry, &call.args);
-                }
-                Reach::Held(turn.all())
-            }
+            Locks::All => Reach::Held(turn.all()),
         };
         let (mark, waiting_bytes) = (out.mark(), out.len_bytes());
         let writes = locks == Locks::Keys && entry.row.flags.contains(Flags::WRITE);
@@ -556,6 +551,23 @@ impl Executor {
         if host.space.waiting.first_ms(worker) <= self.now_ms {
             let server = Server { host, settings: &self.settings, lane: self.lane };
             block::time_out(server, turn, worker, self.now_ms);
+        }
+    }
+
+    /// Before a command that locks everything, or after one.
+    #[cold]
+    fn begin_exclusive(
+        &mut self,
+        host: &Host,
+        turn: &mut Turn<'_, Shard>,
+        session: &Session,
+        call: &Call<'_>,
+        entry: &Entry,
+        locks: Locks,
+    ) {
+        self.settle_gate(host, turn, locks == Locks::All);
+        if self.is_monitored {
+            monitor::announce(host, &session.client, session.db, entry, &call.args);
         }
     }
 

@@ -180,7 +180,7 @@ mod tests {
                     }
                     1..4 => {
                         trackers.changed(&key, true, &mut stale);
-                        let told: Vec<u64> = 
+                        let told: Vec<u64> =
                             stale.read.iter().flatten().flat_map(|(_, readers)| readers.to_vec()).collect();
                         prop_assert!(told.iter().eq(&model.remove(&key).unwrap_or_default()));
                     }

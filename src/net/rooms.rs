@@ -14,6 +14,7 @@ use super::wake::{Desk, Mail};
 use super::worker::Worker;
 use crate::client::Session;
 use crate::commands::{client_tracking, monitor, pubsub};
+use crate::exec::Ran;
 use crate::keyspace::Db;
 use crate::keyspace::db::Reach;
 use crate::pubsub::{Body, Frame, Message, Notice, Seat};
@@ -57,10 +58,25 @@ pub(super) struct Inbox<'a> {
 }
 
 impl Inbox<'_> {
+    /// Before a connection's requests of a batch run, which may be before the turn has come to its mail.
+    #[inline]
+    pub fn catch_up(&mut self, conn: &mut Conn) {
+        if conn.session.may_be_told() {
+            self.hear(conn, false);
+        }
+    }
+
+    /// After a request that has ended in this way. Who is about to close hears nothing any more.
+    pub fn follow(&mut self, conn: &mut Conn, ended_too: bool, ran: Ran) {
+        if ran != Ran::Close {
+            self.hear(conn, ended_too);
+        }
+    }
+
     /// Writes the messages to a connection that were sent to it until now: what its own command has caused
     /// comes right behind the reply. `ended_too`: also those of subscriptions that have ended since.
     #[cold]
-    pub fn hear(&mut self, conn: &mut Conn, ended_too: bool) {
+    fn hear(&mut self, conn: &mut Conn, ended_too: bool) {
         self.desk.mail.drain(self.mail);
         let id = conn.session.client.id;
         for letter in &mut self.mail[self.heard..] {
@@ -107,10 +123,11 @@ impl Worker {
         self.send_told();
     }
 
-    /// The receivers of a message for whom a reply was sent before it that waits for the next turn.
+    /// Receivers of a message for whom a reply was sent before it that waits for the next turn.
     fn behind_replies(&self, message: &Message) -> Vec<Seat> {
-        let waits =
-            |client| self.mail.iter().any(|mail| matches!(mail, Mail::Reply(reply) if reply.client == client));
+        let waits = |client| {
+            self.mail.iter().any(|mail| matches!(mail, Mail::Reply(reply) if reply.client == client))
+        };
         if self.mail.is_empty() {
             return Vec::new();
         }

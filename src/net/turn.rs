@@ -335,9 +335,9 @@ impl Worker {
             {
                 let call = Call::of(&host, args.as_args());
                 let ran = self.exec.run(&host, &mut turn, &mut conn.session, &mut conn.out, call);
-                if conn.session.may_be_told() && ran != Ran::Close {
+                if conn.session.may_be_told() {
                     let desk = &self.desks[self.index];
-                    Inbox { desk, mail: &mut self.mail, heard: 0 }.hear(conn, call.runs_queue(&host));
+                    Inbox { desk, mail: &mut self.mail, heard: 0 }.follow(conn, call.runs_queue(&host), ran);
                 }
                 match ran {
                     Ran::Wait => {
@@ -475,10 +475,7 @@ fn run_jobs(
         conn.waiting.extend(batch.jobs[run.jobs.clone()].iter().map(|job| args(job).to_owned()));
         return false;
     }
-    if conn.session.may_be_told() {
-        // The batch may run before the turn has come to its mail.
-        inbox.hear(conn, false);
-    }
+    inbox.catch_up(conn);
     let mut was_late = false;
     for at in run.jobs.clone() {
         let job = &batch.jobs[at];
@@ -491,8 +488,8 @@ fn run_jobs(
             conn.send();
         }
         let ran = exec.run(host, turn, &mut conn.session, &mut conn.out, call);
-        if conn.session.may_be_told() && ran != Ran::Close {
-            inbox.hear(conn, call.runs_queue(host));
+        if conn.session.may_be_told() {
+            inbox.follow(conn, call.runs_queue(host), ran);
         }
         match ran {
             Ran::Done => {}
