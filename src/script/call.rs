@@ -8,7 +8,7 @@
 use std::cell::Cell;
 
 use super::stack::{Kind, Stack};
-use crate::command::{Cx, Entry, Flags, Locks, Outcome};
+use crate::command::{Cx, Entry, Flags, Host, Locks, Outcome};
 use crate::exec::{apply, run};
 use crate::fault::Fault;
 use crate::keyspace::record::Effect;
@@ -114,7 +114,7 @@ impl Room {
 
     /// The bytes of a reply.
     pub fn reply(&self) -> &[u8] {
-        self.out.as_slice().unwrap_or(&self.text)
+        if self.out.is_empty() { &self.text } else { self.out.as_slice().unwrap_or_default() }
     }
 
     /// The text of an error.
@@ -161,6 +161,7 @@ impl Caller<'_, '_> {
             }
             Ok(()) if form == Form::Check => Answer::Yes,
             Ok(()) => {
+                room.text.clear();
                 if room.out.as_slice().is_none() {
                     room.text = gather(&mut room.out);
                 }
@@ -170,8 +171,8 @@ impl Caller<'_, '_> {
     }
 
     /// The checks of a command called by a script, in Redis's order.
-    fn admit(&self, args: &Args<'_>) -> Result<&'_ Entry, Fault> {
-        let entry = run::find(self.cx.host, args).ok_or(Fault::SCRIPT_UNKNOWN_COMMAND)?;
+    fn admit<'h>(&self, host: &'h Host, args: &Args<'_>) -> Result<&'h Entry, Fault> {
+        let entry = run::find(host, args).ok_or(Fault::SCRIPT_UNKNOWN_COMMAND)?;
         if !entry.subs.is_empty()
             && let Some(sub) = args.opt(1)
         {
@@ -192,9 +193,8 @@ impl Caller<'_, '_> {
 
     /// Runs a command; its reply is in `out`.
     fn call(&mut self, args: &Args<'_>, out: &mut Out) -> Result<(), Fault> {
-        self.admit(args)?;
         let host = self.cx.host;
-        let Some(entry) = run::find(host, args) else { return Err(Fault::SCRIPT_UNKNOWN_COMMAND) };
+        let entry = self.admit(host, args)?;
         let (worker, db) = (self.cx.worker, self.cx.session.db);
         let began = host.ticks.now();
         self.cx.db.record.follow();

@@ -103,6 +103,13 @@ struct Compiled {
     function: RegistryKey,
 }
 
+impl Compiled {
+    /// Whether it is the script of that text, and still known.
+    fn is_at_hand(&self, text: &[u8]) -> bool {
+        *self.script.text == *text && self.script.is_known()
+    }
+}
+
 struct Engine {
     lua: Lua,
     bridge: Bridge,
@@ -112,6 +119,8 @@ struct Engine {
     choices: Rc<Choices>,
     json: cjson::Shared,
     by_sha: HashMap<Sha, Rc<Compiled>>,
+    /// The one that ran last: mostly it is the one that runs next.
+    last: Option<Rc<Compiled>>,
     /// By the hash of the text.
     by_text: HashMap<u64, Rc<Compiled>>,
     /// A script was killed in it: the next one gets a new state.
@@ -145,15 +154,29 @@ impl Engine {
             Err(ending())
         })?;
         let (by_sha, by_text) = (HashMap::new(), HashMap::new());
-        Ok(Engine { lua, bridge, reset, has_failed: false, choices, json, by_sha, by_text, is_spent: false })
+        Ok(Engine {
+            lua,
+            bridge,
+            reset,
+            has_failed: false,
+            choices,
+            json,
+            by_sha,
+            last: None,
+            by_text,
+            is_spent: false,
+        })
     }
 
     /// The script that is named, compiled.
     fn find(&mut self, host: &Host, named: Named<'_>) -> Result<Rc<Compiled>, Fault> {
         match named {
             Named::Text(text) => {
+                if let Some(last) = self.last.as_ref().filter(|it| it.is_at_hand(text)) {
+                    return Ok(Rc::clone(last));
+                }
                 let known = self.by_text.get(&host.space.hasher.hash(text));
-                match known.filter(|it| *it.script.text == *text && it.script.is_known()) {
+                match known.filter(|it| it.is_at_hand(text)) {
                     Some(compiled) => Ok(Rc::clone(compiled)),
                     None => self.compile(host, text, false),
                 }
@@ -161,7 +184,9 @@ impl Engine {
             Named::Sha(name) => {
                 let mut sha: Sha = name.try_into().map_err(|_| Fault::NO_SCRIPT)?;
                 sha.make_ascii_lowercase();
-                if let Some(compiled) = self.by_sha.get(&sha).filter(|it| it.script.is_known()) {
+                let last = self.last.as_ref().filter(|it| it.script.sha == sha);
+                let known = last.or_else(|| self.by_sha.get(&sha));
+                if let Some(compiled) = known.filter(|it| it.script.is_known()) {
                     return Ok(Rc::clone(compiled));
                 }
                 let script = host.scripts.find(&sha).ok_or(Fault::NO_SCRIPT)?;
@@ -209,6 +234,7 @@ impl Engine {
     fn run(&mut self, cx: &mut Cx<'_>, how: How<'_>) -> Result<Outcome, Fault> {
         let host = cx.host;
         let compiled = self.find(host, how.script)?;
+        self.last = Some(Rc::clone(&compiled));
         host.scripts.touch(&compiled.script);
         let flags = compiled.script.flags;
         let is_read_only = how.is_read_only || flags.contains(ScriptFlags::NO_WRITES);

@@ -1,7 +1,7 @@
 //! What a script returns, as a reply.
 //!
-//! For: writing Lua values in the client's protocol. May touch: the stack of the function that ran the script,
-//! and the reply.
+//! For: writing Lua values in the client's protocol. May touch: the stack of the function that ran the
+//! script, and the reply.
 //! Always: numbers lose what is behind the point; arrays end at the first nil; a value nested more than
 //! [`MOST_NESTED`] deep is refused. Errors of the state leave these frames by a long jump: what has a
 //! destructor is gone before the stack is asked for anything that may raise.
