@@ -83,9 +83,8 @@ fn no_cache_is_stale_after_an_acknowledged_write(mode: &[&str], write: fn(usize,
     scope(|scope| {
         let writers: Vec<_> = (0..2)
             .map(|half| {
-                let (local, acknowledged) = (&local, &acknowledged);
+                let (mut client, acknowledged) = (local.client(), &acknowledged);
                 scope.spawn(move || {
-                    let mut client = local.client();
                     for n in 1..=WRITES {
                         let key = half * (KEYS / 2) + n as usize % (KEYS / 2);
                         ask_all(&mut client, &write(key, n));
@@ -95,9 +94,9 @@ fn no_cache_is_stale_after_an_acknowledged_write(mode: &[&str], write: fn(usize,
             })
             .collect();
         for _ in 0..3 {
-            let (local, acknowledged, is_over) = (&local, &acknowledged, &is_over);
+            let (mut client, acknowledged, is_over) = (speaking3(&local, mode), &acknowledged, &is_over);
             scope.spawn(move || {
-                let (mut client, mut cache) = (speaking3(local, mode), Cache::default());
+                let mut cache = Cache::default();
                 let mut at = 0;
                 while !is_over.load(Ordering::Relaxed) {
                     at = (at + 1) % KEYS;
@@ -287,9 +286,8 @@ fn all_monitors_see_one_order_in_which_a_key_was_changed() {
         .collect();
     scope(|scope| {
         for writer in 0..WRITERS {
-            let local = &local;
+            let mut client = local.client();
             scope.spawn(move || {
-                let mut client = local.client();
                 for n in 0..EACH {
                     ask(&mut client, &format!("APPEND log <{writer}.{n}>"));
                 }

@@ -83,7 +83,7 @@ impl Session {
     /// Whether a transaction, a subscription or MONITOR restricts what it may run.
     #[inline]
     pub fn is_special(&self) -> bool {
-        self.transaction.is_some() || self.subscriptions.is_some() || self.monitors
+        self.transaction.is_some() | self.subscriptions.is_some() | self.monitors
     }
 
     /// Forgets CLIENT CACHING after the command that follows it, or after the transaction. Commands about the
