@@ -56,7 +56,8 @@ impl Tracking {
         if mode.contains(Mode::OPTIN) {
             return self.is_marked;
         }
-        !mode.contains(Mode::BCAST) && !(mode.contains(Mode::OPTOUT) && self.is_marked)
+        let is_excepted = mode.contains(Mode::OPTOUT) && self.is_marked;
+        !is_excepted && !mode.contains(Mode::BCAST)
     }
 }
 
@@ -113,10 +114,13 @@ impl Trackers {
     /// For each prefix that some of the keys have: those who track it, and these keys in order.
     pub fn audiences<'k>(&self, keys: &[&'k Arc<[u8]>]) -> Vec<(Audience, Vec<&'k Arc<[u8]>>)> {
         debug_assert!(keys.is_sorted());
-        let meant = |(prefix, audience): (&Box<[u8]>, &Audience)| {
+        let mut audiences = Vec::new();
+        for (prefix, audience) in &*self.prefixes.read() {
             let meant: Vec<_> = keys.iter().copied().filter(|key| key.starts_with(prefix)).collect();
-            (!meant.is_empty()).then(|| (audience.clone(), meant))
-        };
-        self.prefixes.read().iter().filter_map(meant).collect()
+            if !meant.is_empty() {
+                audiences.push((audience.clone(), meant));
+            }
+        }
+        audiences
     }
 }
