@@ -2,8 +2,8 @@
 //!
 //! For: what MULTI begins and EXEC ends. May touch: what `run.rs` touches.
 //! Always: the shards of all queued commands and of all watched keys are held from the test of the watches to
-//! the last reply; the effects of a transaction are one unit of the log; who waits for its keys is served
-//! after its last command.
+//! the last reply; all of it sees one instant; its effects are one unit of the log; who waits for its keys is
+//! served after its last command.
 
 use std::sync::atomic::Ordering;
 
@@ -110,6 +110,7 @@ impl Executor {
                 plan = Plan::All;
                 continue;
             }
+            let held = self.up_to_date_anywhere(host, held);
             break self.run_held(host, held, session, out, &queue);
         };
         if !self.record.garbage.is_empty() {
@@ -149,6 +150,7 @@ impl Executor {
         queue: &Transaction,
     ) -> Result<bool, Fault> {
         let mut unit = Vec::new();
+        let now_ms = self.now_ms();
         let is_touched = self.end_watches(host, &mut held, session, &mut unit);
         let result = if queue.is_spoiled {
             Err(Fault::EXEC_ABORT)
@@ -159,7 +161,7 @@ impl Executor {
             out.array(queue.commands.len());
             let mut closes = false;
             for command in &queue.commands {
-                closes |= self.run_queued(host, held.lend(), session, out, command, &mut unit);
+                closes |= self.run_queued(host, held.lend(), session, out, (command, now_ms), &mut unit);
             }
             Ok(closes)
         };
@@ -169,7 +171,6 @@ impl Executor {
         if !self.record.stirred.is_empty() {
             let (settings, lane) = (self.settings.clone(), self.lane());
             let reach = Reach::Held(held.lend());
-            let now_ms = self.now_ms();
             let mut db = Db::new(reach, &host.space, session.db, now_ms, &mut self.record);
             block::serve(Server { host, settings: &settings, lane }, &mut db);
         }
@@ -199,20 +200,20 @@ impl Executor {
         watching.watcher.is_touched()
     }
 
-    /// Runs one command of the queue. True: the connection closes.
+    /// Runs one command of the queue at that instant. True: the connection closes.
     fn run_queued(
         &mut self,
         host: &Host,
         held: Held<'_, Shard>,
         session: &mut Session,
         out: &mut Out,
-        command: &Queued,
+        (command, now_ms): (&Queued, u64),
         unit: &mut Vec<Effect>,
     ) -> bool {
         let (entry, args) = (host.table.at(command.entry), command.args.as_args());
         let (mark, waiting_bytes, db) = (out.mark(), out.len_bytes(), session.db);
         let settings = self.settings.clone();
-        let (now_ms, lane) = (self.now_ms(), self.lane());
+        let lane = self.lane();
         self.record.follow();
         self.record.touch = if session.no_touch { Touch::No } else { self.touch() };
         let result = {

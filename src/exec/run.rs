@@ -454,6 +454,15 @@ impl Executor {
         held
     }
 
+    /// As [`Executor::up_to_date`], for what may look into several databases.
+    #[cold]
+    pub(super) fn up_to_date_anywhere<'h>(&mut self, host: &Host, held: Held<'h, Shard>) -> Held<'h, Shard> {
+        if held.any(|shard| shard.has_passed_anywhere(self.now_ms)) {
+            self.read_clock(host);
+        }
+        held
+    }
+
     /// Runs the handler, and what follows from it, with the locks taken.
     #[inline]
     fn handle<'h>(
@@ -503,7 +512,7 @@ impl Executor {
     ) -> Result<Outcome, Fault> {
         let mut shards = plan::shards_of(turn, &host.space, entry, &call.args, session.db);
         for _ in 0..WIDER {
-            let reach = Reach::Held(turn.set(&shards));
+            let reach = Reach::Held(self.up_to_date_anywhere(host, turn.set(&shards)));
             match plan::shortage(&host.space, &reach, entry, &call.args) {
                 None => return self.handle(host, reach, session, out, call, entry),
                 Some(needed) => {
