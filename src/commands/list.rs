@@ -290,7 +290,10 @@ fn rpushx(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Outcome, Fault> {
 
 /// What a list may become.
 pub(super) fn limits(settings: &Settings) -> ListLimits {
-    ListLimits { max_listpack_size: settings.int(Directive::ListMaxListpackSize) }
+    ListLimits {
+        max_listpack_size: settings.int(Directive::ListMaxListpackSize),
+        packed_threshold: settings.packed_threshold(),
+    }
 }
 
 /// Argument `at` as an element; shared if it was received into an allocation of its own.
