@@ -155,17 +155,10 @@ struct Knobs {
 
 impl Knobs {
     fn of(settings: &Settings) -> Knobs {
-        let touch = match settings.choice(Directive::MaxMemoryPolicy) {
-            "allkeys-lfu" | "volatile-lfu" => Touch::Lfu {
-                log_factor: settings.int(Directive::LfuLogFactor) as u32,
-                decay_minutes: settings.int(Directive::LfuDecayTime) as u32,
-            },
-            _ => Touch::Lru,
-        };
         Knobs {
             notable: Thresholds::of(settings),
             tracks_latency: settings.bool(Directive::LatencyTracking),
-            touch,
+            touch: Touch::of(settings),
             events: settings.events(),
         }
     }
