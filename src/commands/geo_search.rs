@@ -41,7 +41,6 @@ pub const ROWS: &[Command] = &[
         .group(Group::Geo)
         .since("3.2.0")
         .cost(RADIUS_COST)
-        .deprecated("6.2.0", "`GEOSEARCH` and `GEOSEARCHSTORE` with the `BYRADIUS` argument")
         .history(&[("6.2.0", "Takes ANY with COUNT."), ("7.0.0", "Takes units in upper case, too.")])
         .doc(
             "Finds places within a distance of a point, and stores them if asked to.",
@@ -57,10 +56,6 @@ pub const ROWS: &[Command] = &[
         .group(Group::Geo)
         .since("3.2.0")
         .cost(RADIUS_COST)
-        .deprecated(
-            "6.2.0",
-            "`GEOSEARCH` and `GEOSEARCHSTORE` with the `BYRADIUS` and `FROMMEMBER` arguments",
-        )
         .history(&[("6.2.0", "Takes ANY with COUNT."), ("7.0.0", "Takes units in upper case, too.")])
         .doc(
             "Finds places within a distance of another, and stores them if asked to.",
@@ -76,7 +71,6 @@ pub const ROWS: &[Command] = &[
         .group(Group::Geo)
         .since("3.2.10")
         .cost(RADIUS_COST)
-        .deprecated("6.2.0", "`GEOSEARCH` with the `BYRADIUS` and `FROMMEMBER` arguments")
         .history(&[("6.2.0", "Takes ANY with COUNT."), ("7.0.0", "Takes units in upper case, too.")])
         .doc(
             "Finds places within a distance of another.",
@@ -91,7 +85,6 @@ pub const ROWS: &[Command] = &[
         .group(Group::Geo)
         .since("3.2.10")
         .cost(RADIUS_COST)
-        .deprecated("6.2.0", "`GEOSEARCH` with the `BYRADIUS` argument")
         .history(&[("6.2.0", "Takes ANY with COUNT."), ("7.0.0", "Takes units in upper case, too.")])
         .doc(
             "Finds places within a distance of a point.",
