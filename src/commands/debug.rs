@@ -17,6 +17,9 @@ use crate::fault::Fault;
 use crate::keyspace::table::TableStats;
 use crate::keyspace::{Deadline, NewValue};
 use crate::resp::{Args, Out, Proto};
+use crate::value::collection::AnyRef;
+use crate::value::hash::{Hash, HashRef};
+use crate::value::set::{Set, SetRef};
 
 /// The rows of this family. DEBUG has no rows for its subcommands: in COMMAND it is one command.
 pub const ROWS: &[Command] = &[cmd("DEBUG", debug)
@@ -102,7 +105,7 @@ const HELP: &[&str] = &[
     "HTSTATS <database> [full]",
     "    Returns figures of the tables of a database.",
     "HTSTATS-KEY <key> [full]",
-    "    The same of a value that is kept in a table.",
+    "    The same of a set or hash that is kept in a table.",
     "LOG <text>",
     "    Writes a line into the server's log.",
     "OBJECT <key> [fast]",
@@ -229,7 +232,7 @@ fn htstats(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Outcome, Fault> {
     cx.db.each_shard(0, |_, shard, _| {
         if let Some(keys) = shard.keys(index) {
             add(&mut sum, keys.table.stats());
-            deadlines += keys.tally.deadlines;
+            deadlines += keys.tally.deadlines as usize;
         }
         true
     });
@@ -249,13 +252,10 @@ fn add(sum: &mut TableStats, stats: TableStats) {
 }
 
 /// The tables of all shards as one: it is told in the words that tools know.
-fn figures(sum: &TableStats, deadlines: u64, is_full: bool) -> String {
+fn figures(sum: &TableStats, deadlines: usize, is_full: bool) -> String {
     let mut text = String::from("[Dictionary HT]\n");
     if sum.entries > 0 {
-        text += "Hash table 0 stats (main hash table):\n";
-        text += &format!(" table size: {}\n", sum.slots);
-        text += &format!(" number of entries: {0}\n number of elements: {0}\n", sum.entries);
-        text += " rehashing index: -1\n";
+        text += &table_figures(sum.slots, sum.entries);
         if is_full {
             text += &format!(" segments: {}\n directory words: {}\n", sum.segments, sum.directory);
             text += &format!(" buckets: {}\n displaced entries: {}\n", sum.buckets, sum.displaced);
@@ -264,19 +264,33 @@ fn figures(sum: &TableStats, deadlines: u64, is_full: bool) -> String {
     }
     text += "[Expires HT]\n";
     if deadlines > 0 {
-        text += "Hash table 0 stats (main hash table):\n";
-        text += &format!(" table size: {deadlines}\n");
-        text += &format!(" number of entries: {deadlines}\n number of elements: {deadlines}\n");
+        text += &table_figures(deadlines, deadlines);
     }
     text
 }
 
-/// No value is kept in such a table yet.
 fn htstats_key(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Outcome, Fault> {
-    match cx.db.peek(args.get(2)) {
-        Some(_) => Err(Fault::NO_HASH_TABLE),
-        None => Err(Fault::NO_SUCH_KEY),
+    let entry = cx.db.peek(args.get(2)).ok_or(Fault::NO_SUCH_KEY)?;
+    let (slots, entries) = entry.collection().and_then(table_of).ok_or(Fault::NO_HASH_TABLE)?;
+    cx.out.verbatim("txt", table_figures(slots, entries).as_bytes());
+    Ok(Outcome::Done)
+}
+
+/// Places and entries of the table in which a large set or hash is kept.
+fn table_of(collection: AnyRef<'_>) -> Option<(usize, usize)> {
+    match (collection.to::<Set>(), collection.to::<Hash>()) {
+        (Some(SetRef::Large(members)), _) => Some((members.capacity(), members.len())),
+        (_, Some(HashRef::Large(fields))) => Some((fields.capacity(), fields.len())),
+        _ => None,
     }
+}
+
+/// One table, in the words that tools know.
+fn table_figures(slots: usize, entries: usize) -> String {
+    format!(
+        "Hash table 0 stats (main hash table):\n table size: {slots}\n number of entries: {entries}\n \
+         number of elements: {entries}\n rehashing index: -1\n"
+    )
 }
 
 fn log(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Outcome, Fault> {
@@ -423,6 +437,6 @@ mod tests {
         let some = TableStats { entries: 3, slots: 14, ..TableStats::default() };
         let text = figures(&some, 2, false);
         assert!(text.contains(" table size: 14\n number of entries: 3\n"));
-        assert!(text.ends_with(" number of elements: 2\n"));
+        assert!(text.ends_with(" number of elements: 2\n rehashing index: -1\n"));
     }
 }
