@@ -175,8 +175,8 @@ impl Settings {
         self.threads_in_use = Some(threads);
     }
 
-    /// Bytes from which on an element of a list gets a node of its own, where DEBUG has said so. No directive:
-    /// no file and no CONFIG has it.
+    /// Bytes from which on an element of a list gets a node of its own, where DEBUG has said so. No
+    /// directive: no file and no CONFIG has it.
     pub fn packed_threshold(&self) -> Option<u32> {
         self.packed_threshold
     }
