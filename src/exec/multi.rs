@@ -7,14 +7,17 @@
 
 use std::sync::atomic::Ordering;
 
+use smallvec::SmallVec;
+
 use super::block::{self, Server};
-use super::run::{Executor, Ran, guarded};
+use super::run::{Call, Executor, Ran, guarded};
 use super::{apply, plan};
 use crate::client::Session;
 use crate::client::transaction::{Queued, Transaction, Watching};
-use crate::command::table::Entry;
+use crate::command::table::{Entry, Places};
 use crate::command::{Cx, Flags, Host, Locks, Outcome};
 use crate::fault::Fault;
+use crate::keyspace::ahead::Seen;
 use crate::keyspace::db::Reach;
 use crate::keyspace::lock::{Held, Turn};
 use crate::keyspace::record::{Effect, Touch};
@@ -22,14 +25,18 @@ use crate::keyspace::{Db, Shard};
 use crate::resp::{Args, Out};
 
 /// Takes a command of a session in MULTI in. False: it runs at once, as if there were no transaction.
-pub fn queue(session: &mut Session, out: &mut Out, args: &Args<'_>, entry: &Entry) -> bool {
+pub fn queue(session: &mut Session, out: &mut Out, call: &Call<'_>, entry: &Entry) -> bool {
     let Some(transaction) = &mut session.transaction else { return false };
     if entry.row.flags.intersects(Flags::UNQUEUED.union(Flags::RUNS_QUEUE)) {
         return false;
     }
     session.client.last_command.store(entry.index as u32, Ordering::Relaxed);
-    let command = Queued { args: args.to_owned(), entry: entry.index };
-    transaction.push(command, entry.row.flags.intersects(Flags::WRITE.union(Flags::MAY_REPLICATE)));
+    let command = Queued { entry: entry.index, hash: call.hash };
+    transaction.push(
+        command,
+        &call.args,
+        entry.row.flags.intersects(Flags::WRITE.union(Flags::MAY_REPLICATE)),
+    );
     session.client.note_transaction(transaction.commands.len() as i64, transaction.bytes);
     out.simple("QUEUED");
     true
@@ -63,17 +70,24 @@ fn plan_of(
     db: usize,
 ) -> Plan {
     let mut shards = plan::Shards::new();
+    let mut fetched: SmallVec<[Seen; 16]> = SmallVec::new();
     for (_, key) in watching.iter().flat_map(|watching| &watching.keys) {
         shards.push(host.space.shard_of(host.space.hasher.hash(key)) as u16);
     }
-    for command in &queue.commands {
-        let (entry, args) = (host.table.at(command.entry), command.args.as_args());
-        match entry.locks(&args) {
-            Locks::None => {}
-            Locks::Keys => shards.extend(plan::shards_of(turn, &host.space, entry, &args, db)),
-            Locks::OneShardAtATime | Locks::All => return Plan::All,
+    for (at, command) in queue.commands.iter().enumerate() {
+        let (entry, args) = (host.table.at(command.entry), queue.args.get(at));
+        match (entry.locks(&args), command.hash) {
+            (Locks::None, _) => {}
+            (Locks::Keys, Some(hash)) if entry.places == Places::First => {
+                let shard = host.space.shard_of(hash);
+                shards.push(shard as u16);
+                fetched.extend(host.space.ahead.bucket(turn, shard, db, hash));
+            }
+            (Locks::Keys, _) => shards.extend(plan::shards_of(turn, &host.space, entry, &args, db)),
+            (Locks::OneShardAtATime | Locks::All, _) => return Plan::All,
         }
     }
+    fetched.iter().for_each(|seen| seen.entries(turn));
     shards.sort_unstable();
     shards.dedup();
     Plan::Shards(shards)
@@ -160,8 +174,10 @@ impl Executor {
         } else {
             out.array(queue.commands.len());
             let mut closes = false;
-            for command in &queue.commands {
-                closes |= self.run_queued(host, held.lend(), session, out, (command, now_ms), &mut unit);
+            for (at, command) in queue.commands.iter().enumerate() {
+                let call =
+                    Call { args: queue.args.get(at), entry: Some(command.entry as u16), hash: command.hash };
+                closes |= self.run_queued(host, held.lend(), session, out, (call, now_ms), &mut unit);
             }
             Ok(closes)
         };
@@ -207,21 +223,22 @@ impl Executor {
         held: Held<'_, Shard>,
         session: &mut Session,
         out: &mut Out,
-        (command, now_ms): (&Queued, u64),
+        (call, now_ms): (Call<'_>, u64),
         unit: &mut Vec<Effect>,
     ) -> bool {
-        let (entry, args) = (host.table.at(command.entry), command.args.as_args());
+        let Some(entry) = call.entry(host) else { return false };
+        let args = call.args;
         let (mark, waiting_bytes, db) = (out.mark(), out.len_bytes(), session.db);
-        let settings = self.settings.clone();
         let lane = self.lane();
         self.record.follow();
         self.record.touch = if session.no_touch { Touch::No } else { self.touch() };
         let result = {
             let mut cx = Cx {
-                db: Db::new(Reach::Held(held), &host.space, db, now_ms, &mut self.record),
+                db: Db::new(Reach::Held(held), &host.space, db, now_ms, &mut self.record)
+                    .knowing(call.hashed(entry)),
                 out,
                 session,
-                settings: &settings,
+                settings: &self.settings,
                 host,
                 command: entry,
                 worker: lane,

@@ -70,7 +70,7 @@ impl<'a> Call<'a> {
 
     /// Its first key with the hash; `entry` is its row.
     #[inline]
-    fn hashed(&self, entry: &Entry) -> Option<Hashed<'a>> {
+    pub(super) fn hashed(&self, entry: &Entry) -> Option<Hashed<'a>> {
         Some(Hashed { hash: self.hash?, key: entry.first_key(&self.args)? })
     }
 
@@ -317,7 +317,7 @@ impl Executor {
             Admission::Go if entry.row.flags.contains(Flags::RUNS_QUEUE) => {
                 self.run_queue(host, turn, session, out, call.args, entry)
             }
-            Admission::Go if multi::queue(session, out, &call.args, entry) => Ran::Done,
+            Admission::Go if multi::queue(session, out, call, entry) => Ran::Done,
             Admission::Go => self.execute(host, turn, session, out, call, entry),
         }
     }
