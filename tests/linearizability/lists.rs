@@ -233,8 +233,8 @@ impl World for Lists {
         let key = choice.next(KEYS);
         let other = (key + 1 + choice.next(KEYS - 1)) % KEYS;
         match choice.next(50) {
-            0..16 => Op::Once(command(choice, value)),
-            16..30 => Op::Wait(Place { client, from: key, to: other }),
+            0..20 => Op::Once(command(choice, value)),
+            20..30 => Op::Wait(Place { client, from: key, to: other }),
             30..37 => Op::Transaction(commands(choice, value)),
             37..43 => Op::Script(commands(choice, value)),
             _ => Op::IfSame(key, commands(choice, value)),

@@ -25,10 +25,10 @@ const ROUNDS_PER_OPENING: u64 = 3;
 /// Looks until those who shall wait do so; then the round begins anyhow.
 const LOOKS: usize = 50;
 /// Between two releases.
-const RELEASE_PAUSE: Duration = Duration::from_micros(300);
+const RELEASE_PAUSE: Duration = Duration::from_micros(100);
 /// Values that an operation may write.
 const VALUES: i64 = 1000;
-/// Rounds unless told otherwise.
+/// Most rounds unless told otherwise.
 pub const ROUNDS: u64 = 300;
 /// States a search visits before it gives up.
 const SEARCH_LIMIT: usize = 200_000;
