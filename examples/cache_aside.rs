@@ -1,8 +1,8 @@
 //! A cache beside a slow source, with copies in every process: `cargo run --example cache_aside`.
 //!
-//! For: values that are read often and changed now and then. A reader looks into its own copies, then into the
-//! cache that all share, then asks the source. Who changes the source drops the shared copy; the server tells
-//! all processes of that, as an event, and they drop their own. May touch: the server.
+//! For: values that are read often and changed now and then. A reader looks into its own copies, then into
+//! the cache that all share, then asks the source. Who changes the source drops the shared copy; the server
+//! tells all processes of that, as an event, and they drop their own. May touch: the server.
 //! Always: once a change has been told, nobody who asks again gets the old value. What a reader got from the
 //! source before a change is not put into the cache after it.
 

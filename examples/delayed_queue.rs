@@ -1,7 +1,7 @@
 //! Tasks that are done when their time has come: `cargo run --example delayed_queue`.
 //!
-//! For: reminders, retries, anything that is due later. A sorted set holds the tasks by the time when they are
-//! due; any number of consumers compete for them. May touch: the server.
+//! For: reminders, retries, anything that is due later. A sorted set holds the tasks by the time when they
+//! are due; any number of consumers compete for them. May touch: the server.
 //! Always: a task belongs to whoever removed it, so each is handled once; none is handled before its time.
 
 use redis::{Client, Commands, Connection, RedisResult};

@@ -2,8 +2,8 @@
 //!
 //! For: deadlines that have to start something. Each order has a timer, a key that expires; the server tells
 //! of it as a message. May touch: the server.
-//! Always: an order ends once, paid or cancelled, however close the payment and the deadline come, and however
-//! many listen.
+//! Always: an order ends once, paid or cancelled, however close the payment and the deadline come, and
+//! however many listen.
 
 use redis::{Client, Commands, Connection, RedisResult};
 use std::sync::Barrier;

@@ -29,8 +29,8 @@ pub trait World: Clone + Eq + Hash + Default + Debug + Send {
 
     /// What a client says before the first round.
     fn greeting(client: usize) -> Vec<String>;
-    /// Blocking operations to begin a round with, in this state: the n-th is for the n-th client, and all have to
-    /// wait.
+    /// Blocking operations to begin a round with, in this state: the n-th is for the n-th client, and all
+    /// have to wait.
     fn openings(&self, choice: &mut Choice) -> Vec<Self::Op>;
     /// An operation of a client; what it writes begins with `value`, which nobody else writes.
     fn choose(choice: &mut Choice, client: usize, value: i64) -> Self::Op;
