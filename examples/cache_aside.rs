@@ -118,7 +118,11 @@ fn main() -> RedisResult<()> {
         caches.push(Cache::new(&client, Arc::clone(&copies))?);
         let (client, all_listen) = (client.clone(), Arc::clone(&all_listen));
         // Ends with the server.
-        std::thread::spawn(move || hear(&client, &copies, || drop(all_listen.wait())));
+        std::thread::spawn(move || {
+            hear(&client, &copies, || {
+                all_listen.wait();
+            })
+        });
     }
     all_listen.wait();
     for (n, cache) in caches.iter_mut().enumerate() {

@@ -44,7 +44,9 @@ fn main() -> RedisResult<()> {
         let mut listeners = Vec::new();
         for n in 1..=3 {
             let (client, all_listen, (heard, hears)) = (&client, &all_listen, channel());
-            let ready = move || drop(all_listen.wait());
+            let ready = move || {
+                all_listen.wait();
+            };
             listeners.push(scope.spawn(move || listen(client, "news", ready, &heard)));
             scope.spawn(move || hears.iter().for_each(|text| println!("listener {n} hears {text:?}")));
         }

@@ -81,7 +81,11 @@ fn main() -> RedisResult<()> {
     let listens = Barrier::new(2);
     std::thread::scope(|scope| {
         // Two of the three orders will not be paid.
-        let listener = scope.spawn(|| cancel_late(&client, 3, || drop(listens.wait())));
+        let listener = scope.spawn(|| {
+            cancel_late(&client, 3, || {
+                listens.wait();
+            })
+        });
         listens.wait();
         for id in 1..=3 {
             open(&mut con, id, 50 * id)?;

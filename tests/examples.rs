@@ -129,7 +129,9 @@ fn an_order_ends_once_however_close_payment_and_deadline_come() {
     let paid: usize = scope(|scope| {
         for _ in 0..LISTENERS {
             scope.spawn(|| {
-                let mine = order_timeout::cancel_late(&place.client, LAST, || drop(listens.wait()));
+                let mine = order_timeout::cancel_late(&place.client, LAST, || {
+                    listens.wait();
+                });
                 cancelled.fetch_add(mine.expect("listeners work"), Ordering::SeqCst);
             });
         }
@@ -178,7 +180,11 @@ fn a_cache_forgets_what_was_changed() {
         caches.push(cache_aside::Cache::new(&place.client, Arc::clone(&copies)).expect("a cache connects"));
         let (client, all_listen) = (place.client.clone(), Arc::clone(&all_listen));
         // Ends with the server.
-        std::thread::spawn(move || cache_aside::hear(&client, &copies, || drop(all_listen.wait())));
+        std::thread::spawn(move || {
+            cache_aside::hear(&client, &copies, || {
+                all_listen.wait();
+            })
+        });
     }
     all_listen.wait();
     scope(|scope| {
@@ -220,7 +226,15 @@ fn all_listeners_hear_the_same_news_in_the_same_order() {
             let (client, all_listen, (heard, hears)) =
                 (&place.client, &all_listen, std::sync::mpsc::channel());
             scope.spawn(move || {
-                fan_out::listen(client, "news", || drop(all_listen.wait()), &heard).expect("it listens");
+                fan_out::listen(
+                    client,
+                    "news",
+                    || {
+                        all_listen.wait();
+                    },
+                    &heard,
+                )
+                .expect("it listens");
                 drop(heard);
                 hears.into_iter().collect()
             })
