@@ -199,7 +199,8 @@ impl Party {
     fn round<W: World>(&mut self, before: &W, choice: &mut Choice, number: u64) -> (Vec<Event<W>>, W) {
         let at_once = number % 2 == 1;
         let operations = if at_once { OPERATIONS_AT_ONCE } else { OPERATIONS };
-        let openings = if number % ROUNDS_PER_OPENING == 0 { before.openings(choice) } else { Vec::new() };
+        let openings =
+            if number.is_multiple_of(ROUNDS_PER_OPENING) { before.openings(choice) } else { Vec::new() };
         let mut plans = Vec::new();
         for id in 0..CLIENTS {
             let serial = |i| number * (CLIENTS * OPERATIONS) as u64 + (id * OPERATIONS + i) as u64;
