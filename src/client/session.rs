@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use super::fieldsets::Fieldsets;
 use super::registry::Client;
 use super::subscriptions::Subscriptions;
 use super::transaction::{Transaction, Watching};
@@ -47,6 +48,8 @@ pub struct Session {
     pub transaction: Option<Box<Transaction>>,
     /// The keys watched since the last EXEC.
     pub watching: Option<Box<Watching>>,
+    /// The names of fields it has prepared (HIMPORT).
+    pub fieldsets: Option<Box<Fieldsets>>,
     /// What it listens to.
     pub subscriptions: Option<Box<Subscriptions>>,
     /// Its command has confirmed a subscription or the end of one, which replies that are turned off do not
@@ -68,6 +71,7 @@ impl Session {
             local,
             transaction: None,
             watching: None,
+            fieldsets: None,
             subscriptions: None,
             has_confirmed: false,
         }
@@ -114,6 +118,7 @@ impl Session {
     pub fn reset(&mut self, authenticated: bool) {
         self.select(0);
         self.authenticated = authenticated;
+        self.fieldsets = None;
         self.reply = ReplyMode::On;
         self.set_no_touch(false);
         self.client.no_evict.store(false, Ordering::Relaxed);

@@ -639,6 +639,17 @@ impl<'w> Write<'w> {
         self.record.dirty += changes;
     }
 
+    /// Ends a write of so many changes that has no event of its own, of which those who wait for the key hear,
+    /// but not those who watch it.
+    pub fn commit_waking(mut self, changes: u64) {
+        debug_assert!(!self.emptied, "who empties a key tells of it");
+        self.changed = false;
+        self.record.dirty += changes;
+        if let Some(interests) = self.interests {
+            interests.wake(self.db, self.key, self.record);
+        }
+    }
+
     /// Ends a write with its event, one change, of which those who wait for the key hear, but not those who
     /// watch it.
     pub fn commit_unwatched(mut self, event: Event) {

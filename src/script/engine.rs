@@ -225,6 +225,8 @@ impl Engine {
             return Err(Fault::SCRIPT_NOT_RO);
         }
         let home = cx.session.db;
+        // What a script prepares for HIMPORT is its own.
+        let fieldsets = cx.session.fieldsets.take();
         let (mut unit, mut room) =
             (std::mem::take(&mut cx.db.record.effects), std::mem::take(&mut self.room));
         host.scripts.running.begin(cx.worker, host.ticks.since_start_ns());
@@ -233,6 +235,7 @@ impl Engine {
         // The look at every instruction goes with its state.
         self.is_spent = host.scripts.running.end();
         self.room = room;
+        cx.session.fieldsets = fieldsets;
         if cx.session.db != home {
             cx.session.select(home);
         }
