@@ -292,8 +292,8 @@ impl Record {
         }
     }
 
-    /// Lets an entry go that is due at `now_ms`, or up to `fields` fields of it that are; takes their number off
-    /// that.
+    /// Lets an entry go that is due at `now_ms`, or up to `fields` fields of it that are; takes their number
+    /// off that.
     #[cold]
     pub(super) fn expire<'t>(
         &mut self,
@@ -645,8 +645,8 @@ impl<'w> Write<'w> {
         self.record.dirty += changes;
     }
 
-    /// Ends a write of so many changes that has no event of its own, of which those who wait for the key hear,
-    /// but not those who watch it.
+    /// Ends a write of so many changes that has no event of its own, of which those who wait for the key
+    /// hear, but not those who watch it.
     pub fn commit_waking(mut self, changes: u64) {
         debug_assert!(!self.emptied, "who empties a key tells of it");
         self.changed = false;

@@ -160,7 +160,7 @@ mod tests {
     use super::*;
     use crate::clock::{Chance, Clock};
     use crate::value::hash::Until;
-    use crate::value::{Hash, HashLimits};
+    use crate::value::{Hash, HashLimits, HashRef};
     use proptest::prelude::*;
     use std::collections::BTreeMap;
 
@@ -282,7 +282,7 @@ mod tests {
                     });
                     for key in 0..3u8 {
                         let left = fields.iter().filter(|((of, _), at)| *of == key && **at > now_ms).count();
-                        let seen = |hash: Option<crate::value::HashRef<'_>>| hash.map_or(0, |hash| hash.len());
+                        let seen = |hash: Option<HashRef<'_>>| hash.map_or(0, |hash| hash.len());
                         if reads {
                             assert_eq!(seen(db.read_as::<Hash>(&[b'a' + key]).expect("a hash")), left);
                         }

@@ -199,8 +199,8 @@ impl Keys {
         Keys { table: Table::new(hasher.clone()), wheel: None, tally: Tally::default() }
     }
 
-    /// Works a little at a successor of the wheel when items of keys that are gone outnumber the others, so that
-    /// rewriting a few keys with ever new deadlines does not make it grow without bound.
+    /// Works a little at a successor of the wheel when items of keys that are gone outnumber the others, so
+    /// that rewriting a few keys with ever new deadlines does not make it grow without bound.
     #[inline]
     pub fn tidy(&mut self, hasher: &KeyHasher) {
         let live = (self.tally.deadlines + self.tally.volatile) as usize;

@@ -180,8 +180,8 @@ impl Wheel {
     }
 
     /// Does a little of what there is to do about left-overs. `show(cursor, wheel)` files in `wheel` the
-    /// owner's entries from `cursor` on, a few of them, and answers where it stopped; 0: at the end. It begins
-    /// with 0, and must not miss an entry that is there from beginning to end.
+    /// owner's entries from `cursor` on, a few of them, and answers where it stopped; 0: at the end. It
+    /// begins with 0, and must not miss an entry that is there from beginning to end.
     pub fn renew(&mut self, show: &mut dyn FnMut(u64, &mut Wheel) -> u64) {
         if !self.old_pages.is_empty() {
             self.old_pages.truncate(self.old_pages.len().saturating_sub(PAGES_FREED));

@@ -2,8 +2,8 @@
 //!
 //! For: XADD with IDMP and IDMPAUTO, and XCFGSET. May touch: its own memory.
 //! Always: a producer has at most [`Idempotence::max_size`] identifiers, the newest; none counts any longer
-//! when its time is over. Whatever is added takes what has expired with it, so that what is forgotten does not
-//! pile up and no call pays for many.
+//! when its time is over. Whatever is added takes what has expired with it, so that what is forgotten does
+//! not pile up and no call pays for many.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;
