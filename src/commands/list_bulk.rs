@@ -28,7 +28,7 @@ pub const ROWS: &[Command] = &[
             "source destination wherefrom=<LEFT | RIGHT> whereto=<LEFT | RIGHT> timeout:double \
              [<selector=<COUNT count | EXACTLY exactly:integer> ordering=<OBO | BULK>>]",
         ),
-    row("LMOVEM", lmovem).arity(-5).flags(GROW).keys(MOVES).since("8.10.0").cost("O(N), N elements moved.").doc(
+    row("LMOVEM", lmovem).arity(-5).flags(GROW).keys(MOVES).since("8.10.0").cost("O(N), N moved.").doc(
         "Takes elements from an end of a list, puts them at an end of another and answers them.",
         "source destination wherefrom=<LEFT | RIGHT> whereto=<LEFT | RIGHT> \
          [<selector=<COUNT count | EXACTLY exactly:integer> ordering=<OBO | BULK>>]",

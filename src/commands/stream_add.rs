@@ -274,8 +274,7 @@ fn xadd(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Outcome, Fault> {
     let message = message.as_ref().map(|it| (it, it.name(pairs)));
     let mut w = cx.db.open(args.get(1));
     let stream = w.view::<Stream>()?;
-    let known = message.as_ref().and_then(|(it, name)| find(stream, it.producer, name, now_ms));
-    if let Some(id) = known {
+    if let Some(id) = message.as_ref().and_then(|(it, name)| find(stream, it.producer, name, now_ms)) {
         w.update(|stream: &mut Stream| stream.idempotence_mut().count_duplicate());
         w.commit_quietly(0);
         write_id(cx.out, id);

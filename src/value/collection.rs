@@ -89,8 +89,8 @@ pub trait Collection: Default + Clone + Send + Sync + 'static {
     fn earliest_deadline(_: Self::Ref<'_>) -> Option<u64> {
         None
     }
-    /// Removes up to `limit` elements whose deadline is not after `now_ms`, tells their names, and answers how
-    /// many they were.
+    /// Removes up to `limit` elements whose deadline is not after `now_ms`, tells their names, and answers
+    /// how many they were.
     fn expire_due(&mut self, _now_ms: u64, _limit: usize, _gone: &mut dyn FnMut(&[u8])) -> usize {
         0
     }

@@ -159,14 +159,7 @@ fn apply(stream: &mut Stream, model: &mut Model, step: &Step, limits: NodeLimits
             group.deliver(id, Pending::of(key, delivered_ms, deliveries));
             model.pending.insert(id, (name.to_vec(), delivered_ms, deliveries));
         }
-        Step::Release(at, deliveries) => {
-            let id = model.pending.keys().nth(*at % 40).copied().unwrap_or(model.pick(*at));
-            let (_, group) = stream.group_mut(b"g").expect("never removed");
-            group.release(id, *deliveries);
-            model.pending.insert(id, (Vec::new(), 0, *deliveries));
-            let released = model.pending.values().filter(|(owner, ..)| owner.is_empty()).count();
-            assert_eq!(group.released_len(), released);
-        }
+        Step::Release(at, deliveries) => release(stream, model, *at, *deliveries),
         Step::Acknowledge(at) => {
             let id = model.pending.keys().nth(*at % 40).copied().unwrap_or(model.pick(*at));
             let (_, group) = stream.group_mut(b"g").expect("never removed");
@@ -182,6 +175,15 @@ fn apply(stream: &mut Stream, model: &mut Model, step: &Step, limits: NodeLimits
         }
         Step::Clone => {}
     }
+}
+
+fn release(stream: &mut Stream, model: &mut Model, at: usize, deliveries: u64) {
+    let id = model.pending.keys().nth(at % 40).copied().unwrap_or(model.pick(at));
+    let (_, group) = stream.group_mut(b"g").expect("never removed");
+    group.release(id, deliveries);
+    model.pending.insert(id, (Vec::new(), 0, deliveries));
+    let released = model.pending.values().filter(|(owner, ..)| owner.is_empty()).count();
+    assert_eq!(group.released_len(), released);
 }
 
 proptest! {
