@@ -4,8 +4,8 @@
 //! Always: a library that is not installed is left out with a line that says so, and fails the test only
 //! where OCHRE_CLIENTS=all asks for every one of them.
 //!
-//! OCHRE_PYTHON names an interpreter that has redis-py and Django (default `python3`); ioredis is looked for
-//! where node looks, so NODE_PATH can name a directory of packages.
+//! OCHRE_PYTHON names an interpreter that has redis-py and Django (default `python3`); ioredis and BullMQ are
+//! looked for where node looks, so NODE_PATH can name a directory of packages.
 
 mod support;
 
@@ -41,6 +41,13 @@ fn ioredis_drives_every_family_in_both_protocols() {
 fn django_keeps_its_cache_and_its_sessions() {
     if is_installed("Django", &python(), "import django, redis") {
         run(&python(), "django_backends.py", &[]);
+    }
+}
+
+#[test]
+fn bullmq_works_through_its_queues() {
+    if is_installed("BullMQ", "node", "require('bullmq'); require('ioredis')") {
+        run("node", "bullmq.js", &[]);
     }
 }
 

@@ -13,11 +13,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use mlua::chunk::ChunkMode;
-use mlua::{Function, HookTriggers, Lua, MultiValue, Table, Value, VmState};
+use mlua::{Function, HookTriggers, Lua, RegistryKey, Table, VmState};
 
-use super::call::{Caller, Choices, Room, seed};
+use super::bridge::Bridge;
+use super::call::{Caller, Choices, seed};
 use super::raw::{self, Guard};
-use super::result::{Fields, Refused, Writer};
 use super::shebang;
 use super::{bit, cjson, cmsgpack, structs};
 use crate::command::scripts::{MOST_EVALUATED, Script, ScriptFlags, Scripts, Sha};
@@ -100,21 +100,27 @@ fn with_engine<R>(
 
 struct Compiled {
     script: Arc<Script>,
-    function: Function,
+    function: RegistryKey,
+}
+
+impl Compiled {
+    /// Whether it is the script of that text, and still known.
+    fn is_at_hand(&self, text: &[u8]) -> bool {
+        *self.script.text == *text && self.script.is_known()
+    }
 }
 
 struct Engine {
     lua: Lua,
-    /// What scripts see as globals, behind the table that protects it.
-    real: Table,
-    /// Runs a function with the one that calls commands.
-    runner: Function,
-    /// Resets what the prelude keeps.
+    bridge: Bridge,
+    /// Puts right what a script that failed may have left in the prelude.
     reset: Function,
-    fields: Fields,
+    has_failed: bool,
     choices: Rc<Choices>,
-    room: Room,
+    json: cjson::Shared,
     by_sha: HashMap<Sha, Rc<Compiled>>,
+    /// The one that ran last: mostly it is the one that runs next.
+    last: Option<Rc<Compiled>>,
     /// By the hash of the text.
     by_text: HashMap<u64, Rc<Compiled>>,
     /// A script was killed in it: the next one gets a new state.
@@ -125,9 +131,14 @@ impl Engine {
     fn new(scripts: &Arc<Scripts>) -> mlua::Result<Engine> {
         let lua = raw::state();
         let choices = Rc::new(Choices::new());
-        let native = natives(&lua, &choices)?;
+        let json = cjson::Shared::default();
+        let mut bridge = Bridge::new(&lua)?;
+        let native = natives(&lua, &choices, &json)?;
+        let [call, pcall, check] = bridge.functions(&lua)?;
+        native.set("commands", lua.create_sequence_from([call, pcall, check])?)?;
         let prelude = lua.load(PRELUDE).set_name("=ochre").set_mode(ChunkMode::Text);
-        let (globals, real, runner, reset) = prelude.call::<(Table, Table, Function, Function)>(native)?;
+        let (globals, real, handler, reset) = prelude.call::<(Table, Table, Function, Function)>(native)?;
+        bridge.furnish(&lua, &real, &handler)?;
         lua.set_globals(globals)?;
         lua.set_memory_limit(MOST_MEMORY)?;
         let scripts = Arc::clone(scripts);
@@ -142,17 +153,16 @@ impl Engine {
             lua.set_hook(HookTriggers::new().every_nth_instruction(1), move |_, _| Err(ending()))?;
             Err(ending())
         })?;
-        let fields = Fields::new(&lua)?;
         let (by_sha, by_text) = (HashMap::new(), HashMap::new());
         Ok(Engine {
             lua,
-            real,
-            runner,
+            bridge,
             reset,
-            fields,
+            has_failed: false,
             choices,
-            room: Room::default(),
+            json,
             by_sha,
+            last: None,
             by_text,
             is_spent: false,
         })
@@ -162,8 +172,11 @@ impl Engine {
     fn find(&mut self, host: &Host, named: Named<'_>) -> Result<Rc<Compiled>, Fault> {
         match named {
             Named::Text(text) => {
+                if let Some(last) = self.last.as_ref().filter(|it| it.is_at_hand(text)) {
+                    return Ok(Rc::clone(last));
+                }
                 let known = self.by_text.get(&host.space.hasher.hash(text));
-                match known.filter(|it| *it.script.text == *text && it.script.is_known()) {
+                match known.filter(|it| it.is_at_hand(text)) {
                     Some(compiled) => Ok(Rc::clone(compiled)),
                     None => self.compile(host, text, false),
                 }
@@ -171,7 +184,9 @@ impl Engine {
             Named::Sha(name) => {
                 let mut sha: Sha = name.try_into().map_err(|_| Fault::NO_SCRIPT)?;
                 sha.make_ascii_lowercase();
-                if let Some(compiled) = self.by_sha.get(&sha).filter(|it| it.script.is_known()) {
+                let last = self.last.as_ref().filter(|it| it.script.sha == sha);
+                let known = last.or_else(|| self.by_sha.get(&sha));
+                if let Some(compiled) = known.filter(|it| it.script.is_known()) {
                     return Ok(Rc::clone(compiled));
                 }
                 let script = host.scripts.find(&sha).ok_or(Fault::NO_SCRIPT)?;
@@ -199,6 +214,7 @@ impl Engine {
         if self.by_sha.len() >= MOST_COMPILED {
             self.by_sha.retain(|_, it| it.script.is_known());
             self.by_text.retain(|_, it| it.script.is_known());
+            self.lua.expire_registry_values();
         }
         let compiled = Rc::new(compiled);
         self.by_text.insert(host.space.hasher.hash(&compiled.script.text), Rc::clone(&compiled));
@@ -206,17 +222,19 @@ impl Engine {
         compiled
     }
 
-    fn function(&self, body: &[u8]) -> Result<Function, Fault> {
+    fn function(&self, body: &[u8]) -> Result<RegistryKey, Fault> {
         let chunk = self.lua.load(body).set_name(CHUNK).set_mode(ChunkMode::Text);
-        chunk.into_function().map_err(|error| match error {
+        let function = chunk.into_function().map_err(|error| match error {
             mlua::Error::SyntaxError { message, .. } => Fault::script_syntax(message.as_bytes()),
             other => fault_of(&other),
-        })
+        })?;
+        self.lua.create_registry_value(function).map_err(|error| fault_of(&error))
     }
 
     fn run(&mut self, cx: &mut Cx<'_>, how: How<'_>) -> Result<Outcome, Fault> {
         let host = cx.host;
         let compiled = self.find(host, how.script)?;
+        self.last = Some(Rc::clone(&compiled));
         host.scripts.touch(&compiled.script);
         let flags = compiled.script.flags;
         let is_read_only = how.is_read_only || flags.contains(ScriptFlags::NO_WRITES);
@@ -227,24 +245,20 @@ impl Engine {
         let home = cx.session.db;
         // What a script prepares for HIMPORT is its own.
         let fieldsets = cx.session.fieldsets.take();
-        let (mut unit, mut room) =
-            (std::mem::take(&mut cx.db.record.effects), std::mem::take(&mut self.room));
+        let mut unit = std::mem::take(&mut cx.db.record.effects);
         host.scripts.running.begin(cx.worker, host.ticks.since_start_ns());
-        let (returned, dirty) =
-            self.execute(cx, &how, &compiled.function, is_read_only, &mut unit, &mut room);
+        let choices = Rc::clone(&self.choices);
+        let mut caller = Caller { cx, choices: &choices, is_read_only, unit: &mut unit, dirty: 0 };
+        let result = self.execute(&mut caller, &how, &compiled);
+        let dirty = caller.dirty;
         // The look at every instruction goes with its state.
         self.is_spent = host.scripts.running.end();
-        self.room = room;
         cx.session.fieldsets = fieldsets;
         if cx.session.db != home {
             cx.session.select(home);
         }
         let record = &mut *cx.db.record;
         (record.dirty, record.rewritten, record.effects) = (dirty, true, unit);
-        let result = match returned {
-            Ok(value) => self.answer(cx, &value),
-            Err(fault) => Err(fault),
-        };
         if self.lua.used_memory() > KEPT_MEMORY {
             // It fails only where memory ran out, and then the next script collects.
             let _ = self.lua.gc_collect();
@@ -252,57 +266,22 @@ impl Engine {
         result
     }
 
-    /// Runs a function; what it returned, and how much its commands have changed.
+    /// Runs a script as if it were the first one.
     fn execute(
-        &self,
-        cx: &mut Cx<'_>,
+        &mut self,
+        caller: &mut Caller<'_, '_>,
         how: &How<'_>,
-        function: &Function,
-        is_read_only: bool,
-        unit: &mut Vec<crate::keyspace::record::Effect>,
-        room: &mut Room,
-    ) -> (Result<Value, Fault>, u64) {
+        compiled: &Compiled,
+    ) -> Result<Outcome, Fault> {
         self.choices.reset();
-        let choices = Rc::clone(&self.choices);
-        let mut caller = Caller { cx, choices, is_read_only, unit, dirty: 0, room };
-        let ran: mlua::Result<(bool, Value)> = self.hand_over(how).and_then(|()| {
-            self.lua.scope(|scope| {
-                let caller = &mut caller;
-                let invoke =
-                    scope.create_function_mut(|lua, values: MultiValue| caller.invoke(lua, &values))?;
-                self.runner.call((function, invoke))
-            })
-        });
-        let returned = match ran {
-            Ok((true, value)) => Ok(value),
-            Ok((false, error)) => Err(raised(&error)),
-            Err(error) => Err(fault_of(&error)),
-        };
-        (returned, caller.dirty)
-    }
-
-    /// Sets what the script sees of its arguments.
-    fn hand_over(&self, how: &How<'_>) -> mlua::Result<()> {
-        let table = |args: Args<'_>, count: usize| -> mlua::Result<Table> {
-            let table = self.lua.create_table_with_capacity(count, 0)?;
-            for (at, arg) in args.iter().take(count).enumerate() {
-                table.raw_set(at + 1, self.lua.create_string(arg)?)?;
-            }
-            Ok(table)
-        };
-        let others = how.args.from(how.keys);
-        self.real.raw_set("KEYS", table(how.args, how.keys)?)?;
-        self.real.raw_set("ARGV", table(others, others.len())?)?;
-        self.reset.call(())
-    }
-
-    fn answer(&self, cx: &mut Cx<'_>, value: &Value) -> Result<Outcome, Fault> {
-        let mut writer = Writer { fields: &self.fields, script: self.choices.proto.get(), out: cx.out };
-        match writer.write(value, 0) {
-            Ok(()) => Ok(Outcome::Done),
-            Err(Refused::Fault(fault)) => Err(fault),
-            Err(Refused::Lua(error)) => Err(fault_of(&error)),
+        *self.json.borrow_mut() = cjson::Options::default();
+        if std::mem::take(&mut self.has_failed) {
+            self.reset.call::<()>(()).map_err(|error| fault_of(&error))?;
         }
+        let (keys, others) = (how.args.to(how.keys), how.args.from(how.keys));
+        let ran = self.bridge.run(&compiled.function, keys, others, caller);
+        self.has_failed = ran.is_err();
+        ran.map(|()| Outcome::Done)
     }
 }
 
@@ -314,19 +293,6 @@ fn ending() -> mlua::Error {
     mlua::Error::runtime("the server is going down")
 }
 
-/// What the handler of errors has made of one: a table with the text, or a bare text where it could not run.
-fn raised(error: &Value) -> Fault {
-    match error {
-        Value::Table(table) => match table.raw_get(1) {
-            Ok(Value::String(text)) => Fault::of(text.as_bytes().to_vec()),
-            _ => Fault::SCRIPT_FAILED,
-        },
-        Value::String(text) => Fault::script_failed(&text.as_bytes()),
-        Value::Error(error) => fault_of(error),
-        _ => Fault::SCRIPT_FAILED,
-    }
-}
-
 fn fault_of(error: &mlua::Error) -> Fault {
     match error {
         mlua::Error::MemoryError(_) => Fault::SCRIPT_MEMORY,
@@ -335,7 +301,7 @@ fn fault_of(error: &mlua::Error) -> Fault {
 }
 
 /// What the prelude is made of.
-fn natives(lua: &Lua, choices: &Rc<Choices>) -> mlua::Result<Table> {
+fn natives(lua: &Lua, choices: &Rc<Choices>, json: &cjson::Shared) -> mlua::Result<Table> {
     let native = lua.create_table()?;
     native.set("mark", lua.create_function(|lua, meta: Table| raw::mark(lua, &meta))?)?;
     for (name, guard) in [
@@ -390,7 +356,7 @@ fn natives(lua: &Lua, choices: &Rc<Choices>) -> mlua::Result<Table> {
     )?;
     native.set("facts", facts(lua)?)?;
     native.set("bit", bit::function(lua)?)?;
-    native.set("cjson", cjson::functions(lua, &Rc::default())?)?;
+    native.set("cjson", cjson::functions(lua, json)?)?;
     let libraries = lua.create_table()?;
     libraries.set("cmsgpack", cmsgpack::library(lua)?)?;
     libraries.set("struct", structs::library(lua)?)?;

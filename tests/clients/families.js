@@ -252,6 +252,33 @@ const families = {
     await is(subscriber.ping(), "PONG");
   },
 
+  // Counters that survive only if a watched key and a script let one through at a time, and subscribers that
+  // hear of each step, in order.
+  async contention(r) {
+    const steps = [];
+    const subscriber = connect();
+    subscriber.on("message", (_, message) => steps.push(Number(message)));
+    await subscriber.subscribe("steps");
+    const lua = "local n = redis.call('INCR', KEYS[1]) redis.call('PUBLISH', 'steps', n) return n";
+    const add = async () => {
+      const mine = connect();
+      mine.defineCommand("step", { numberOfKeys: 1, lua });
+      for (let n = 0; n < 10; n += 1) {
+        assert((await mine.step("scripted")) > n);
+        let done = null;
+        while (done === null) {
+          await mine.watch("watched");
+          const value = Number(await mine.get("watched"));
+          done = await mine.multi().set("watched", value + 1).exec();
+        }
+      }
+    };
+    await Promise.all(Array.from({ length: 8 }, add));
+    await is(r.mget("scripted", "watched"), ["80", "80"]);
+    await until(() => steps.length === 80);
+    assert.deepEqual(steps, Array.from({ length: 80 }, (_, n) => n + 1));
+  },
+
   async keyspaceEvents(r) {
     await is(r.config("SET", "notify-keyspace-events", "KEA"), "OK");
     const got = new Set();

@@ -282,6 +282,50 @@ def pubsub(r):
     assert r.spublish("shard", "x") == 1
 
 
+def together(count, act):
+    """Runs act(connection, n) in threads of their own."""
+    problems = []
+
+    def run(n):
+        try:
+            act(connect(), n)
+        except Exception as error:  # Told below, by the thread that counts.
+            problems.append(error)
+
+    threads = [threading.Thread(target=run, args=(n,), daemon=True) for n in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(PATIENCE)
+    assert not problems and not any(thread.is_alive() for thread in threads), problems
+
+
+def contention(r):
+    """Counters that survive only if a lock, a watched key and a script let one through at a time."""
+
+    def add(connection, n):
+        for _ in range(10):
+            with connection.lock("lock", timeout=PATIENCE, sleep=0.001):
+                connection.set("locked", int(connection.get("locked") or 0) + 1)
+
+            def increment(pipe):
+                value = int(pipe.get("watched") or 0)
+                pipe.multi()
+                pipe.set("watched", value + 1).rpush("seen", value)
+
+            connection.transaction(increment, "watched")
+            assert step(keys=["scripted"], client=connection) > 0
+
+    step = r.register_script("""
+        local value = tonumber(redis.call('GET', KEYS[1]) or 0) + 1
+        redis.call('SET', KEYS[1], value)
+        return value
+    """)
+    together(8, add)
+    assert r.mget("locked", "watched", "scripted") == ["80", "80", "80"]
+    assert r.lrange("seen", 0, -1) == [str(n) for n in range(80)]
+
+
 def keyspace_events(r):
     got = []
     assert r.config_set("notify-keyspace-events", "KEA")
@@ -303,7 +347,7 @@ def keyspace_events(r):
 
 
 FAMILIES = (strings, bitmaps, keys_and_expiry, lists, hashes, sets, sorted_sets, geo, hyperloglog, streams,
-            transactions, scripts, pubsub, keyspace_events)
+            transactions, scripts, pubsub, contention, keyspace_events)
 
 for family in FAMILIES:
     connection = connect()
