@@ -357,6 +357,24 @@ faults! {
     ENTRY_TOO_LARGE = "ERR Elements are too large to be stored";
     /// MAXLEN and MINID together, or one of them twice.
     TWO_TRIMS = "ERR syntax error, MAXLEN and MINID options at the same time are not compatible";
+    /// XADD with more than one of IDMP and IDMPAUTO.
+    TWO_IDEMPOTENCES = "ERR IDMP/IDMPAUTO specified multiple times";
+    /// XADD with IDMP or IDMPAUTO and an identifier of the client's.
+    IDEMPOTENT_ID = "ERR IDMP/IDMPAUTO can be used only with auto-generated IDs";
+    /// IDMP with an empty producer.
+    IDMP_PRODUCER = "ERR IDMP requires a non-empty producer ID";
+    /// IDMP with an empty name of the message.
+    IDMP_NAME = "ERR IDMP requires a non-empty idempotent ID";
+    /// IDMPAUTO with an empty producer.
+    IDMPAUTO_PRODUCER = "ERR IDMPAUTO requires a non-empty producer ID";
+    /// XIDMPRECORD for an entry that is not there.
+    IDEMPOTENT_ENTRY = "ERR The specified stream ID was deleted or doesn't exist";
+    /// XIDMPRECORD of a message that was recorded for another entry.
+    IDEMPOTENT_OTHER = "ERR The specified IDMP producer-id/idempotent-id pair maps to a different stream ID";
+    /// XCFGSET that sets nothing.
+    NOTHING_TO_SET = "ERR At least one parameter must be specified";
+    /// XNACK without saying how.
+    RELEASE_MODE = "ERR mode must be SILENT, FAIL, or FATAL";
     /// LIMIT without `~`.
     LIMIT_WITHOUT_TILDE = "ERR syntax error, LIMIT cannot be used without the special ~ option";
     /// LIMIT with neither MAXLEN nor MINID.
@@ -403,6 +421,14 @@ faults! {
     NUMIDS = "ERR Number of IDs must be a positive integer";
     /// XDELEX or XACKDEL with fewer identifiers than announced.
     NUMIDS_MISMATCH = "ERR The `numids` parameter must match the number of arguments";
+    /// HIMPORT PREPARE with a field named twice.
+    FIELD_TWICE = "ERR duplicate field name";
+    /// HIMPORT PREPARE of more than a session may keep.
+    FIELDSETS_FULL = "ERR too many fields prepared";
+    /// HIMPORT SET of what was not prepared.
+    NO_FIELDSET = "ERR no such fieldset";
+    /// HIMPORT SET with more or fewer values than fields.
+    FIELDSET_VALUES = "ERR value count does not match the number of fields";
     /// A reply that only RESP3 has.
     NEEDS_RESP3 = "ERR RESP2 is not supported by this command";
 }
@@ -486,6 +512,11 @@ impl Fault {
     pub fn no_group(key: &[u8], group: &[u8]) -> Fault {
         let parts = [&b"NOGROUP No such key '"[..], echo(key), b"' or consumer group '", echo(group), b"'"];
         Fault::of(parts.concat())
+    }
+
+    /// A parameter of XCFGSET that is too low or too high.
+    pub fn not_between(name: &str, lowest: i64, highest: i64) -> Fault {
+        Fault::of(format!("ERR {name} must be between {lowest} and {highest}"))
     }
 
     /// A consumer group that does not exist, as XREADGROUP says it.

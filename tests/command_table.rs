@@ -160,9 +160,15 @@ fn every_name_is_unique_and_upper_case() {
     });
 }
 
+/// Containers without HELP, as in the real server.
+const HELPLESS: &[&str] = &["HIMPORT"];
+
 #[test]
 fn containers_have_help() {
     check_all(|Row { row, .. }| {
+        if HELPLESS.contains(&row.name) {
+            return Ok(());
+        }
         ensure(row.subs.is_empty() || row.subs.iter().any(|sub| sub.name == "HELP"), || {
             "it has no HELP".into()
         })

@@ -8,6 +8,7 @@
 
 pub mod blocked;
 pub mod claim;
+pub mod fieldsets;
 pub mod mailbox;
 pub mod monitors;
 pub mod pause;

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use super::fieldsets::Fieldsets;
 use super::registry::Client;
 use super::subscriptions::Subscriptions;
 use super::tracking::Tracking;
@@ -48,6 +49,8 @@ pub struct Session {
     pub transaction: Option<Box<Transaction>>,
     /// The keys watched since the last EXEC.
     pub watching: Option<Box<Watching>>,
+    /// The names of fields it has prepared (HIMPORT).
+    pub fieldsets: Option<Box<Fieldsets>>,
     /// What it listens to.
     pub subscriptions: Option<Box<Subscriptions>>,
     /// How it tracks keys.
@@ -73,6 +76,7 @@ impl Session {
             local,
             transaction: None,
             watching: None,
+            fieldsets: None,
             subscriptions: None,
             tracking: None,
             monitors: false,
@@ -138,6 +142,7 @@ impl Session {
     pub fn reset(&mut self, authenticated: bool) {
         self.select(0);
         self.authenticated = authenticated;
+        self.fieldsets = None;
         self.reply = ReplyMode::On;
         self.set_no_touch(false);
         self.client.no_evict.store(false, Ordering::Relaxed);

@@ -133,7 +133,7 @@ impl Several {
     }
 }
 
-fn positive(arg: &[u8]) -> Option<usize> {
+pub(super) fn positive(arg: &[u8]) -> Option<usize> {
     parse_i64(arg).and_then(|number| usize::try_from(number).ok()).filter(|number| *number > 0)
 }
 

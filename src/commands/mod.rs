@@ -27,6 +27,7 @@ pub mod geo_search;
 pub mod hash;
 pub mod hash_expire;
 pub mod hash_fields;
+pub mod hash_import;
 pub mod hash_scan;
 mod help;
 pub mod hyperloglog;
@@ -39,6 +40,7 @@ pub mod latency;
 mod latency_report;
 pub mod list;
 pub mod list_blocking;
+pub mod list_bulk;
 pub mod list_move;
 pub mod lolwut;
 pub mod memory;
@@ -57,7 +59,9 @@ pub mod stream_add;
 pub mod stream_claim;
 pub mod stream_deliver;
 pub mod stream_group;
+pub mod stream_idempotence;
 pub mod stream_info;
+pub mod stream_nack;
 pub mod stream_pending;
 pub mod stream_read;
 pub mod stream_refs;
@@ -93,6 +97,7 @@ pub const FAMILIES: &[&[Command]] = &[
     hash::ROWS,
     hash_expire::ROWS,
     hash_fields::ROWS,
+    hash_import::ROWS,
     hash_scan::ROWS,
     hyperloglog::ROWS,
     info::ROWS,
@@ -107,6 +112,7 @@ pub const FAMILIES: &[&[Command]] = &[
     latency::ROWS,
     list::ROWS,
     list_blocking::ROWS,
+    list_bulk::ROWS,
     list_move::ROWS,
     lolwut::ROWS,
     set::ROWS,
@@ -117,7 +123,9 @@ pub const FAMILIES: &[&[Command]] = &[
     stream_claim::ROWS,
     stream_deliver::ROWS,
     stream_group::ROWS,
+    stream_idempotence::ROWS,
     stream_info::ROWS,
+    stream_nack::ROWS,
     stream_pending::ROWS,
     stream_read::ROWS,
     stream_refs::ROWS,

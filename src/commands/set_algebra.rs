@@ -17,6 +17,7 @@ use crate::keyspace::db::Deadline;
 use crate::keyspace::{Db, Event};
 use crate::resp::{Args, Out};
 use crate::value::dict::Members;
+use crate::value::hll;
 use crate::value::intset::IntSet;
 use crate::value::pack::Item;
 use crate::value::set::{Set, SetLimits, SetRef};
@@ -33,6 +34,18 @@ pub const ROWS: &[Command] = &[
         .cost("O(N) for N members in all sets.")
         .doc("Lists the members of a set that no other set has.", "key [key ...]")
         .tips(&["nondeterministic_output_order"]),
+    cmd("SDIFFCARD", sdiffcard)
+        .arity(-3)
+        .flags(Flags::READONLY.union(Flags::MOVABLE_KEYS))
+        .acl(Acl::SET)
+        .keys(&[KeySpec::counted(1, SOURCES)])
+        .group(Group::Set)
+        .since("8.10.0")
+        .cost("O(N) for N members in all sets.")
+        .doc(
+            "Counts the members of a set that no other set has.",
+            "numkeys key [key ...] [LIMIT limit:integer]",
+        ),
     cmd("SDIFFSTORE", sdiffstore)
         .arity(-3)
         .flags(STORES)
@@ -80,6 +93,18 @@ pub const ROWS: &[Command] = &[
         .cost("O(N) for N members in all sets.")
         .doc("Lists the members that any of the sets has.", "key [key ...]")
         .tips(&["nondeterministic_output_order"]),
+    cmd("SUNIONCARD", sunioncard)
+        .arity(-3)
+        .flags(Flags::READONLY.union(Flags::MOVABLE_KEYS))
+        .acl(Acl::SET)
+        .keys(&[KeySpec::counted(1, SOURCES)])
+        .group(Group::Set)
+        .since("8.10.0")
+        .cost("O(N) for N members in all sets.")
+        .doc(
+            "Counts the members that any of the sets has, or estimates their number.",
+            "numkeys key [key ...] [APPROX] [LIMIT limit:integer]",
+        ),
     cmd("SUNIONSTORE", sunionstore)
         .arity(-3)
         .flags(STORES)
@@ -102,7 +127,7 @@ type Sets<'a> = SmallVec<[Option<SetRef<'a>>; 8]>;
 fn sdiff(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Outcome, Fault> {
     let limits = limits(cx);
     let sets = look(&mut cx.db, args, 1..args.len())?;
-    match Difference::of(args.from(1), &sets) {
+    match Difference::of(args.from(1).iter(), &sets) {
         Some(difference) if difference.is_by_lookup => {
             let array = cx.out.deferred_set();
             let count = difference.members().map(|member| cx.out.item(member)).count();
@@ -117,11 +142,27 @@ fn sdiff(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Outcome, Fault> {
     Ok(Outcome::Done)
 }
 
+fn sdiffcard(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Outcome, Fault> {
+    let counting = Counting::parse(args, false)?;
+    let limits = limits(cx);
+    let sets = look(&mut cx.db, args, counting.keys())?;
+    let start = || start_for_reply(sets.iter().flatten(), &limits);
+    let count = match Difference::of(args.from(2).iter().take(counting.count), &sets) {
+        Some(difference) if difference.is_by_lookup || counting.limit < difference.first.len() => {
+            difference.members().take(counting.limit).count()
+        }
+        Some(difference) => difference.by_removal(start(), &limits).as_ref().len().min(counting.limit),
+        None => 0,
+    };
+    cx.out.int(count as i64);
+    Ok(Outcome::Done)
+}
+
 fn sdiffstore(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Outcome, Fault> {
     let limits = limits(cx);
     let start = Set::Ints(IntSet::new());
     let sets = look(&mut cx.db, args, 2..args.len())?;
-    let result = match Difference::of(args.from(2), &sets) {
+    let result = match Difference::of(args.from(2).iter(), &sets) {
         Some(difference) if difference.is_by_lookup => gathered(start, difference.members(), &limits),
         Some(difference) => difference.by_removal(start, &limits),
         None => start,
@@ -139,25 +180,9 @@ fn sinter(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Outcome, Fault> {
 }
 
 fn sintercard(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Outcome, Fault> {
-    let count = int(args.get(1)).ok().and_then(|count| usize::try_from(count).ok());
-    let count = count.filter(|&count| count > 0).ok_or_else(|| Fault::not_above_zero("numkeys"))?;
-    if count > args.len() - 2 {
-        return Err(Fault::TOO_FEW_KEYS);
-    }
-    let mut limit = usize::MAX;
-    let mut options = Cursor::new(args, 2 + count);
-    while !options.is_end() {
-        if options.left() < 2 || !options.word("LIMIT") {
-            return Err(Fault::SYNTAX);
-        }
-        let wanted = int(options.need()?).ok().and_then(|limit| usize::try_from(limit).ok());
-        limit = match wanted.ok_or(Fault::NEGATIVE_LIMIT)? {
-            0 => usize::MAX,
-            limit => limit,
-        };
-    }
-    let sets = smallest_first(&look(&mut cx.db, args, 2..2 + count)?);
-    cx.out.int(common(&sets).take(limit).count() as i64);
+    let counting = Counting::parse(args, false)?;
+    let sets = smallest_first(&look(&mut cx.db, args, counting.keys())?);
+    cx.out.int(common(&sets).take(counting.limit).count() as i64);
     Ok(Outcome::Done)
 }
 
@@ -184,6 +209,28 @@ fn sunion(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Outcome, Fault> {
     Ok(Outcome::Done)
 }
 
+fn sunioncard(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Outcome, Fault> {
+    let counting = Counting::parse(args, true)?;
+    let limits = limits(cx);
+    let sets = look(&mut cx.db, args, counting.keys())?;
+    let sets = sets.iter().flatten();
+    let members = sets.clone().flat_map(|set| set.iter());
+    let count = if counting.is_approximate {
+        hll::estimate(members) as usize
+    } else {
+        let mut union = start_for_reply(sets, &limits);
+        for member in members {
+            union.add_item(member, &limits);
+            if union.as_ref().len() == counting.limit {
+                break;
+            }
+        }
+        union.as_ref().len()
+    };
+    cx.out.int(count.min(counting.limit) as i64);
+    Ok(Outcome::Done)
+}
+
 fn sunionstore(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Outcome, Fault> {
     let limits = limits(cx);
     let sets = look(&mut cx.db, args, 2..args.len())?;
@@ -191,6 +238,47 @@ fn sunionstore(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Outcome, Fault> {
     let result = gathered(Set::Ints(IntSet::new()), members, &limits);
     drop(sets);
     store(cx, args.get(1), result, Event::SUNIONSTORE)
+}
+
+/// The arguments of the commands that only count.
+struct Counting {
+    /// How many keys there are, from argument 2 on.
+    count: usize,
+    /// Where counting ends.
+    limit: usize,
+    /// Whether an estimate will do.
+    is_approximate: bool,
+}
+
+impl Counting {
+    fn parse(args: Args<'_>, may_estimate: bool) -> Result<Counting, Fault> {
+        let count = int(args.get(1)).ok().and_then(|count| usize::try_from(count).ok());
+        let count = count.filter(|&count| count > 0).ok_or_else(|| Fault::not_above_zero("numkeys"))?;
+        if count > args.len() - 2 {
+            return Err(Fault::TOO_FEW_KEYS);
+        }
+        let mut counting = Counting { count, limit: usize::MAX, is_approximate: false };
+        let mut options = Cursor::new(args, 2 + count);
+        while !options.is_end() {
+            if may_estimate && options.word("APPROX") {
+                counting.is_approximate = true;
+                continue;
+            }
+            if options.left() < 2 || !options.word("LIMIT") {
+                return Err(Fault::SYNTAX);
+            }
+            let wanted = int(options.need()?).ok().and_then(|limit| usize::try_from(limit).ok());
+            counting.limit = match wanted.ok_or(Fault::NEGATIVE_LIMIT)? {
+                0 => usize::MAX,
+                limit => limit,
+            };
+        }
+        Ok(counting)
+    }
+
+    fn keys(&self) -> Range<usize> {
+        2..2 + self.count
+    }
 }
 
 /// Reads the keys at some arguments, all of them, and then holds what is there.
@@ -228,9 +316,10 @@ struct Difference<'a> {
 
 impl<'a> Difference<'a> {
     /// `None` if it is empty for certain.
-    fn of(keys: Args<'_>, sets: &Sets<'a>) -> Option<Difference<'a>> {
+    fn of<'k>(mut keys: impl Iterator<Item = &'k [u8]>, sets: &Sets<'a>) -> Option<Difference<'a>> {
         let first = sets[0]?;
-        if keys.iter().skip(1).any(|key| key == keys.get(0)) {
+        let own = keys.next();
+        if keys.any(|key| Some(key) == own) {
             return None;
         }
         let mut others: SmallVec<[SetRef<'a>; 8]> = sets[1..].iter().copied().flatten().collect();

@@ -4,6 +4,9 @@
 //! Always: what is propagated names the identifier that was given and, where it trimmed approximately, the
 //! length or identifier that came of it.
 
+use std::borrow::Cow;
+use std::ops::Range;
+
 use super::stream::{DELETES_FROM_IT, WRITE_FAST, strict_id, write_id};
 use super::stream_refs::{References, trim_with_references};
 use crate::command::{Acl, Command, Cursor, Cx, Flags, Group, KeyFlags, KeySpec, Outcome, cmd};
@@ -12,7 +15,8 @@ use crate::fault::Fault;
 use crate::keyspace::Event;
 use crate::resp::Args;
 use crate::value::Stream;
-use crate::value::stream::{NodeLimits, StreamId, Trim};
+use crate::value::sha1::sha1_hex;
+use crate::value::stream::{NodeLimits, StreamId, TooLarge, Trim};
 
 /// Entries that approximate trimming removes at most, for each that a node may hold, unless LIMIT says more.
 const LIMIT_PER_NODE_ENTRY: i64 = 100;
@@ -39,7 +43,7 @@ pub const ROWS: &[Command] = &[
         ])
         .doc(
             "Adds an entry to a stream, and makes the stream if there is none.",
-            "key [NOMKSTREAM] [KEEPREF | DELREF | ACKED] \
+            "key [NOMKSTREAM] [KEEPREF | DELREF | ACKED] [IDMPAUTO producer-id | <IDMP producer-id idempotent-id>] \
              [<MAXLEN | MINID> [= | ~] threshold [LIMIT count]] <* | id> <field value> [field value ...]",
         ),
     cmd("XTRIM", xtrim)
@@ -84,19 +88,66 @@ struct Trimming {
     limit_at: Option<usize>,
 }
 
+/// A message that is to be added once, whoever sends it again.
+struct Message<'a> {
+    producer: &'a [u8],
+    /// Its name; `None`: told from its fields and values.
+    name: Option<&'a [u8]>,
+    /// Where the words for it stand.
+    at: Range<usize>,
+}
+
 /// What stands before XADD's identifier, and in XTRIM.
-struct Options {
+struct Options<'a> {
+    message: Option<Message<'a>>,
     trimming: Option<Trimming>,
     makes_stream: bool,
     /// Where XADD's identifier stands.
     id_at: usize,
 }
 
-impl Options {
+impl<'a> Message<'a> {
+    /// Reads what follows IDMP or IDMPAUTO.
+    fn parse(cursor: &mut Cursor<'a>, is_named: bool) -> Result<Message<'a>, Fault> {
+        let begin = cursor.index() - 1;
+        let producer = cursor.need()?;
+        if producer.is_empty() {
+            return Err(if is_named { Fault::IDMP_PRODUCER } else { Fault::IDMPAUTO_PRODUCER });
+        }
+        let name = if is_named { Some(cursor.need()?) } else { None };
+        if name.is_some_and(<[u8]>::is_empty) {
+            return Err(Fault::IDMP_NAME);
+        }
+        Ok(Message { producer, name, at: begin..cursor.index() })
+    }
+
+    /// Tells a follower which entry it is.
+    fn propagate(&self, cx: &mut Cx<'_>, key: &[u8], name: &[u8], id: StreamId) {
+        cx.db.propagate(&[b"XIDMPRECORD", key, self.producer, name, id.to_text().as_bytes()]);
+    }
+
+    /// Its name; one that is not given is the same for the same fields and values in any order.
+    fn name(&self, pairs: Args<'_>) -> Cow<'a, [u8]> {
+        if let Some(name) = self.name {
+            return Cow::Borrowed(name);
+        }
+        let mut sorted: Vec<_> =
+            (0..pairs.len()).step_by(2).map(|at| [pairs.get(at), pairs.get(at + 1)]).collect();
+        sorted.sort_unstable();
+        let mut whole = Vec::with_capacity(pairs.size_bytes() + pairs.len() * size_of::<u64>());
+        for text in sorted.as_flattened() {
+            whole.extend_from_slice(&(text.len() as u64).to_le_bytes());
+            whole.extend_from_slice(text);
+        }
+        Cow::Owned(sha1_hex(&whole).to_vec())
+    }
+}
+
+impl<'a> Options<'a> {
     /// Reads from argument 2 on, to XADD's identifier or XTRIM's end.
-    fn parse(args: Args<'_>, settings: &Settings, is_xadd: bool) -> Result<Options, Fault> {
+    fn parse(args: Args<'a>, settings: &Settings, is_xadd: bool) -> Result<Options<'a>, Fault> {
         let mut cursor = Cursor::new(args, 2);
-        let (mut makes_stream, mut references) = (true, None);
+        let (mut makes_stream, mut references, mut message) = (true, None, None);
         let (mut chosen, mut limit, mut limit_at) = (None, None, None);
         while let Some(word) = cursor.peek() {
             let at = cursor.index();
@@ -113,6 +164,11 @@ impl Options {
                 limit_at = Some(at);
             } else if is_xadd && cursor.word("NOMKSTREAM") {
                 makes_stream = false;
+            } else if is_xadd && has_more && (cursor.word("IDMP") || cursor.word("IDMPAUTO")) {
+                let is_named = word.len() == "IDMP".len();
+                if message.replace(Message::parse(&mut cursor, is_named)?).is_some() {
+                    return Err(Fault::TWO_IDEMPOTENCES);
+                }
             } else if let Some(how) = References::of(word) {
                 cursor.next();
                 if references.replace(how).is_some() {
@@ -125,11 +181,11 @@ impl Options {
             }
         }
         let id_at = cursor.index();
-        let mut options = Options { trimming: None, makes_stream, id_at };
         // The real server complains of an identifier before it complains of options.
         if is_xadd && let Some(text) = args.opt(id_at) {
-            wanted(text)?;
+            check_id(text, message.is_some())?;
         }
+        let mut options = Options { message, trimming: None, makes_stream, id_at };
         let Some((trim, sign_at, threshold_at)) = chosen else {
             return match limit {
                 Some(1..) => Err(Fault::LIMIT_WITHOUT_TRIM),
@@ -147,6 +203,15 @@ impl Options {
         options.trimming =
             Some(Trimming { trim, is_approximate, limit, references, sign_at, threshold_at, limit_at });
         Ok(options)
+    }
+}
+
+/// Whether an identifier is one, and one that goes with a message that is to be added once.
+fn check_id(text: &[u8], is_message: bool) -> Result<(), Fault> {
+    match wanted(text)? {
+        Wanted::Next => Ok(()),
+        _ if is_message => Err(Fault::IDEMPOTENT_ID),
+        _ => Ok(()),
     }
 }
 
@@ -201,7 +266,7 @@ impl Wanted {
 }
 
 fn xadd(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Outcome, Fault> {
-    let Options { trimming, makes_stream, id_at } = Options::parse(args, cx.settings, true)?;
+    let Options { message, trimming, makes_stream, id_at } = Options::parse(args, cx.settings, true)?;
     let pairs = args.from(id_at + 1);
     if pairs.len() < 2 || pairs.len() % 2 == 1 {
         return Err(Fault::arity(&cx.command.full_name));
@@ -210,34 +275,37 @@ fn xadd(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Outcome, Fault> {
     if matches!(wanted, Wanted::Exactly(StreamId::MIN)) {
         return Err(Fault::ID_ZERO);
     }
-    let limits = NodeLimits {
-        max_bytes: cx.settings.bytes(Directive::StreamNodeMaxBytes) as usize,
-        max_entries: cx.settings.int(Directive::StreamNodeMaxEntries) as u64,
-    };
     let now_ms = cx.db.now_ms();
+    let message = message.as_ref().map(|it| (it, it.name(pairs)));
     let mut w = cx.db.open(args.get(1));
-    let last = match w.view::<Stream>()? {
-        Some(stream) => stream.log().last_id(),
-        None if !makes_stream => {
-            cx.out.null();
-            return Ok(Outcome::Done);
-        }
-        None => StreamId::MIN,
-    };
+    let stream = w.view::<Stream>()?;
+    if let Some(id) = message.as_ref().and_then(|(it, name)| find(stream, it.producer, name, now_ms)) {
+        w.update(|stream: &mut Stream| stream.idempotence_mut().count_duplicate());
+        w.commit_quietly(0);
+        write_id(cx.out, id);
+        return Ok(Outcome::Done);
+    }
+    if stream.is_none() && !makes_stream {
+        cx.out.null();
+        return Ok(Outcome::Done);
+    }
+    let last = stream.map_or(StreamId::MIN, |stream| stream.log().last_id());
     if last == StreamId::MAX {
         return Err(Fault::IDS_EXHAUSTED);
     }
     let id = wanted.after(last, now_ms)?;
-    let added = w.update(|stream: &mut Stream| -> Result<_, Fault> {
-        stream.log_mut().append(id, pairs.iter(), limits).map_err(|_| Fault::ENTRY_TOO_LARGE)?;
-        Ok(trimming.as_ref().map(|trimming| trimming.apply(stream)))
-    });
-    let trimmed = match added {
-        Ok(trimmed) => trimmed,
-        Err(fault) => {
-            w.commit_quietly(0);
-            return Err(fault);
+    let added = w.update(|stream: &mut Stream| -> Result<_, TooLarge> {
+        stream.log_mut().append(id, pairs.iter(), node_limits(cx.settings))?;
+        let trimmed = trimming.as_ref().map(|trimming| trimming.apply(stream));
+        // One that is trimmed away at once has nothing a follower could remember it by.
+        if let Some((it, name)) = message.as_ref().filter(|_| stream.log().has(id)) {
+            stream.idempotence_mut().add(it.producer, name, id, now_ms);
         }
+        Ok(trimmed)
+    });
+    let Ok(trimmed) = added else {
+        w.commit_quietly(0);
+        return Err(Fault::ENTRY_TOO_LARGE);
     };
     if matches!(trimmed, Some((1.., _))) {
         w.also(Event::XADD);
@@ -248,9 +316,26 @@ fn xadd(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Outcome, Fault> {
     write_id(cx.out, id);
     if cx.db.logs() {
         let threshold = trimming.as_ref().zip(trimmed).and_then(|(it, (_, left))| it.rewritten(left));
-        propagate(cx, args, trimming.as_ref(), threshold, Some((id_at, id)));
+        let words = message.as_ref().map_or(0..0, |(it, _)| it.at.clone());
+        propagate(cx, args, trimming.as_ref(), threshold, Some((id_at, id)), words);
+        let is_there = trimmed.is_none_or(|(_, (_, first))| first <= id);
+        if let Some((it, name)) = message.filter(|_| is_there) {
+            it.propagate(cx, args.get(1), &name, id);
+        }
     }
     Ok(Outcome::Done)
+}
+
+fn node_limits(settings: &Settings) -> NodeLimits {
+    NodeLimits {
+        max_bytes: settings.bytes(Directive::StreamNodeMaxBytes) as usize,
+        max_entries: settings.int(Directive::StreamNodeMaxEntries) as u64,
+    }
+}
+
+/// The entry that a producer added as the message of that name.
+fn find(stream: Option<&Stream>, producer: &[u8], name: &[u8], now_ms: u64) -> Option<StreamId> {
+    stream?.idempotence()?.find(producer, name, now_ms)
 }
 
 fn xtrim(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Outcome, Fault> {
@@ -266,7 +351,7 @@ fn xtrim(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Outcome, Fault> {
     } else {
         w.commit_counting(Event::XTRIM, removed);
         if cx.db.logs() && trimming.is_approximate {
-            propagate(cx, args, Some(&trimming), trimming.rewritten(left), None);
+            propagate(cx, args, Some(&trimming), trimming.rewritten(left), None, 0..0);
         }
     }
     cx.out.int(removed as i64);
@@ -297,13 +382,15 @@ impl Trimming {
     }
 }
 
-/// Propagates XADD with the identifier it chose, XTRIM without, and both with exact trimming.
+/// Propagates XADD with the identifier it chose, XTRIM without, and both with exact trimming. `left_out`:
+/// arguments that stay out.
 fn propagate(
     cx: &mut Cx<'_>,
     args: Args<'_>,
     trimming: Option<&Trimming>,
     threshold: Option<Vec<u8>>,
     id: Option<(usize, StreamId)>,
+    left_out: Range<usize>,
 ) {
     let id = id.map(|(at, id)| (at, id.to_text()));
     let mut argv: Vec<&[u8]> = Vec::with_capacity(args.len());
@@ -312,7 +399,7 @@ fn propagate(
             trimming.and_then(|it| it.limit_at).is_some_and(|limit| at == limit || at == limit + 1);
         match (&id, trimming, &threshold) {
             // An exact trim has no limit.
-            _ if is_limit => {}
+            _ if is_limit || left_out.contains(&at) => {}
             (Some((id_at, id)), ..) if *id_at == at => argv.push(id.as_bytes()),
             (_, Some(it), Some(_)) if it.sign_at == Some(at) => argv.push(b"="),
             (_, Some(it), Some(threshold)) if it.threshold_at == at => argv.push(threshold),

@@ -132,12 +132,12 @@ impl Claim<'_> {
 
     /// Whether it has been pending for long enough.
     fn is_idle(&self, pending: &Pending) -> bool {
-        self.now_ms.saturating_sub(pending.delivered_ms) >= self.idle_ms
+        pending.is_idle(self.idle_ms, self.now_ms)
     }
 
     /// Gives the entry to the consumer, and writes it.
     fn take(&mut self, id: StreamId, delivered_ms: u64, deliveries: u64, out: &mut Out) {
-        let pending = Pending { consumer: self.consumer, delivered_ms, deliveries };
+        let pending = Pending::of(self.consumer, delivered_ms, deliveries);
         self.group.deliver(id, pending);
         self.group.consumer_mut(self.consumer).active_ms = Some(self.now_ms);
         match self.log.get(id) {

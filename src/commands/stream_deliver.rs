@@ -41,7 +41,10 @@ impl Effects {
         id: StreamId,
         pending: &Pending,
     ) {
-        let consumer = group.consumer(pending.consumer).name();
+        if pending.consumer.is_none() {
+            return self.gone((key, group_name), id);
+        }
+        let consumer = group.holder(pending);
         let number = |number: u64| number.to_string().into_bytes();
         let id = id.to_text();
         let last_id = group.last_id.to_text();
@@ -52,6 +55,12 @@ impl Effects {
         argv.push(number(pending.deliveries));
         argv.extend([&b"FORCE"[..], b"JUSTID", b"LASTID", last_id.as_bytes()].map(<[u8]>::to_vec));
         self.0.push(argv);
+    }
+
+    /// A released entry was found to be no longer in the stream.
+    fn gone(&mut self, (key, group_name): (&[u8], &[u8]), id: StreamId) {
+        let id = id.to_text();
+        self.0.push([&b"XACK"[..], key, group_name, id.as_bytes()].map(<[u8]>::to_vec).to_vec());
     }
 
     /// The group has got as far as it is.
@@ -246,7 +255,7 @@ impl Delivery<'_> {
             write_entry(out, &entry);
             len += 1;
             if !self.reading.no_ack {
-                let pending = Pending { consumer, delivered_ms: self.now_ms, deliveries: 1 };
+                let pending = Pending::of(consumer, self.now_ms, 1);
                 group.deliver(entry.id, pending);
                 group.consumer_mut(consumer).active_ms = Some(self.now_ms);
                 if let Some(effects) = &mut effects {
@@ -264,9 +273,9 @@ impl Delivery<'_> {
     /// Entries that CLAIM takes over, those that have been pending longest first.
     fn idle(&self, log: &Log, group: &stream::Group) -> Vec<StreamId> {
         let Some(idle_ms) = self.reading.claim_idle_ms else { return Vec::new() };
-        let is_idle = |pending: &Pending| self.now_ms.saturating_sub(pending.delivered_ms) >= idle_ms;
-        let all = group.pending_from(StreamId::MIN).filter(|(id, pending)| is_idle(pending) && log.has(*id));
-        let mut found: Vec<_> = all.map(|(id, pending)| (pending.delivered_ms, id)).collect();
+        let all = group.pending_from(StreamId::MIN);
+        let idle = all.filter(|(id, pending)| pending.is_idle(idle_ms, self.now_ms) && log.has(*id));
+        let mut found: Vec<_> = idle.map(|(id, pending)| (pending.rank(), id)).collect();
         found.sort_unstable();
         found.truncate(self.reading.count);
         found.into_iter().map(|(_, id)| id).collect()
@@ -286,10 +295,10 @@ impl Delivery<'_> {
         out.array(4);
         write_id(out, id);
         write_pairs(out, &entry);
-        out.int(self.now_ms.saturating_sub(before.delivered_ms) as i64);
+        out.int(before.idle_ms(self.now_ms));
         out.int(before.deliveries as i64);
         let deliveries = before.deliveries.saturating_add(1);
-        let pending = Pending { consumer, delivered_ms: self.now_ms, deliveries };
+        let pending = Pending::of(consumer, self.now_ms, deliveries);
         group.deliver(id, pending);
         group.consumer_mut(consumer).active_ms = Some(self.now_ms);
         if let Some(effects) = effects {

@@ -11,7 +11,7 @@ use crate::command::{
 use crate::fault::Fault;
 use crate::resp::{Args, Out};
 use crate::value::Stream;
-use crate::value::stream::{self, Consumer, StreamId};
+use crate::value::stream::{self, Consumer, Remembered, StreamId};
 
 /// Entries of each list that XINFO STREAM FULL answers unless COUNT says otherwise.
 const FULL_COUNT: usize = 10;
@@ -88,6 +88,7 @@ fn groups(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Outcome, Fault> {
 }
 
 fn stream_info(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Outcome, Fault> {
+    let now_ms = cx.db.now_ms();
     let stream = cx.db.read_as::<Stream>(args.get(2))?.ok_or(Fault::NO_SUCH_KEY)?;
     let mut full = None;
     if args.len() > 3 {
@@ -105,7 +106,8 @@ fn stream_info(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Outcome, Fault> {
             },
         });
     }
-    cx.out.map(if full.is_some() { 9 } else { 10 });
+    let remembered = stream.idempotence().map(|it| it.remembered(now_ms));
+    cx.out.map(if full.is_some() { 9 } else { 10 } + if remembered.is_some() { 6 } else { 0 });
     let log = stream.log();
     int(cx.out, "length", log.len() as i64);
     int(cx.out, "radix-tree-keys", log.block_count() as i64);
@@ -114,11 +116,24 @@ fn stream_info(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Outcome, Fault> {
     id(cx.out, "max-deleted-entry-id", log.max_deleted_id());
     int(cx.out, "entries-added", log.entries_added() as i64);
     id(cx.out, "recorded-first-entry-id", log.first_id());
+    if let Some(remembered) = remembered {
+        write_remembered(cx.out, &remembered);
+    }
     match full {
         Some(count) => write_full(cx.out, stream, count),
         None => write_short(cx.out, stream),
     }
     Ok(Outcome::Done)
+}
+
+/// What a stream remembers of its producers.
+fn write_remembered(out: &mut Out, it: &Remembered) {
+    int(out, "idmp-duration", it.duration_s as i64);
+    int(out, "idmp-maxsize", it.max_size as i64);
+    int(out, "pids-tracked", it.producers as i64);
+    int(out, "iids-tracked", it.identifiers as i64);
+    int(out, "iids-added", it.added as i64);
+    int(out, "iids-duplicates", it.duplicates as i64);
 }
 
 fn write_short(out: &mut Out, stream: &Stream) {
@@ -141,7 +156,8 @@ fn write_full(out: &mut Out, stream: &Stream, count: usize) {
     out.bulk(b"groups");
     out.array(stream.groups_len());
     for (name, group) in stream.groups() {
-        out.map(7);
+        // Only a group that has ever had one back tells of entries that nobody has.
+        out.map(if group.has_released() { 8 } else { 7 });
         out.bulk(b"name");
         out.bulk(name);
         write_progress(out, stream, group);
@@ -151,7 +167,7 @@ fn write_full(out: &mut Out, stream: &Stream, count: usize) {
         for (id, pending) in group.pending_from(StreamId::MIN).take(count) {
             out.array(4);
             write_id(out, id);
-            out.bulk(group.consumer(pending.consumer).name());
+            out.bulk(group.holder(pending));
             out.int(pending.delivered_ms as i64);
             out.int(pending.deliveries as i64);
         }
@@ -159,6 +175,9 @@ fn write_full(out: &mut Out, stream: &Stream, count: usize) {
         out.array(group.consumers_len());
         for (_, consumer) in group.consumers() {
             write_consumer(out, group, consumer, count);
+        }
+        if group.has_released() {
+            int(out, "nacked-count", group.released_len() as i64);
         }
     }
 }

@@ -141,12 +141,11 @@ fn write_range(out: &mut Out, group: &stream::Group, range: &Range<'_>, now_ms: 
     let head = out.deferred_array();
     let mut len = 0;
     let mut write = |id, pending: &Pending| {
-        let idle_ms = now_ms.saturating_sub(pending.delivered_ms);
-        if idle_ms >= range.idle_ms && len < range.count {
+        if pending.is_idle(range.idle_ms, now_ms) && len < range.count {
             out.array(4);
             write_id(out, id);
-            out.bulk(group.consumer(pending.consumer).name());
-            out.int(idle_ms as i64);
+            out.bulk(group.holder(pending));
+            out.int(pending.idle_ms(now_ms));
             out.int(pending.deliveries as i64);
             len += 1;
         }

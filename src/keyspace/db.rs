@@ -201,7 +201,7 @@ impl<'a> Db<'a> {
         let (hash, shard) = self.locate(key);
         let (db, now_ms, space) = (self.index, self.now_ms, self.space);
         let (keys, mut interests) = held(&mut self.reach).get_mut(shard).make_parts(db, &space.hasher);
-        keys.tidy(now_ms, &space.hasher);
+        keys.tidy(&space.hasher);
         if keys.table.has_retired() {
             self.record.retired.append(&mut keys.table.take_retired());
         }
@@ -284,19 +284,25 @@ impl Record {
         interests: Option<&mut Interests>,
     ) -> Slot<'t> {
         match entry.next_due_ms() {
-            Some(at) if at <= now_ms => self.expire(db, entry, now_ms, tally, interests),
+            Some(at) if at <= now_ms => {
+                let mut all = usize::MAX;
+                self.expire(db, entry, now_ms, tally, interests, &mut all)
+            }
             _ => Slot::Occupied(entry),
         }
     }
 
+    /// Lets an entry go that is due at `now_ms`, or up to `fields` fields of it that are; takes their number
+    /// off that.
     #[cold]
-    fn expire<'t>(
+    pub(super) fn expire<'t>(
         &mut self,
         db: usize,
         mut entry: EntryMut<'t>,
         now_ms: u64,
         tally: &mut Tally,
         interests: Option<&mut Interests>,
+        fields: &mut usize,
     ) -> Slot<'t> {
         if let Some(interests) = interests {
             interests.lapsed(db, entry.key(), self);
@@ -308,7 +314,7 @@ impl Record {
             self.expired(db, entry);
             return Slot::Vacant(place);
         }
-        if !self.expire_fields(db, &mut entry, now_ms) {
+        if !self.expire_fields(db, &mut entry, now_ms, fields) {
             tally.volatile -= u64::from(!entry.has_field_deadlines());
             return Slot::Occupied(entry);
         }
@@ -637,6 +643,17 @@ impl<'w> Write<'w> {
         debug_assert!(!self.emptied, "who empties a key tells of it");
         self.changed = false;
         self.record.dirty += changes;
+    }
+
+    /// Ends a write of so many changes that has no event of its own, of which those who wait for the key
+    /// hear, but not those who watch it.
+    pub fn commit_waking(mut self, changes: u64) {
+        debug_assert!(!self.emptied, "who empties a key tells of it");
+        self.changed = false;
+        self.record.dirty += changes;
+        if let Some(interests) = self.interests.as_deref_mut() {
+            interests.wake(self.db, self.key, self.record);
+        }
     }
 
     /// Ends a write with its event, one change, of which those who wait for the key hear, but not those who

@@ -8,7 +8,7 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use super::alarm::NEVER_MS;
-use super::db::Db;
+use super::db::{Db, is_due};
 use super::record::Record;
 use super::shard::{Keys, Shard};
 use super::space::Space;
@@ -16,12 +16,15 @@ use super::table::Slot;
 use super::watchers::Interests;
 use super::wheel::Verdict;
 
+/// Fields of hashes that leave in one call at most.
+const FIELDS_PER_SLICE: usize = 1024;
+
 /// After that many keys a moved clock lets what waits for their events take it in.
 const FIRINGS_PER_SLICE: usize = 10_000;
 
-/// Expires up to `budget` keys of a shard that are due at `now_ms`; publishes when the shard has to be looked
-/// at next.
-/// Returns how many items were looked at: fewer than `budget` means that nothing due is left.
+/// Expires up to `budget` keys of a shard that are due at `now_ms`, and up to [`FIELDS_PER_SLICE`] fields;
+/// publishes when the shard has to be looked at next. A hash with more fields that are due comes up again a
+/// millisecond later; whoever looks it up before does not see them.
 pub fn expire_due(
     space: &Space,
     index: usize,
@@ -29,17 +32,31 @@ pub fn expire_due(
     now_ms: u64,
     budget: usize,
     record: &mut Record,
+) {
+    expire_up_to(space, index, shard, now_ms, (budget, FIELDS_PER_SLICE), record);
+}
+
+/// [`expire_due`] with a budget of keys and one of fields. Returns how many items were looked at: fewer than
+/// the budget means that nothing due is left, unless there were too many fields.
+fn expire_up_to(
+    space: &Space,
+    index: usize,
+    shard: &mut Shard,
+    now_ms: u64,
+    (budget, mut fields): (usize, usize),
+    record: &mut Record,
 ) -> usize {
     let mut looked = 0;
     let next = loop {
         let first =
             shard.databases().filter_map(|(db, keys)| Some((keys.wheel.as_ref()?.next_due_ms()?, db))).min();
         match first {
-            Some((due_ms, db)) if due_ms <= now_ms && looked < budget => {
+            Some((due_ms, db)) if due_ms <= now_ms && looked < budget && fields > 0 => {
                 let (keys, interests) = shard.parts_mut(db);
                 let keys = keys.expect("it has a wheel");
                 // One tick at a time, so that keys of several databases leave in one order.
-                looked += expire_tick(space, keys, db, (due_ms, interests), budget - looked, record).max(1);
+                let left = (budget - looked, &mut fields);
+                looked += expire_tick(space, keys, db, (due_ms, interests), left, record).max(1);
             }
             Some((due_ms, _)) => break due_ms,
             None => break u64::MAX,
@@ -70,7 +87,7 @@ fn expire_slice(db: &mut Db<'_>, queue: &mut BinaryHeap<Reverse<(u64, usize)>>, 
             return false;
         }
         db.each_shard(index, |_, shard, record| {
-            left -= expire_due(space, index, shard, tick_ms, left, record).min(left);
+            left -= expire_up_to(space, index, shard, tick_ms, (left, usize::MAX), record).min(left);
             false
         });
         *first = Reverse((space.due[index].at_ms(), index));
@@ -103,7 +120,7 @@ fn expire_tick(
     keys: &mut Keys,
     db: usize,
     (tick_ms, mut interests): (u64, Option<&mut Interests>),
-    budget: usize,
+    (budget, fields): (usize, &mut usize),
     record: &mut Record,
 ) -> usize {
     let Keys { table, wheel, tally } = keys;
@@ -112,7 +129,12 @@ fn expire_tick(
     let looked = wheel.advance(tick_ms, budget, &mut |hash, _| {
         let found = table.find_by_hash(hash, |e| e.next_due_ms().is_some() && hasher.hash(e.key()) == hash);
         let Some(entry) = found else { return Verdict::Gone };
-        match record.settle(db, entry, tick_ms, tally, interests.as_deref_mut()) {
+        match entry.next_due_ms() {
+            Some(at) if at > tick_ms => return Verdict::Due(at),
+            Some(at) if *fields == 0 && !is_due(&entry, tick_ms) => return Verdict::Due(at),
+            _ => {}
+        }
+        match record.expire(db, entry, tick_ms, tally, interests.as_deref_mut(), fields) {
             Slot::Vacant(_) => Verdict::Gone,
             Slot::Occupied(mut entry) => match entry.next_due_ms() {
                 Some(at) => Verdict::Due(at),
@@ -126,7 +148,7 @@ fn expire_tick(
     if table.has_retired() {
         record.retired.append(&mut table.take_retired());
     }
-    keys.tidy(tick_ms, hasher);
+    keys.tidy(hasher);
     looked
 }
 
@@ -137,6 +159,10 @@ mod tests {
     use super::super::record::Event;
     use super::*;
     use crate::clock::{Chance, Clock};
+    use crate::value::hash::Until;
+    use crate::value::{Hash, HashLimits, HashRef};
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
 
     const START_MS: u64 = 1_700_000_000_000;
 
@@ -216,5 +242,92 @@ mod tests {
         assert_eq!(expired_at(START_MS + 10).len(), KEYS);
         assert_eq!(expired_at(ahead_ms + 99), []);
         assert_eq!(expired_at(ahead_ms + 100).len(), KEYS);
+    }
+
+    /// Fields of a few hashes, by hash and name, with their deadlines.
+    type Fields = BTreeMap<(u8, u16), u64>;
+
+    fn put_fields(db: &mut Db<'_>, fields: &Fields) {
+        let limits = HashLimits { max_entries: 8, max_value: 8, seed: 5 };
+        for (&(key, field), &at_ms) in fields {
+            let (key, field) = ([b'a' + key], field.to_string());
+            let mut write = db.open(&key);
+            write.update(|hash: &mut Hash| {
+                hash.set(field.as_bytes(), b"v", Until::Cleared, &limits);
+                hash.set_deadline(field.as_bytes(), Some(at_ms), limits.seed);
+            });
+            write.commit(Event::HSET);
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn fields_leave_a_few_at_a_time_and_no_reader_sees_one_that_is_due(
+            fields in prop::collection::btree_map((0..3u8, 0..400u16), 1..60u64, 1..400),
+            steps in prop::collection::vec((0..4u64, 1..12usize, any::<bool>()), 1..60),
+        ) {
+            let space = space();
+            let fields: Fields = fields.into_iter().map(|(field, ms)| (field, START_MS + ms)).collect();
+            at(&space, START_MS, |db| put_fields(db, &fields));
+            let (mut now_ms, mut expired, mut events) = (START_MS, 0, 0);
+            let mut work = |now_ms: u64, limit: usize, reads: bool| {
+                at(&space, now_ms, |db| {
+                    db.each_shard(0, |index, shard, record| {
+                        let before = record.counts.expired_fields;
+                        expire_up_to(&space, index, shard, now_ms, (64, limit), record);
+                        assert!(record.counts.expired_fields - before <= limit as u64);
+                        shard.databases().for_each(|(_, keys)| keys.check_invariants());
+                        true
+                    });
+                    for key in 0..3u8 {
+                        let left = fields.iter().filter(|((of, _), at)| *of == key && **at > now_ms).count();
+                        let seen = |hash: Option<HashRef<'_>>| hash.map_or(0, |hash| hash.len());
+                        if reads {
+                            assert_eq!(seen(db.read_as::<Hash>(&[b'a' + key]).expect("a hash")), left);
+                        }
+                    }
+                    expired += db.record.counts.expired_fields;
+                    events += db.record.happenings.iter().filter(|it| it.event == Event::HEXPIRED).count();
+                });
+            };
+            for (later_ms, limit, reads) in steps {
+                now_ms += later_ms;
+                work(now_ms, limit, reads);
+            }
+            // Without any reader they all leave, too, with an event for each few.
+            (1..=500).for_each(|later_ms| work(now_ms + later_ms, 3, false));
+            prop_assert_eq!(expired as usize, fields.len());
+            prop_assert!(events <= fields.len());
+            prop_assert!(space.due.iter().all(|due| due.at_ms() == u64::MAX));
+        }
+    }
+
+    /// A shard in which keys come and go with ever new deadlines: its wheel does not grow with their number,
+    /// and what is left fires in time.
+    #[test]
+    fn a_wheel_is_renewed_while_keys_come_and_go() {
+        const KEYS: u64 = 2_000;
+        let space = space();
+        let deadline = |round: u64, key: u64| START_MS + 1_000_000 - 10 * round + key % 7;
+        for round in 0..40 {
+            at(&space, START_MS + round, |db| {
+                for key in 0..KEYS {
+                    put(db, 0, &format!("{key}"), deadline(round, key));
+                }
+                db.each_shard(0, |_, shard, _| {
+                    let keys = shard.keys(0).expect("some are there");
+                    keys.check_invariants();
+                    let (items, live) = (keys.wheel.as_ref().map_or(0, |it| it.len()), keys.table.len());
+                    assert!(items <= 4 * live + 256, "{items} items for {live} keys");
+                    true
+                });
+            });
+        }
+        let last_ms = deadline(39, 0);
+        let expired = |now_ms| at(&space, now_ms, |db| expire_all_due(db, now_ms)).len();
+        assert_eq!(expired(last_ms - 1), 0);
+        assert_eq!(expired(last_ms) as u64, KEYS.div_ceil(7));
+        assert_eq!(expired(last_ms + 6) as u64, KEYS - KEYS.div_ceil(7));
     }
 }

@@ -16,6 +16,9 @@ use super::waiters::{Line, Waiting, Waits};
 use super::watchers::{Interests, Watcher};
 use super::wheel::Wheel;
 
+/// Buckets of the table that one step towards a new wheel looks at.
+const BUCKETS_PER_STEP: usize = 4;
+
 /// A shard of the keyspace.
 pub struct Shard {
     index: usize,
@@ -231,14 +234,32 @@ impl Keys {
         Keys { table: Table::new(hasher.clone()), wheel: None, tally: Tally::default() }
     }
 
-    /// Makes the wheel anew when items of keys that are gone outnumber the others, so that rewriting a few
-    /// keys with ever new deadlines does not grow it without bound.
+    /// Works a little at a successor of the wheel when items of keys that are gone outnumber the others, so
+    /// that rewriting a few keys with ever new deadlines does not make it grow without bound.
     #[inline]
-    pub fn tidy(&mut self, now_ms: u64, hasher: &KeyHasher) {
+    pub fn tidy(&mut self, hasher: &KeyHasher) {
         let live = (self.tally.deadlines + self.tally.volatile) as usize;
-        if self.wheel.as_ref().is_some_and(|w| w.should_rebuild(live)) {
-            self.rebuild_wheel(now_ms, hasher);
+        if self.wheel.as_ref().is_some_and(|wheel| wheel.wants_renewal(live)) {
+            self.renew_wheel(hasher);
         }
+    }
+
+    #[cold]
+    fn renew_wheel(&mut self, hasher: &KeyHasher) {
+        let Keys { table, wheel: Some(wheel), .. } = self else { return };
+        wheel.renew(&mut |mut cursor, wheel| {
+            for _ in 0..BUCKETS_PER_STEP {
+                cursor = table.scan(cursor, &mut |entry| {
+                    if let Some(at) = entry.next_due_ms() {
+                        wheel.file(at, hasher.hash(entry.key()));
+                    }
+                });
+                if cursor == 0 {
+                    break;
+                }
+            }
+            cursor
+        });
     }
 
     /// Makes the wheel anew from the entries' deadlines, none where no entry has one: the clock has gone back

@@ -181,27 +181,33 @@ fn with_new_value<C: Collection>(value: C, store: impl FnOnce(NewValue<'_>)) -> 
 }
 
 impl Record {
-    /// Lets the fields go that are due at `now_ms`. True: none is left.
-    pub(super) fn expire_fields(&mut self, db: usize, entry: &mut EntryMut<'_>, now_ms: u64) -> bool {
+    /// Lets up to `limit` fields go that are due at `now_ms`, with one event, and takes their number off the
+    /// limit. True: no field is left.
+    pub(super) fn expire_fields(
+        &mut self,
+        db: usize,
+        entry: &mut EntryMut<'_>,
+        now_ms: u64,
+        limit: &mut usize,
+    ) -> bool {
         let logs = self.logs;
         let mut gone: Vec<Box<[u8]>> = Vec::new();
         let Some(Value::Hash(hash)) = entry.boxed_mut() else {
             unreachable!("only a hash in a box has field deadlines")
         };
-        let mut count = 0;
-        hash.expire_due(now_ms, &mut |field| {
-            count += 1;
+        let count = hash.expire_due(now_ms, *limit, &mut |field| {
             if logs {
                 gone.push(field.into());
             }
         });
+        *limit -= count;
         let view = hash.as_ref();
         let is_volatile = Hash::earliest_deadline(view).is_some();
         let is_empty = Hash::len(view) == 0;
         if !is_empty {
             entry.set_field_deadlines(is_volatile);
         }
-        self.counts.expired_fields += count;
+        self.counts.expired_fields += count as u64;
         self.happened(db, Event::HEXPIRED, entry.key());
         if logs {
             let argv: Vec<&[u8]> =

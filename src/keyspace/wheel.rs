@@ -10,8 +10,10 @@
 //! entry has it: when an item comes up, the caller is asked, and a deadline that has been extended
 //! meanwhile is filed again then and not before. So extending costs nothing. A deadline that is brought
 //! forward, or that is new, must be filed at once; the older item stays until it comes up. Such left-overs
-//! are harmless but take room, and when they outnumber what is live the owner builds a new wheel
-//! ([`Wheel::should_rebuild`]).
+//! are harmless but take room, and when they outnumber what is live the wheel gets a successor: the owner
+//! shows it all entries with a deadline, a few at a time ([`Wheel::renew`]), while every new deadline is
+//! filed in both; then the successor takes over, and the old pages are freed a few at a time. So neither
+//! costs much at once.
 //!
 //! Time is a number of eleven digits to base 64, in milliseconds. A level is a digit, a slot is a digit's
 //! value. An item lies at the highest digit in which its deadline differs from the present tick, in the
@@ -42,8 +44,10 @@ const BLOCK_ITEMS: usize = 7;
 const PAGE_BLOCKS: usize = 32;
 /// The last tick a wheel advances to; a deadline after it never comes.
 const LAST_TICK: u64 = u64::MAX - 1;
-/// Items that may be left over before a rebuild is worth it, however few are live.
-const REBUILD_SLACK: usize = 64;
+/// Items that may be left over before a successor is worth it, however few are live.
+const RENEWAL_SLACK: usize = 64;
+/// Pages of a wheel that was succeeded which are freed at once.
+const PAGES_FREED: usize = 4;
 
 /// The caller's answer about an item that has come up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,7 +61,7 @@ pub enum Verdict {
 /// A hierarchical timing wheel of key hashes. A tick is a millisecond of unix time.
 #[derive(Debug)]
 pub struct Wheel {
-    /// The tick up to which everything before has been looked at. Never goes back.
+    /// The tick up to which everything before has been looked at. Goes back only to where a successor began.
     tick: u64,
     items: usize,
     /// The level above 0 whose slot at the present tick is being cascaded and not yet empty; 0 if none.
@@ -68,6 +72,18 @@ pub struct Wheel {
     /// Made when a level gets its first item.
     levels: [Option<Box<[Queue; SLOTS]>>; LEVELS],
     blocks: Blocks,
+    /// Who takes over when it has everything that is live.
+    successor: Option<Box<Successor>>,
+    /// Pages of the wheel before this one.
+    old_pages: Vec<Page>,
+}
+
+/// A wheel that is to take over.
+#[derive(Debug)]
+struct Successor {
+    wheel: Wheel,
+    /// How far the owner's entries have been shown to it, in the owner's own terms; 0 at the beginning.
+    cursor: u64,
 }
 
 /// What there is to do next.
@@ -88,11 +104,20 @@ impl Wheel {
             filled: [0; LEVELS],
             levels: [const { None }; LEVELS],
             blocks: Blocks::default(),
+            successor: None,
+            old_pages: Vec::new(),
         }
     }
 
     /// Files a hash under its entry's deadline (unix ms); one that has passed is due at once. O(1).
     pub fn file(&mut self, deadline_ms: u64, hash: u64) {
+        if let Some(successor) = &mut self.successor {
+            successor.wheel.file_here(deadline_ms, hash);
+        }
+        self.file_here(deadline_ms, hash);
+    }
+
+    fn file_here(&mut self, deadline_ms: u64, hash: u64) {
         let deadline = deadline_ms.max(self.tick);
         let level = digits(deadline ^ self.tick);
         let slot = digit(deadline, level);
@@ -145,16 +170,45 @@ impl Wheel {
         self.items == 0
     }
 
-    /// Whether, with `live` entries waiting for a deadline, left-overs are so many that the owner should
-    /// file those entries in a new wheel.
-    pub fn should_rebuild(&self, live: usize) -> bool {
-        self.items > live.saturating_mul(2).saturating_add(REBUILD_SLACK)
+    /// Whether, with `live` entries waiting for a deadline, left-overs are so many that the owner should call
+    /// [`renew`](Wheel::renew), or goes on with that.
+    #[inline]
+    pub fn wants_renewal(&self, live: usize) -> bool {
+        self.items > live.saturating_mul(2).saturating_add(RENEWAL_SLACK)
+            || self.successor.is_some()
+            || !self.old_pages.is_empty()
+    }
+
+    /// Does a little of what there is to do about left-overs. `show(cursor, wheel)` files in `wheel` the
+    /// owner's entries from `cursor` on, a few of them, and answers where it stopped; 0: at the end. It
+    /// begins with 0, and must not miss an entry that is there from beginning to end.
+    pub fn renew(&mut self, show: &mut dyn FnMut(u64, &mut Wheel) -> u64) {
+        if !self.old_pages.is_empty() {
+            self.old_pages.truncate(self.old_pages.len().saturating_sub(PAGES_FREED));
+            if self.old_pages.is_empty() {
+                self.old_pages = Vec::new();
+            }
+            return;
+        }
+        let tick = self.tick;
+        let successor =
+            self.successor.get_or_insert_with(|| Box::new(Successor { wheel: Wheel::new(tick), cursor: 0 }));
+        successor.cursor = show(successor.cursor, &mut successor.wheel);
+        if successor.cursor == 0
+            && let Some(successor) = self.successor.take()
+        {
+            let old = std::mem::replace(self, successor.wheel);
+            self.old_pages = old.blocks.pages;
+        }
     }
 
     /// Bytes allocated besides the struct itself.
     pub fn heap_bytes(&self) -> usize {
         let levels = self.levels.iter().flatten().count();
-        levels * size_of::<[Queue; SLOTS]>() + self.blocks.heap_bytes()
+        let successor =
+            self.successor.as_ref().map_or(0, |it| size_of::<Successor>() + it.wheel.heap_bytes());
+        let old = self.old_pages.len() * size_of::<[Block; PAGE_BLOCKS]>();
+        levels * size_of::<[Queue; SLOTS]>() + self.blocks.heap_bytes() + successor + old
     }
 
     /// Takes everything out, gives all memory back, and starts again at `now_ms`.
@@ -187,8 +241,8 @@ impl Wheel {
             };
             self.items -= 1;
             if let Verdict::Due(deadline) = look(hash, tick) {
-                // Never back into the slot that is being emptied.
-                self.file(deadline.max(tick + 1), hash);
+                // Never back into the slot that is being emptied. A successor that has it has it no later.
+                self.file_here(deadline.max(tick + 1), hash);
             }
         }
         let queue = self.levels[level].as_ref().map(|queues| &queues[slot]);
@@ -223,6 +277,10 @@ impl Wheel {
         }
         assert_eq!(items, self.items);
         self.blocks.check_invariants(blocks);
+        if let Some(successor) = &self.successor {
+            assert!(successor.wheel.successor.is_none() && successor.wheel.old_pages.is_empty());
+            successor.wheel.check_invariants();
+        }
     }
 }
 
@@ -517,13 +575,41 @@ mod tests {
         assert_eq!(fire(&mut wheel, &mut table, NOW + 5, 10).1, [(NOW, 2), (NOW + 5, 1)]);
     }
 
+    /// Shows up to `count` keys of the table above the cursor's.
+    fn show<'t>(table: &'t BTreeMap<u64, u64>, count: usize) -> impl FnMut(u64, &mut Wheel) -> u64 + use<'t> {
+        move |cursor, wheel| {
+            let mut rest = table.range(cursor..);
+            rest.by_ref().take(count).for_each(|(&hash, &deadline)| wheel.file(deadline, hash));
+            rest.next().map_or(0, |(&hash, _)| hash)
+        }
+    }
+
     #[test]
-    fn left_overs_call_for_a_rebuild() {
+    fn left_overs_call_for_a_successor_that_is_built_a_little_at_a_time() {
         let mut wheel = Wheel::new(NOW);
         (0..264).for_each(|hash| wheel.file(NOW + hash, hash));
-        assert!(!wheel.should_rebuild(100) && wheel.should_rebuild(99));
+        assert!(!wheel.wants_renewal(100) && wheel.wants_renewal(99));
         wheel.clear(NOW);
-        assert_eq!((wheel.len(), wheel.heap_bytes(), wheel.should_rebuild(0)), (0, 0, false));
+        assert_eq!((wheel.len(), wheel.heap_bytes(), wheel.wants_renewal(0)), (0, 0, false));
+        // Each of some keys was given a hundred deadlines.
+        let table: BTreeMap<u64, u64> = (1..=1000).map(|hash| (hash, NOW + HOUR - hash)).collect();
+        (0..100).for_each(|_| table.iter().for_each(|(&hash, &deadline)| wheel.file(deadline, hash)));
+        let before = wheel.heap_bytes();
+        let mut calls = 0;
+        while wheel.wants_renewal(table.len()) {
+            let (pages, filed) =
+                (wheel.old_pages.len(), wheel.successor.as_ref().map_or(0, |it| it.wheel.len()));
+            wheel.renew(&mut show(&table, 3));
+            assert!(wheel.old_pages.len() + PAGES_FREED >= pages);
+            assert!(wheel.successor.as_ref().is_none_or(|it| it.wheel.len() <= filed + 3));
+            wheel.check_invariants();
+            calls += 1;
+        }
+        assert_eq!(wheel.len(), table.len());
+        assert!(calls > 333 && wheel.heap_bytes() < before / 20);
+        let (_, fired) =
+            fire(&mut wheel, &mut table.iter().map(|(&h, &d)| (h, d)).collect(), NOW + HOUR, 9999);
+        assert!(fired.iter().map(|&(tick, hash)| (hash, tick)).eq(table.into_iter().rev()));
     }
 
     /// Bytes per item with `items` spread evenly over `span_ms` and over `wheels` wheels.
@@ -577,6 +663,8 @@ mod tests {
         Delete(u64),
         Advance(u64, usize),
         AdvanceAll(u64),
+        /// Works on a successor, whether one is called for or not.
+        Renew(usize),
     }
 
     fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -589,6 +677,7 @@ mod tests {
             1 => (0u64..40).prop_map(Step::Delete),
             3 => (span(), 0usize..12).prop_map(|(ms, budget)| Step::Advance(ms, budget)),
             1 => span().prop_map(Step::AdvanceAll),
+            2 => (1usize..9).prop_map(Step::Renew),
         ];
         prop::collection::vec(step, 1..300)
     }
@@ -605,7 +694,7 @@ mod tests {
     impl Owner {
         fn set(&mut self, key: u64, given: u64) {
             // One that has passed takes its place at the tick the wheel has come to.
-            let deadline = given.max(self.wheel.tick);
+            let deadline = given.max(self.wheel.tick).max(self.last_fired);
             let old = self.table.insert(key, deadline);
             if let Some(old) = old {
                 self.model.remove(&(old, key));
@@ -665,6 +754,10 @@ mod tests {
                     Step::Advance(ms, budget) => {
                         owner.now += ms;
                         owner.advance(budget);
+                    }
+                    Step::Renew(count) => {
+                        let table = owner.table.iter().map(|(&hash, &deadline)| (hash, deadline)).collect();
+                        owner.wheel.renew(&mut show(&table, count));
                     }
                     Step::AdvanceAll(ms) => {
                         owner.now += ms;

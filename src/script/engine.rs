@@ -243,6 +243,8 @@ impl Engine {
             return Err(Fault::SCRIPT_NOT_RO);
         }
         let home = cx.session.db;
+        // What a script prepares for HIMPORT is its own.
+        let fieldsets = cx.session.fieldsets.take();
         let mut unit = std::mem::take(&mut cx.db.record.effects);
         host.scripts.running.begin(cx.worker, host.ticks.since_start_ns());
         let choices = Rc::clone(&self.choices);
@@ -251,6 +253,7 @@ impl Engine {
         let dirty = caller.dirty;
         // The look at every instruction goes with its state.
         self.is_spent = host.scripts.running.end();
+        cx.session.fieldsets = fieldsets;
         if cx.session.db != home {
             cx.session.select(home);
         }

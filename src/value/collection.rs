@@ -89,8 +89,11 @@ pub trait Collection: Default + Clone + Send + Sync + 'static {
     fn earliest_deadline(_: Self::Ref<'_>) -> Option<u64> {
         None
     }
-    /// Removes the elements whose deadline is not after `now_ms` and tells their names.
-    fn expire_due(&mut self, _now_ms: u64, _gone: &mut dyn FnMut(&[u8])) {}
+    /// Removes up to `limit` elements whose deadline is not after `now_ms`, tells their names, and answers
+    /// how many they were.
+    fn expire_due(&mut self, _now_ms: u64, _limit: usize, _gone: &mut dyn FnMut(&[u8])) -> usize {
+        0
+    }
 }
 
 /// A collection in a box of its own.

@@ -48,6 +48,10 @@ const MAX_DEPTH: u32 = 32;
 /// Words of the directory that are always allowed; beyond, at most four per segment.
 const FREE_WORDS: usize = 64;
 const WORDS_PER_SEGMENT: usize = 4;
+/// Words of a directory that is halved which one removal brings into their new place, or gives back.
+const WORDS_PER_REMOVAL: usize = 16;
+/// The directory is not being halved.
+const WHOLE: usize = usize::MAX;
 /// Segments looked at for an estimate of the memory in use.
 const SAMPLED_SEGMENTS: usize = 16;
 
@@ -91,8 +95,18 @@ fn start(hash: u64, depth: u32) -> u64 {
 #[derive(Clone)]
 pub struct Dict<const VALUED: bool> {
     hasher: Hasher,
-    /// The segments, each at the first of its words. The number of words is a power of two.
+    /// The segments, each at the first of its words. Words beyond those that hashes lead to hold none.
     directory: Vec<Option<Arc<Segment<VALUED>>>>,
+    /// Leading bits of a hash by which the directory goes, or is going to once it is halved.
+    bits: u32,
+    /// While the directory is halved: so many words of its new order are in place. Those that a hash leads to
+    /// behind them are still found by one bit more. `WHOLE` otherwise.
+    moved: usize,
+    /// Slots of the segment that has the most, or more, among those moved and those made meanwhile.
+    moved_slots: usize,
+    /// Words that were written, for tests.
+    #[cfg(test)]
+    written: usize,
     /// The depth of the segment that answers for a word.
     depths: Vec<u8>,
     len: usize,
@@ -117,6 +131,11 @@ impl<const VALUED: bool> Dict<VALUED> {
             hasher: Hasher::new(seed),
             slots: first.slots(),
             directory: vec![Some(Arc::new(first))],
+            bits: 0,
+            moved: WHOLE,
+            moved_slots: 0,
+            #[cfg(test)]
+            written: 0,
             depths: vec![0],
             len: 0,
             segments: 1,
@@ -224,20 +243,24 @@ impl<const VALUED: bool> Dict<VALUED> {
     /// The first word of the segment for `hash`.
     #[inline]
     fn word(&self, hash: u64) -> usize {
-        let word = hash.unbounded_shr(u64::BITS - self.depth()) as usize;
-        word & !(self.width(u32::from(self.depths[word])) - 1)
+        let (mut word, mut bits) = (hash.unbounded_shr(u64::BITS - self.bits) as usize, self.bits);
+        if word >= self.moved {
+            bits += 1;
+            word = hash.unbounded_shr(u64::BITS - bits) as usize;
+        }
+        word & !((1 << (bits - u32::from(self.depths[word]))) - 1)
     }
 
-    /// Leading bits the directory goes by.
+    /// Leading bits by which the directory goes where `word` lies.
     #[inline]
-    fn depth(&self) -> u32 {
-        self.directory.len().trailing_zeros()
+    fn bits_at(&self, word: usize) -> u32 {
+        self.bits + u32::from(self.moved != WHOLE && word >= self.moved)
     }
 
-    /// Words a segment of `depth` answers for.
+    /// Words that a segment of `depth` at `word` answers for.
     #[inline]
-    fn width(&self, depth: u32) -> usize {
-        1 << (self.depth() - depth)
+    fn width(&self, word: usize, depth: u32) -> usize {
+        1 << (self.bits_at(word) - depth)
     }
 
     #[inline]
@@ -259,24 +282,30 @@ impl<const VALUED: bool> Dict<VALUED> {
         let Dict { directory, hasher, .. } = self;
         let segment = Arc::make_mut(directory[word].as_mut().expect("a segment lies at its first word"));
         segment.reserve(bytes, hasher);
-        self.slots = self.slots.max(self.segment(word).slots());
+        self.note_slots(self.segment(word).slots());
         word
     }
 
     /// Splits the segment at `word`, unless the directory would grow too large for that.
     fn split(&mut self, mut word: usize) -> bool {
         let depth = self.segment(word).depth();
-        if depth == self.depth() {
-            let words = self.directory.len() * 2;
+        if depth == self.bits {
+            let words = 2 << self.bits;
             if depth == MAX_DEPTH || words > FREE_WORDS.max((self.segments + 1) * WORDS_PER_SEGMENT) {
                 return false;
             }
-            self.double();
-            word *= 2;
+            let first = self.first_hash(word);
+            while self.is_shrinking() {
+                self.shrink_directory(usize::MAX);
+            }
+            if depth == self.bits {
+                self.double();
+            }
+            word = self.word(first);
         }
         let segment = self.take(word);
         let halves = segment.split(&self.hasher);
-        let width = self.width(depth + 1);
+        let width = self.width(word, depth + 1);
         for (half, word) in halves.into_iter().zip([word, word + width]) {
             self.put(word, half);
         }
@@ -294,17 +323,28 @@ impl<const VALUED: bool> Dict<VALUED> {
 
     /// Makes `segment` answer for the words from `word` on.
     fn put(&mut self, word: usize, segment: Segment<VALUED>) {
-        let width = self.width(segment.depth());
+        let width = self.width(word, segment.depth());
         self.depths[word..word + width].fill(segment.depth() as u8);
+        #[cfg(test)]
+        {
+            self.written += width;
+        }
         self.segments += 1;
         self.by_depth[segment.depth() as usize] += 1;
-        self.slots = self.slots.max(segment.slots());
+        self.note_slots(segment.slots());
         self.refile(word, NEVER, segment.earliest());
         self.directory[word] = Some(Arc::new(segment));
     }
 
-    /// Gives every word a second one.
+    fn note_slots(&mut self, slots: usize) {
+        self.slots = self.slots.max(slots);
+        self.moved_slots = self.moved_slots.max(slots);
+    }
+
+    /// Gives every word a second one; the directory is not being made smaller.
     fn double(&mut self) {
+        debug_assert!(!self.is_shrinking());
+        self.bits += 1;
         let mut directory = Vec::with_capacity(self.directory.len() * 2);
         for segment in self.directory.drain(..) {
             directory.extend([segment, None]);
@@ -325,13 +365,17 @@ impl<const VALUED: bool> Dict<VALUED> {
     }
 
     /// Gives memory back after removals from the segment at `word`.
-    fn settle(&mut self, mut word: usize) {
+    fn settle(&mut self, word: usize) {
+        let first = self.first_hash(word);
+        if self.is_shrinking() {
+            self.shrink_directory(WORDS_PER_REMOVAL);
+        }
+        let mut word = self.word(first);
         if !self.segment(word).is_sparse() {
             return;
         }
         let mut joined = false;
-        while let Some(other) = self.buddy(word) {
-            let (left, right) = (word.min(other), word.max(other));
+        while let Some((left, right)) = self.pair(word) {
             let segment = self.take(left).join(&self.take(right), &self.hasher);
             word = left;
             self.put(left, segment);
@@ -347,56 +391,121 @@ impl<const VALUED: bool> Dict<VALUED> {
         }
     }
 
-    /// The word of the segment that the one at `word` should be joined with.
-    fn buddy(&self, word: usize) -> Option<usize> {
-        let segment = self.segment(word);
-        if segment.depth() == 0 {
+    /// The words of two segments that should be joined, of which the one at `word` is one.
+    fn pair(&mut self, word: usize) -> Option<(usize, usize)> {
+        let depth = self.segment(word).depth();
+        if depth == 0 {
             return None;
         }
-        let at = word ^ self.width(segment.depth());
-        let other = self.directory[at].as_ref().filter(|other| other.depth() == segment.depth())?;
-        let is_small = (segment.len() + other.len()) * 2 <= SEGMENT_ENTRIES
+        let first = self.first_hash(word);
+        let mut hashes = [first, first ^ 1 << (u64::BITS - depth)];
+        let other = self.segment(self.word(hashes[1]));
+        let segment = self.segment(word);
+        let is_small = other.depth() == depth
+            && (segment.len() + other.len()) * 2 <= SEGMENT_ENTRIES
             && (segment.live_bytes() + other.live_bytes()) * 2 <= ARENA_BYTES;
-        is_small.then_some(at)
+        if !is_small {
+            return None;
+        }
+        hashes.sort_unstable();
+        // Only one of them has been moved: then the other is the next to be.
+        if self.bits_at(self.word(hashes[0])) != self.bits_at(self.word(hashes[1])) {
+            self.move_segment();
+        }
+        Some((self.word(hashes[0]), self.word(hashes[1])))
     }
 
-    /// Halves the directory while it is four times as large as its segments need.
+    /// Begins to halve the directory when it is four times as large as its segments need.
     fn halve(&mut self) {
         let deepest = self.by_depth.iter().rposition(|&segments| segments > 0).unwrap_or(0);
         let wanted = if deepest == 0 { 0 } else { deepest as u32 + 1 };
-        if self.depth() <= wanted {
+        if self.moved == WHOLE && self.bits > wanted {
+            self.bits -= 1;
+            (self.moved, self.moved_slots) = (0, 0);
+        }
+    }
+
+    /// Whether the directory is being halved, or has words to give back.
+    #[inline]
+    fn is_shrinking(&self) -> bool {
+        self.moved != WHOLE || self.directory.len() > 1 << self.bits
+    }
+
+    /// Goes on making the directory smaller, by about so many words.
+    fn shrink_directory(&mut self, mut words: usize) {
+        let wanted = 1 << self.bits;
+        while self.moved < wanted {
+            if words == 0 {
+                return;
+            }
+            words = words.saturating_sub(self.move_segment());
+        }
+        if self.moved != WHOLE {
+            (self.moved, self.slots) = (WHOLE, self.moved_slots);
+            self.halve();
             return;
         }
-        while self.depth() > wanted {
-            self.directory = std::mem::take(&mut self.directory).into_iter().step_by(2).collect();
-            self.depths = self.depths.iter().copied().step_by(2).collect();
+        let len = self.directory.len() - words.min(self.directory.len() - wanted);
+        #[cfg(test)]
+        {
+            self.written += self.directory.len() - len;
         }
-        self.slots = self.directory.iter().flatten().map(|segment| segment.slots()).max().unwrap_or(0);
+        self.directory.truncate(len);
+        self.depths.truncate(len);
+        if len == wanted {
+            self.directory.shrink_to_fit();
+            self.depths.shrink_to_fit();
+        }
+    }
+
+    /// Brings the next segment into its place in the halved directory; answers how many words it takes there.
+    fn move_segment(&mut self) -> usize {
+        let from = self.moved * 2;
+        let segment = self.directory[from].take().expect("what was moved ends where a segment begins");
+        let width = 1 << (self.bits - segment.depth());
+        self.depths[self.moved..self.moved + width].fill(segment.depth() as u8);
+        self.moved_slots = self.moved_slots.max(segment.slots());
+        self.directory[self.moved] = Some(segment);
+        self.moved += width;
+        #[cfg(test)]
+        {
+            self.written += width;
+        }
+        width
     }
 
     /// Panics if the dictionary contradicts itself.
     #[cfg(test)]
     fn check_invariants(&self) {
-        let (mut word, mut len, mut segments, mut timed) = (0, 0, 0, 0);
+        let (mut hash, mut len, mut segments, mut timed) = (0u64, 0, 0, 0);
         let (mut due, mut by_depth) = (BTreeSet::new(), [0; MAX_DEPTH as usize + 1]);
-        while word < self.directory.len() {
+        loop {
+            let word = self.word(hash);
             let segment = self.segment(word);
             segment.check_invariants(&self.hasher);
-            let width = self.width(segment.depth());
+            assert_eq!(self.first_hash(word), hash);
+            let width = self.width(word, segment.depth());
             assert!(self.depths[word..word + width].iter().all(|&d| u32::from(d) == segment.depth()));
             assert!(self.directory[word + 1..word + width].iter().all(Option::is_none));
-            assert!(segment.slots() <= self.slots);
+            assert!(segment.slots() <= self.slots && segment.depth() <= self.bits);
             for slot in segment.taken() {
                 assert_eq!(self.word(self.hasher.hash(segment.key(slot))), word);
             }
             if segment.earliest() != NEVER {
-                due.insert((segment.earliest(), self.first_hash(word)));
+                due.insert((segment.earliest(), hash));
             }
             by_depth[segment.depth() as usize] += 1;
             (len, segments, timed) = (len + segment.len(), segments + 1, timed + segment.timed());
-            word += width;
+            match 1u64.checked_shl(u64::BITS - segment.depth()).and_then(|range| hash.checked_add(range)) {
+                Some(next) => hash = next,
+                None => break,
+            }
         }
         assert_eq!((len, segments, timed), (self.len, self.segments, self.timed));
         assert_eq!((due, by_depth), (self.due.clone(), self.by_depth));
+        assert_eq!(self.directory.iter().flatten().count(), segments);
+        assert_eq!(self.directory.len(), self.depths.len());
+        let words = 1 << self.bits_at(usize::MAX - 1);
+        assert!(self.directory.len() >= words && (self.moved == WHOLE || self.moved <= words / 2));
     }
 }

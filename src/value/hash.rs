@@ -435,9 +435,10 @@ impl Collection for Hash {
         this.earliest_deadline()
     }
 
-    fn expire_due(&mut self, now_ms: u64, gone: &mut dyn FnMut(&[u8])) {
-        if let Hash::Large(dict) = self {
-            dict.expire_due(now_ms, usize::MAX, &mut |field, _| gone(field));
+    fn expire_due(&mut self, now_ms: u64, limit: usize, gone: &mut dyn FnMut(&[u8])) -> usize {
+        match self {
+            Hash::Large(dict) => dict.expire_due(now_ms, limit, &mut |field, _| gone(field)),
+            Hash::Packed(_) => 0,
         }
     }
 }

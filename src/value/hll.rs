@@ -19,6 +19,9 @@ mod dense;
 mod estimate;
 mod sparse;
 
+use super::number::MAX_I64_LEN;
+use super::pack::Item;
+
 pub use sparse::{Run, Runs};
 
 /// Number of registers.
@@ -149,6 +152,17 @@ pub fn count_of(registers: &Registers) -> u64 {
     let mut histogram = estimate::Histogram::default();
     registers.iter().for_each(|&value| histogram.add(value, 1));
     histogram.estimate()
+}
+
+/// The estimated number of different elements among these.
+pub fn estimate<'a>(elements: impl Iterator<Item = Item<'a>>) -> u64 {
+    let mut registers = Box::new([0; REGISTERS]);
+    let mut digits = [0; MAX_I64_LEN];
+    for element in elements {
+        let (index, value) = place(element.bytes(&mut digits));
+        registers[index] = value.max(registers[index]);
+    }
+    count_of(&registers)
 }
 
 /// Adds an element to a HyperLogLog with a sound header; says whether that changed anything. A sparse one

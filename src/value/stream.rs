@@ -10,6 +10,7 @@ mod code;
 mod entries;
 mod group;
 mod id;
+mod idempotence;
 mod log;
 #[cfg(test)]
 mod tests;
@@ -24,6 +25,7 @@ pub use block::NodeLimits;
 pub use entries::{Downwards, Entry, Upwards};
 pub use group::{Consumer, ConsumerKey, Group, Pending};
 pub use id::{IdText, StreamId};
+pub use idempotence::{Idempotence, Remembered};
 pub use log::{Log, TooLarge, Trim};
 
 /// A stream.
@@ -35,6 +37,8 @@ pub struct Stream(Box<Parts>);
 struct Parts {
     log: Log,
     groups: BTreeMap<Box<[u8]>, Arc<Group>>,
+    /// Made when it is first used.
+    idempotence: Option<Arc<Idempotence>>,
 }
 
 /// Groups that are looked at to tell what all of them occupy.
@@ -99,6 +103,16 @@ impl Stream {
         &mut self.0.log
     }
 
+    /// What it remembers of its producers, if it ever had to.
+    pub fn idempotence(&self) -> Option<&Idempotence> {
+        self.0.idempotence.as_deref()
+    }
+
+    /// What it remembers of its producers, to be changed.
+    pub fn idempotence_mut(&mut self) -> &mut Idempotence {
+        Arc::make_mut(self.0.idempotence.get_or_insert_default())
+    }
+
     /// Number of groups.
     pub fn groups_len(&self) -> usize {
         self.0.groups.len()
@@ -155,7 +169,9 @@ impl Stream {
     pub fn heap_bytes(&self) -> usize {
         let seen = self.groups_len().min(GROUP_SAMPLE);
         let groups = self.groups().take(seen).map(|(name, group)| name.len() + group.heap_bytes());
-        size_of::<Parts>() + self.log().heap_bytes() + extrapolated(groups.sum(), seen, self.groups_len())
+        let idempotence = self.idempotence().map_or(0, Idempotence::heap_bytes);
+        let groups = extrapolated(groups.sum(), seen, self.groups_len());
+        size_of::<Parts>() + idempotence + self.log().heap_bytes() + groups
     }
 }
 

@@ -54,6 +54,12 @@ pub const EXAMPLES: &[(&str, &str)] = &[
     ("HSETEX h EX 0 FIELDS 2 a 1 nothing 2", "HDEL h a"),
     ("HSETEX h EX 0 FIELDS 1 nothing 2", ""),
     ("HSETEX new EX 0 FIELDS 1 nothing 2", ""),
+    ("DEL h", "="),
+    ("HIMPORT PREPARE u a b", ""),
+    ("HIMPORT SET h u 1 2", "HSET h a 1 b 2"),
+    ("HIMPORT SET h u 3 4", "DEL h; HSET h a 3 b 4"),
+    ("HIMPORT SET h u 3", ""),
+    ("HIMPORT DISCARDALL", ""),
 ];
 
 /// For every write command, how its arguments are drawn.
@@ -61,6 +67,10 @@ pub const DRAWN: &[(&str, Draw)] = &[
     ("HSET", |p| format!("{} {}", p.key_of("h"), pairs(p).1)),
     ("HMSET", |p| format!("{} {}", p.key_of("h"), pairs(p).1)),
     ("HSETNX", |p| format!("{} {} {}", p.key_of("h"), field(p), p.value())),
+    ("HIMPORT", |p| match p.below(2) {
+        0 => format!("PREPARE u {} other", field(p)),
+        _ => format!("SET {} u {} {}", p.key_of("h"), p.value(), p.value()),
+    }),
     ("HINCRBY", |p| format!("{} {} {}", p.key_of("h"), field(p), p.below(9))),
     ("HINCRBYFLOAT", |p| format!("{} {} 0.{}", p.key_of("h"), field(p), p.below(99))),
     ("HDEL", |p| format!("{} {}", p.key_of("h"), fields(p).1)),

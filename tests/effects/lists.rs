@@ -42,6 +42,14 @@ pub const EXAMPLES: &[(&str, &str)] = &[
     ("BLMPOP 0 2 nothing l LEFT COUNT 99", "LPOP l 2"),
     ("BLMPOP 0 1 m RIGHT", "RPOP m 1"),
     ("LPOP m 99", "="),
+    ("RPUSH l 1 2 3 4 5", "="),
+    ("LMOVEM l m LEFT right", "="),
+    ("LMOVEM l m LEFT right COUNT 2 BULK", "="),
+    ("LMOVEM l m LEFT LEFT EXACTLY 3 OBO", ""),
+    ("LMOVEM nothing m LEFT LEFT", ""),
+    ("BLMOVEM m l LEFT LEFT 0 COUNT 9 BULK", "LMOVEM m l LEFT LEFT EXACTLY 3 BULK"),
+    ("BLMOVEM l m RIGHT LEFT 0 EXACTLY 2 OBO", "LMOVEM l m RIGHT LEFT EXACTLY 2 OBO"),
+    ("BLMOVEM l m RIGHT LEFT 0", "LMOVEM l m RIGHT LEFT EXACTLY 1 OBO"),
 ];
 
 /// For every write command, how its arguments are drawn.
@@ -61,6 +69,10 @@ pub const DRAWN: &[(&str, Draw)] = &[
     ("LTRIM", |p| format!("{} {} {}", list(p), p.below(4), -1 - p.below(4) as i64)),
     ("LMOVE", |p| format!("{} {} {} {}", list(p), list(p), side(p), side(p))),
     ("RPOPLPUSH", |p| format!("{} {}", list(p), list(p))),
+    ("LMOVEM", |p| {
+        let many = p.one(&["", " COUNT 3 OBO", " COUNT 9 BULK", " EXACTLY 2 OBO", " EXACTLY 3 BULK"]);
+        format!("{} {} {} {}{many}", list(p), list(p), side(p), side(p))
+    }),
     ("LMPOP", |p| {
         let count = p.one(&["", " COUNT 1", " COUNT 4"]);
         format!("2 {} {} {}{count}", list(p), list(p), side(p))
@@ -71,6 +83,7 @@ pub const DRAWN: &[(&str, Draw)] = &[
     ("BRPOP", |p| format!("{} never", list(p))),
     ("BLMOVE", |p| format!("{} {} LEFT LEFT never", list(p), list(p))),
     ("BRPOPLPUSH", |p| format!("{} {} never", list(p), list(p))),
+    ("BLMOVEM", |p| format!("{} {} LEFT LEFT never", list(p), list(p))),
     ("BLMPOP", |p| format!("never 1 {} LEFT", list(p))),
 ];
 

@@ -78,6 +78,17 @@ pub const EXAMPLES: &[(&str, &str)] = &[
     ),
     ("XACKDEL x g DELREF IDS 1 9-1", "="),
     ("XACKDEL x g IDS 1 9-1", ""),
+    ("XADD x 10-1 a 1", "="),
+    ("XNACK x g FAIL IDS 1 10-1", ""),
+    ("XNACK x g FAIL IDS 1 10-1 FORCE", "="),
+    ("XNACK x g FATAL IDS 2 10-1 11-1", "="),
+    ("XIDMPRECORD x p i 10-1", "="),
+    ("XIDMPRECORD x p i 10-1", ""),
+    ("XADD x IDMP p i * a 1", ""),
+    ("XCFGSET x IDMP-DURATION 100", ""),
+    ("XCFGSET x IDMP-DURATION 7 IDMP-MAXSIZE 8", "="),
+    ("XDEL x 10-1", "="),
+    ("XCLAIM x g c 0 10-1", "XACK x g 10-1"),
     ("XGROUP DESTROY x g", "="),
     ("XGROUP DESTROY x g", ""),
     ("DEL x y z", "="),
@@ -96,6 +107,16 @@ pub const DRAWN: &[(&str, Draw)] = &[
         format!("{}{} {trim}{id} {fields}", stream(p), p.one(&["", "", " NOMKSTREAM"]))
     }),
     ("XADD", |p| format!("{} * a {}", stream(p), p.below(300))),
+    ("XADD", |p| {
+        let message = p.one(&["IDMP p i", "IDMP q i", "IDMP p j", "IDMPAUTO p", "IDMPAUTO q MAXLEN = 0"]);
+        format!("{} {message} * a {}", stream(p), p.below(3))
+    }),
+    ("XCFGSET", |p| format!("{} IDMP-MAXSIZE {}", stream(p), p.below(3) + 1)),
+    ("XIDMPRECORD", |p| format!("{} p i {}", stream(p), id(p))),
+    ("XNACK", |p| {
+        let mode = p.one(&["SILENT", "FAIL FORCE", "FATAL", "FAIL RETRYCOUNT 3 FORCE"]);
+        format!("{} {} {mode} IDS 1 {}", stream(p), group(p), id(p))
+    }),
     ("XTRIM", |p| format!("{} {}", stream(p), trim(p))),
     ("XDEL", |p| format!("{} {}", stream(p), ids(p))),
     ("XDELEX", |p| format!("{}{} IDS 1 {}", stream(p), p.one(&["", " DELREF", " ACKED"]), id(p))),

@@ -183,11 +183,14 @@ fn content(kind: &str, key: &[u8], mut call: impl FnMut(&[&[u8]]) -> Reply) -> V
     all
 }
 
-/// What XINFO says of a stream, but for when consumers were last there.
+/// What XINFO says of a stream, but for when consumers were last there and what is forgotten by time.
 fn without_times(reply: &Reply) -> String {
     let Some(members) = reply.members() else { return format!("{reply:?}") };
     let is_time = |reply: &Reply| match reply {
-        Reply::Bulk(name) => matches!(&name[..], b"seen-time" | b"active-time"),
+        Reply::Bulk(name) => matches!(
+            &name[..],
+            b"seen-time" | b"active-time" | b"pids-tracked" | b"iids-tracked" | b"iids-duplicates"
+        ),
         _ => false,
     };
     let mut shown = Vec::new();

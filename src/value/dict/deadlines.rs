@@ -67,7 +67,7 @@ impl<const VALUED: bool> Dict<VALUED> {
 
     /// The first hash that the segment at `word` answers for.
     pub(super) fn first_hash(&self, word: usize) -> u64 {
-        (word as u64).unbounded_shl(u64::BITS - self.depth())
+        (word as u64).unbounded_shl(u64::BITS - self.bits_at(word))
     }
 
     /// Notes that the earliest deadline of the segment at `word` has changed.

@@ -291,3 +291,56 @@ fn no_segment_outgrows_its_block_unless_hashes_cannot_be_separated() {
     assert!(dict.directory.len() <= FREE_WORDS);
     assert!((0..2000).all(|number| dict.contains(&key(number))));
 }
+
+/// Removals, some insertions among them; no single one pays for a directory that becomes smaller.
+#[test]
+fn a_directory_shrinks_by_a_few_words_at_a_time() {
+    for count in [1_000u64, 10_000, 100_000] {
+        let mut dict = members(0..count);
+        let words = dict.directory.len();
+        let mut most = 0;
+        for number in 0..count {
+            let before = dict.written;
+            assert!(dict.remove(&key(number)));
+            most = most.max(dict.written - before);
+            if number % 5 == 0 {
+                assert!(!dict.insert(&key(count + number), b""));
+            }
+            if number % (count / 50) == 0 {
+                dict.check_invariants();
+                let near = number + 1..count.min(number + 500);
+                assert!(near.into_iter().all(|number| dict.contains(&key(number))));
+            }
+        }
+        for number in (0..count).step_by(5) {
+            let before = dict.written;
+            assert!(dict.remove(&key(count + number)));
+            most = most.max(dict.written - before);
+        }
+        dict.check_invariants();
+        assert!(most <= 4 * WORDS_PER_REMOVAL, "{count}: {most} words of {words}");
+        assert!(dict.is_empty() && dict.directory.len() <= 4, "{count}: {} words", dict.directory.len());
+    }
+}
+
+/// SPOP takes as many draws from a large set as from a small one, and HSET finds its field in a segment that
+/// is never larger than others.
+#[test]
+fn steps_do_not_grow_with_the_size() {
+    for count in [1_000u64, 10_000, 100_000] {
+        let mut dict = members(0..count);
+        assert!(dict.directory.iter().flatten().all(|segment| segment.len() <= SEGMENT_ENTRIES));
+        let (mut draws, mut drawn) = (Draws(count), 0);
+        for _ in 0..count / 2 {
+            assert!(dict.pop(
+                &mut |limit| {
+                    drawn += 1;
+                    draws.below(limit)
+                },
+                &mut |_, _| {}
+            ));
+        }
+        let mean = drawn as f64 / (count / 2) as f64;
+        assert!(mean < 16.0, "{count}: {mean} draws");
+    }
+}

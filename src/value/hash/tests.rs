@@ -23,7 +23,7 @@ enum Change {
     Set(Vec<u8>, Vec<u8>, Until),
     Remove(Vec<u8>),
     SetDeadline(Vec<u8>, Option<u64>),
-    ExpireDue(u64),
+    ExpireDue(u64, usize),
     Expect(usize),
 }
 
@@ -77,14 +77,14 @@ fn change(hash: &mut Hash, model: &mut Model, change: &Change) {
             model.is_large |= is_there && deadline_ms.is_some();
             assert_eq!(hash.set_deadline(field, *deadline_ms, LIMITS.seed), is_there);
         }
-        Change::ExpireDue(now_ms) => {
+        Change::ExpireDue(now_ms, limit) => {
             let mut gone = BTreeSet::new();
-            hash.expire_due(*now_ms, &mut |field| assert!(gone.insert(field.to_vec())));
-            let (due, left) =
-                model.fields.drain(..).partition(|entry| entry.2.is_some_and(|at| at <= *now_ms));
-            model.fields = left;
-            let due: Vec<(Vec<u8>, Vec<u8>, Option<u64>)> = due;
-            assert_eq!(gone, due.into_iter().map(|(field, ..)| field).collect());
+            let count = hash.expire_due(*now_ms, *limit, &mut |field| assert!(gone.insert(field.to_vec())));
+            let is_due = |entry: &(Vec<u8>, Vec<u8>, Option<u64>)| entry.2.is_some_and(|at| at <= *now_ms);
+            let due = model.fields.iter().filter(|entry| is_due(entry)).count();
+            assert_eq!((count, gone.len()), (due.min(*limit), due.min(*limit)));
+            model.fields.retain(|entry| !is_due(entry) || !gone.remove(&entry.0));
+            assert!(gone.is_empty(), "what left was due");
         }
         Change::Expect(fields) => {
             hash.expect(*fields, &LIMITS);
@@ -142,7 +142,7 @@ fn one_change() -> impl Strategy<Value = Change> {
         8 => (field(), value(), until).prop_map(|(field, value, until)| Change::Set(field, value, until)),
         3 => field().prop_map(Change::Remove),
         1 => (field(), prop::option::of(1..60u64)).prop_map(|(field, at)| Change::SetDeadline(field, at)),
-        1 => (0..40u64).prop_map(Change::ExpireDue),
+        1 => (0..40u64, 1..12usize).prop_map(|(now_ms, limit)| Change::ExpireDue(now_ms, limit)),
         1 => (0..8usize).prop_map(Change::Expect),
     ]
 }

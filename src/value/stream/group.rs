@@ -1,9 +1,11 @@
 //! Consumer groups.
 //!
 //! For: who was given which entry and has not acknowledged it. May touch: its own memory.
-//! Always: every pending entry belongs to exactly one consumer of the group, and is among that consumer's.
+//! Always: a pending entry belongs to one consumer of the group and is among that consumer's, or, when it was
+//! released, to nobody.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use slab::Slab;
@@ -17,17 +19,53 @@ const CONSUMER_SAMPLE: usize = 16;
 
 /// Names a consumer within its group; valid until the consumer is removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ConsumerKey(u32);
+pub struct ConsumerKey(NonZeroU32);
+
+impl ConsumerKey {
+    /// Of the consumer at a place of the slab.
+    fn of(at: usize) -> ConsumerKey {
+        let number = u32::try_from(at + 1).ok().and_then(NonZeroU32::new);
+        ConsumerKey(number.expect("so many names do not fit into memory"))
+    }
+
+    fn at(self) -> usize {
+        self.0.get() as usize - 1
+    }
+}
 
 /// An entry that was delivered and not acknowledged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pending {
-    /// To whom.
-    pub consumer: ConsumerKey,
-    /// When for the last time, unix milliseconds.
+    /// To whom; `None`: it was released, and waits for a consumer that claims it.
+    pub consumer: Option<ConsumerKey>,
+    /// Which release of the group gave it back, if nobody has it.
+    turn: u32,
+    /// When for the last time, unix milliseconds; 0 if nobody has it.
     pub delivered_ms: u64,
     /// How often.
     pub deliveries: u64,
+}
+
+impl Pending {
+    /// Of an entry that a consumer has been given.
+    pub fn of(consumer: ConsumerKey, delivered_ms: u64, deliveries: u64) -> Pending {
+        Pending { consumer: Some(consumer), turn: 0, delivered_ms, deliveries }
+    }
+
+    /// Whether it may be claimed by who claims what has been idle for so long.
+    pub fn is_idle(&self, idle_ms: u64, now_ms: u64) -> bool {
+        self.consumer.is_none() || now_ms.saturating_sub(self.delivered_ms) >= idle_ms
+    }
+
+    /// How long ago it was delivered, in milliseconds; -1 if nobody has it.
+    pub fn idle_ms(&self, now_ms: u64) -> i64 {
+        self.consumer.map_or(-1, |_| now_ms.saturating_sub(self.delivered_ms) as i64)
+    }
+
+    /// By what it is put in the order of claims: released entries first, in the order of their releases.
+    pub fn rank(&self) -> (u64, u32) {
+        (self.delivered_ms, self.turn)
+    }
 }
 
 /// A consumer of a group.
@@ -65,6 +103,8 @@ pub struct Group {
     pub last_id: StreamId,
     /// Entries of the stream up to `last_id`, deleted ones included; `None`: unknown.
     pub entries_read: Option<i64>,
+    /// Number of releases so far; starts again after four billions.
+    releases: u32,
     pending: Chunks<Pending>,
     consumers: Slab<Consumer>,
     names: BTreeMap<Arc<[u8]>, ConsumerKey>,
@@ -74,7 +114,7 @@ impl Group {
     /// A group without consumers that goes on behind `last_id`.
     pub fn new(last_id: StreamId, entries_read: Option<i64>) -> Group {
         let (pending, consumers, names) = Default::default();
-        Group { last_id, entries_read, pending, consumers, names }
+        Group { last_id, entries_read, releases: 0, pending, consumers, names }
     }
 
     /// The consumer of that name.
@@ -84,12 +124,17 @@ impl Group {
 
     /// A consumer.
     pub fn consumer(&self, key: ConsumerKey) -> &Consumer {
-        &self.consumers[key.0 as usize]
+        &self.consumers[key.at()]
+    }
+
+    /// The name of who has a pending entry; empty if nobody has.
+    pub fn holder(&self, pending: &Pending) -> &[u8] {
+        pending.consumer.map_or(&[], |key| self.consumer(key).name())
     }
 
     /// A consumer, to be changed.
     pub fn consumer_mut(&mut self, key: ConsumerKey) -> &mut Consumer {
-        &mut self.consumers[key.0 as usize]
+        &mut self.consumers[key.at()]
     }
 
     /// Number of consumers.
@@ -110,14 +155,14 @@ impl Group {
         let name: Arc<[u8]> = name.into();
         let pending = Chunks::default();
         let at = self.consumers.insert(Consumer { name: name.clone(), seen_ms, active_ms: None, pending });
-        let key = ConsumerKey(u32::try_from(at).expect("so many names do not fit into memory"));
+        let key = ConsumerKey::of(at);
         self.names.insert(name, key);
         Some(key)
     }
 
     /// Removes a consumer with its pending entries; answers how many they were.
     pub fn remove_consumer(&mut self, key: ConsumerKey) -> usize {
-        let consumer = self.consumers.remove(key.0 as usize);
+        let consumer = self.consumers.remove(key.at());
         self.names.remove(&consumer.name);
         for (id, ()) in consumer.pending.iter() {
             self.pending.remove(id);
@@ -128,6 +173,16 @@ impl Group {
     /// Number of pending entries.
     pub fn pending_len(&self) -> usize {
         self.pending.len()
+    }
+
+    /// Whether a consumer ever gave an entry back.
+    pub fn has_released(&self) -> bool {
+        self.releases > 0
+    }
+
+    /// Number of pending entries that nobody has.
+    pub fn released_len(&self) -> usize {
+        self.pending_len() - self.consumers().map(|(_, consumer)| consumer.pending_len()).sum::<usize>()
     }
 
     /// The pending entry of that identifier.
@@ -147,14 +202,22 @@ impl Group {
 
     /// Makes an entry pending as said, whoever it was delivered to before.
     pub fn deliver(&mut self, id: StreamId, pending: Pending) {
-        let before = self.pending.insert(id, pending);
-        if let Some(before) = before {
-            if before.consumer == pending.consumer {
-                return;
-            }
-            self.consumer_mut(before.consumer).pending.remove(id);
+        let before = self.pending.insert(id, pending).and_then(|before| before.consumer);
+        if before == pending.consumer {
+            return;
         }
-        self.consumer_mut(pending.consumer).pending.insert(id, ());
+        if let Some(before) = before {
+            self.consumer_mut(before).pending.remove(id);
+        }
+        if let Some(consumer) = pending.consumer {
+            self.consumer_mut(consumer).pending.insert(id, ());
+        }
+    }
+
+    /// Makes an entry pending that nobody has, behind those that were released before.
+    pub fn release(&mut self, id: StreamId, deliveries: u64) {
+        self.releases = self.releases.wrapping_add(1);
+        self.deliver(id, Pending { consumer: None, turn: self.releases, delivered_ms: 0, deliveries });
     }
 
     /// Changes when and how often a pending entry was delivered.
@@ -169,7 +232,9 @@ impl Group {
     /// Takes an entry off the pending ones; answers what was known of it.
     pub fn acknowledge(&mut self, id: StreamId) -> Option<Pending> {
         let pending = self.pending.remove(id)?;
-        self.consumer_mut(pending.consumer).pending.remove(id);
+        if let Some(consumer) = pending.consumer {
+            self.consumer_mut(consumer).pending.remove(id);
+        }
         Some(pending)
     }
 
@@ -194,10 +259,12 @@ impl Group {
         for (key, consumer) in self.consumers() {
             owned += consumer.pending_len();
             for id in consumer.pending_from(StreamId::MIN) {
-                assert_eq!(self.pending(id).map(|pending| pending.consumer), Some(key));
+                assert_eq!(self.pending(id).and_then(|pending| pending.consumer), Some(key));
             }
         }
-        assert_eq!(owned, self.pending_len());
+        let released = self.pending.iter().filter(|(_, pending)| pending.consumer.is_none());
+        let released = released.inspect(|(_, pending)| assert_eq!(pending.delivered_ms, 0)).count();
+        assert_eq!(owned + released, self.pending_len());
         assert_eq!(self.consumers.len(), self.names.len());
     }
 }

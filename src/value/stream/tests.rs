@@ -23,6 +23,7 @@ enum Step {
     Trim { trim: bool, at: usize, is_approximate: bool, limit: u64 },
     Walk(usize, usize),
     Deliver(usize, u8),
+    Release(usize, u64),
     Acknowledge(usize),
     RemoveConsumer(u8),
     Clone,
@@ -44,6 +45,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (0..300usize, 0..300usize).prop_map(|(from, to)| Step::Walk(from, to)),
         5 => (0..300usize, 0..4u8).prop_map(|(at, consumer)| Step::Deliver(at, consumer)),
         3 => (0..300usize).prop_map(Step::Acknowledge),
+        2 => (0..300usize, 0..9u64).prop_map(|(at, deliveries)| Step::Release(at, deliveries)),
         1 => (0..4u8).prop_map(Step::RemoveConsumer),
         1 => Just(Step::Clone),
     ]
@@ -109,7 +111,7 @@ impl Model {
         let group = stream.group(b"g").expect("never removed");
         let pending: Vec<_> = group
             .pending_from(StreamId::MIN)
-            .map(|(id, p)| (id, (group.consumer(p.consumer).name().to_vec(), p.delivered_ms, p.deliveries)))
+            .map(|(id, p)| (id, (group.holder(p).to_vec(), p.delivered_ms, p.deliveries)))
             .collect();
         assert!(pending.iter().map(|(id, p)| (id, p)).eq(&self.pending));
         group.check_invariants();
@@ -154,9 +156,10 @@ fn apply(stream: &mut Stream, model: &mut Model, step: &Step, limits: NodeLimits
             let (_, group) = stream.group_mut(b"g").expect("never removed");
             let key = group.add_consumer(&name, 5).or(group.find_consumer(&name)).expect("there now");
             let (delivered_ms, deliveries) = (model.added, *at as u64);
-            group.deliver(id, Pending { consumer: key, delivered_ms, deliveries });
+            group.deliver(id, Pending::of(key, delivered_ms, deliveries));
             model.pending.insert(id, (name.to_vec(), delivered_ms, deliveries));
         }
+        Step::Release(at, deliveries) => release(stream, model, *at, *deliveries),
         Step::Acknowledge(at) => {
             let id = model.pending.keys().nth(*at % 40).copied().unwrap_or(model.pick(*at));
             let (_, group) = stream.group_mut(b"g").expect("never removed");
@@ -172,6 +175,15 @@ fn apply(stream: &mut Stream, model: &mut Model, step: &Step, limits: NodeLimits
         }
         Step::Clone => {}
     }
+}
+
+fn release(stream: &mut Stream, model: &mut Model, at: usize, deliveries: u64) {
+    let id = model.pending.keys().nth(at % 40).copied().unwrap_or(model.pick(at));
+    let (_, group) = stream.group_mut(b"g").expect("never removed");
+    group.release(id, deliveries);
+    model.pending.insert(id, (Vec::new(), 0, deliveries));
+    let released = model.pending.values().filter(|(owner, ..)| owner.is_empty()).count();
+    assert_eq!(group.released_len(), released);
 }
 
 proptest! {
