@@ -94,11 +94,13 @@ impl Executor {
         let began = self.last;
         let (mark, waiting_bytes) = (out.mark(), out.len_bytes());
         let queue = session.transaction.take().map(|queue| *queue).unwrap_or_default();
-        session.end_transaction();
         let mut plan = plan_of(host, turn, &queue, session.watching.as_deref(), session.db);
         self.record.begin();
         let result = loop {
-            self.settle_gate(host, turn, matches!(plan, Plan::All));
+            if self.settle_gate(host, turn, matches!(plan, Plan::All)).is_err() {
+                session.transaction = Some(Box::new(queue));
+                return Ran::Busy;
+            }
             let held = match &plan {
                 Plan::All => turn.all(),
                 Plan::Shards(shards) => turn.set(shards),
@@ -110,6 +112,7 @@ impl Executor {
                 plan = Plan::All;
                 continue;
             }
+            session.end_transaction();
             break self.run_held(host, held, session, out, &queue);
         };
         if !self.record.garbage.is_empty() {
@@ -227,6 +230,7 @@ impl Executor {
                 served: None,
                 may_block: false,
                 interpreter: &mut self.interpreter,
+                meanwhile: self.meanwhile.as_ref(),
             };
             let result = guarded(&mut cx, args, entry);
             apply::tell(host, cx.db.record);

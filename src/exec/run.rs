@@ -13,11 +13,13 @@ use crate::client::registry::bump;
 use crate::client::{ReplyMode, Session};
 use crate::clock::Chance;
 use crate::command::table::{Entry, Places};
-use crate::command::{Cx, Flags, Host, Locks, Outcome};
+use crate::client::transaction::Watching;
+use crate::command::{Cx, Flags, Host, Locks, Meanwhile, Outcome};
 use crate::config::{Directive, Settings};
 use crate::fault::Fault;
 use crate::keyspace::ahead::Graveyard;
 use crate::keyspace::db::{EachShard, Hashed, Reach};
+use crate::keyspace::gate::Busy;
 use crate::keyspace::lock::{Held, Turn};
 use crate::keyspace::record::{Record, Touch};
 use crate::keyspace::{Db, Shard};
@@ -45,6 +47,8 @@ pub enum Ran {
     Wait,
     /// It waits for a key: its reply comes by mail.
     Parked,
+    /// A script that has run for too long has the gate: the turn is over, and nothing was done.
+    Busy,
 }
 
 /// A request, with what is found out about it before it runs.
@@ -134,6 +138,11 @@ pub struct Executor {
     sums: Sums,
     /// As in [`Cx`].
     pub(super) interpreter: Option<Box<dyn Any>>,
+    /// As in [`Cx`].
+    pub meanwhile: Option<Meanwhile>,
+    /// Keys that have changed for those who wait for them, when the gate was closed before they could be
+    /// served: to be done in the next turn.
+    unserved: Vec<(usize, Box<[u8]>)>,
 }
 
 /// Counts that become visible at the end of a turn.
@@ -191,6 +200,8 @@ impl Executor {
             graveyard: Graveyard::default(),
             sums: Sums::default(),
             interpreter: None,
+            meanwhile: None,
+            unserved: Vec::new(),
         };
         executor.version = u64::MAX;
         executor.refresh(host);
@@ -253,10 +264,34 @@ impl Executor {
         ran
     }
 
-    /// Runs one request while a script holds everything for too long: what touches no key and is allowed then
-    /// runs, everything else is refused.
+    /// Answers one request while a script holds everything for too long: what touches no key and is allowed
+    /// then runs, everything else is refused. Keys that are to be watched no more are added to `unwatched`,
+    /// for when they can be reached.
     #[cold]
-    pub fn run_busy(&mut self, host: &Host, session: &mut Session, out: &mut Out, call: &Call<'_>) -> Ran {
+    pub fn run_busy(
+        &mut self,
+        host: &Host,
+        session: &mut Session,
+        out: &mut Out,
+        call: &Call<'_>,
+        unwatched: &mut Vec<Box<Watching>>,
+    ) -> Ran {
+        let start = out.mark();
+        let ran = self.judge_busy(host, session, out, call, unwatched);
+        if session.reply != ReplyMode::On {
+            mute(session, out, start);
+        }
+        ran
+    }
+
+    fn judge_busy(
+        &mut self,
+        host: &Host,
+        session: &mut Session,
+        out: &mut Out,
+        call: &Call<'_>,
+        unwatched: &mut Vec<Box<Watching>>,
+    ) -> Ran {
         self.last = host.ticks.now();
         let Some(entry) = call.entry(host) else {
             return self.refuse_unknown(host, session, out, &call.args);
@@ -267,14 +302,30 @@ impl Executor {
         if let Err(fault) = check(entry, &call.args) {
             return self.refuse(host, session, out, Some(entry), fault);
         }
-        let is_allowed = entry.row.flags.contains(Flags::ALLOW_BUSY) && entry.row.locks == Locks::None;
-        if !is_allowed || entry.row.flags.contains(Flags::RUNS_QUEUE) {
+        if let Some(fault) = admit::refusal(&self.settings, session, entry) {
+            return self.refuse(host, session, out, Some(entry), fault);
+        }
+        // Those that look at one shard after the other do so for what the session watches.
+        let is_within_reach = matches!(entry.row.locks, Locks::None | Locks::OneShardAtATime);
+        if !entry.row.flags.contains(Flags::ALLOW_BUSY) || !is_within_reach {
+            if entry.row.flags.contains(Flags::RUNS_QUEUE) {
+                unwatched.extend(session.end_watching());
+            }
             return self.refuse(host, session, out, Some(entry), Fault::BUSY);
+        }
+        if multi::queue(session, out, &call.args, entry) {
+            return Ran::Done;
         }
         let mark = out.mark();
         self.record.begin();
+        let watching = session.watching.take_if(|_| entry.row.locks != Locks::None);
         let result = self.handle(host, Reach::Nothing, session, out, call, entry);
         let failed = result.is_err();
+        if failed {
+            session.watching = session.watching.take().or(watching);
+        } else {
+            unwatched.extend(watching);
+        }
         let ran = match result {
             Ok(Outcome::Close) => Ran::Close,
             Ok(Outcome::Done | Outcome::Block(_)) => Ran::Done,
@@ -395,8 +446,10 @@ impl Executor {
         self.record.begin();
         self.record.touch = if session.no_touch { Touch::No } else { self.knobs.touch };
         let locks = entry.locks(&call.args);
-        if turn.is_exclusive() || locks == Locks::All {
-            self.settle_gate(host, turn, locks == Locks::All);
+        if (turn.is_exclusive() || locks == Locks::All)
+            && self.settle_gate(host, turn, locks == Locks::All).is_err()
+        {
+            return Ran::Busy;
         }
         let shards;
         let mut steps;
@@ -420,7 +473,10 @@ impl Executor {
         let writes = locks == Locks::Keys && entry.row.flags.contains(Flags::WRITE);
         let result = if writes && plan::shortage(&host.space, &reach, entry, &call.args).is_some() {
             drop(reach);
-            self.handle_wide(host, turn, session, out, call, entry)
+            match self.handle_wide(host, turn, session, out, call, entry) {
+                Ok(result) => result,
+                Err(Busy) => return Ran::Busy,
+            }
         } else {
             self.handle(host, reach, session, out, call, entry)
         };
@@ -478,6 +534,7 @@ impl Executor {
             served: None,
             may_block: true,
             interpreter: &mut self.interpreter,
+            meanwhile: self.meanwhile.as_ref(),
         };
         let mut result = guarded(&mut cx, args, entry);
         apply::under_locks(host, self.lane, cx.db.record, db, &args);
@@ -500,28 +557,32 @@ impl Executor {
         out: &mut Out,
         call: &Call<'_>,
         entry: &Entry,
-    ) -> Result<Outcome, Fault> {
+    ) -> Result<Result<Outcome, Fault>, Busy> {
         let mut shards = plan::shards_of(turn, &host.space, entry, &call.args, session.db);
         for _ in 0..WIDER {
             let reach = Reach::Held(turn.set(&shards));
             match plan::shortage(&host.space, &reach, entry, &call.args) {
-                None => return self.handle(host, reach, session, out, call, entry),
+                None => return Ok(self.handle(host, reach, session, out, call, entry)),
                 Some(needed) => {
                     drop(reach);
                     shards = needed;
                 }
             }
         }
-        turn.go_exclusive();
+        turn.go_exclusive_while(&mut || host.patience())?;
         self.refresh(host);
-        self.handle(host, Reach::Held(turn.all()), session, out, call, entry)
+        Ok(self.handle(host, Reach::Held(turn.all()), session, out, call, entry))
     }
 
-    /// Serves those who wait for keys that have changed, where that needs more than was held.
+    /// Serves those who wait for keys that have changed, where that needs more than was held. When the gate
+    /// is closed for too long the turn is over, and it is left for the next one.
     #[cold]
     pub fn serve_late(&mut self, host: &Host, turn: &mut Turn<'_, Shard>) {
         let was_exclusive = turn.is_exclusive();
-        turn.go_exclusive();
+        if turn.go_exclusive_while(&mut || host.patience()).is_err() {
+            self.unserved.append(&mut self.record.stirred);
+            return;
+        }
         self.refresh(host);
         {
             let mut db = Db::new(Reach::Held(turn.all()), &host.space, 0, self.now_ms, &mut self.record);
@@ -531,6 +592,19 @@ impl Executor {
         if !was_exclusive {
             turn.go_shared();
         }
+    }
+
+    /// Whether [`Executor::serve_late`] has left something for this turn.
+    #[inline]
+    pub fn has_unserved(&self) -> bool {
+        !self.unserved.is_empty()
+    }
+
+    /// Does it.
+    #[cold]
+    pub fn serve_unserved(&mut self, host: &Host, turn: &mut Turn<'_, Shard>) {
+        self.record.stirred.append(&mut self.unserved);
+        self.serve_late(host, turn);
     }
 
     /// Ends the waits of the worker's clients whose time is up.
@@ -543,22 +617,31 @@ impl Executor {
     }
 
     /// Goes exclusive for a command that locks everything, and back for one that does not.
+    ///
+    /// # Errors
+    /// When the gate is closed for too long; the turn is over.
     #[cold]
-    pub(super) fn settle_gate(&mut self, host: &Host, turn: &mut Turn<'_, Shard>, all: bool) {
+    pub(super) fn settle_gate(
+        &mut self,
+        host: &Host,
+        turn: &mut Turn<'_, Shard>,
+        all: bool,
+    ) -> Result<(), Busy> {
         if all == turn.is_exclusive() {
             let since = self.exclusive_since;
             if !all || host.ticks.nanos_between(since, self.last) < EXCLUSIVE_NS {
-                return;
+                return Ok(());
             }
             turn.go_shared();
         }
         if all {
-            turn.go_exclusive();
+            turn.go_exclusive_while(&mut || host.patience())?;
             self.refresh(host);
             self.exclusive_since = self.last;
         } else {
             turn.go_shared();
         }
+        Ok(())
     }
 
     /// One sample of time feeds command statistics, slow log and latency.

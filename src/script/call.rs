@@ -10,7 +10,7 @@ use std::rc::Rc;
 
 use mlua::{Lua, MultiValue, Value};
 
-use super::reply;
+use super::{engine, reply};
 use crate::command::{Cx, Entry, Flags, Locks, Outcome};
 use crate::exec::{apply, run};
 use crate::fault::Fault;
@@ -76,7 +76,13 @@ pub struct Caller<'a, 'c> {
     pub dirty: u64,
     /// Room for the arguments and the reply of a command.
     pub room: &'a mut Room,
+    /// Raw ticks from which on others are looked after again; 0 before the first command.
+    pub look_at: u64,
 }
+
+/// A script that spends its time in commands looks after others this often, nanoseconds; the others look by
+/// the number of their instructions.
+const LOOK_NS: u64 = 1_000_000;
 
 /// Memory that is used again for every command.
 #[derive(Default)]
@@ -131,6 +137,9 @@ impl Caller<'_, '_> {
             },
         };
         *self.room = Room { args, out };
+        if self.cx.host.scripts.is_ending() {
+            return Err(engine::end(lua, &self.cx.host.scripts));
+        }
         Ok(answer)
     }
 
@@ -193,6 +202,9 @@ impl Caller<'_, '_> {
         self.admit(args)?;
         let host = self.cx.host;
         let Some(entry) = run::find(host, args) else { return Err(Fault::SCRIPT_UNKNOWN_COMMAND) };
+        if entry.row.flags.contains(Flags::WRITE) && !host.scripts.running.may_write() {
+            return Err(Fault::SCRIPT_NOT_ALLOWED);
+        }
         let (worker, db) = (self.cx.worker, self.cx.session.db);
         let began = host.ticks.now();
         self.cx.db.record.follow();
@@ -208,6 +220,7 @@ impl Caller<'_, '_> {
                 served: None,
                 may_block: false,
                 interpreter: &mut None,
+                meanwhile: None,
             };
             run::guarded(&mut cx, *args, entry)
         };
@@ -218,12 +231,13 @@ impl Caller<'_, '_> {
         if self.choices.repl.get() != 0 {
             self.unit.append(&mut effects);
         }
-        if record.dirty > 0 {
-            self.cx.host.scripts.running.note_write();
-        }
         self.dirty += record.dirty;
         record.dirty = 0;
-        let nanos = host.ticks.nanos_between(began, host.ticks.now());
+        let ended = host.ticks.now();
+        let nanos = host.ticks.nanos_between(began, ended);
+        if ended > self.look_at {
+            self.look_after_others(ended);
+        }
         let lane = host.observe.lane(worker);
         lane.ran(entry.index, nanos, result.is_err(), false);
         add(&lane.ran, 1);
@@ -233,6 +247,15 @@ impl Caller<'_, '_> {
             Outcome::Done | Outcome::Close => {}
         }
         Ok(())
+    }
+
+    #[cold]
+    fn look_after_others(&mut self, now: u64) {
+        let is_first = self.look_at == 0;
+        if !is_first && let Some(meanwhile) = self.cx.meanwhile {
+            meanwhile();
+        }
+        self.look_at = now + self.cx.host.ticks.in_nanos(LOOK_NS);
     }
 }
 

@@ -21,7 +21,7 @@ use super::result::{Fields, Refused, Writer};
 use super::shebang;
 use super::{bit, cjson, cmsgpack, structs};
 use crate::command::scripts::{MOST_EVALUATED, Script, ScriptFlags, Scripts, Sha};
-use crate::command::{Cx, Host, Outcome};
+use crate::command::{Cx, Host, Meanwhile, Outcome};
 use crate::fault::Fault;
 use crate::resp::{Args, Proto};
 use crate::value::sha1::sha1_hex;
@@ -89,7 +89,10 @@ fn with_engine<R>(
     let kept = cx.interpreter.take().and_then(|kept: Box<dyn Any>| kept.downcast::<Engine>().ok());
     let mut engine = match kept {
         Some(engine) => engine,
-        None => Box::new(Engine::new(&cx.host.scripts).map_err(|error| fault_of(&error))?),
+        None => {
+            let made = Engine::new(&cx.host.scripts, cx.meanwhile.cloned());
+            Box::new(made.map_err(|error| fault_of(&error))?)
+        }
     };
     let result = f(&mut engine, cx);
     if !engine.is_spent {
@@ -122,7 +125,7 @@ struct Engine {
 }
 
 impl Engine {
-    fn new(scripts: &Arc<Scripts>) -> mlua::Result<Engine> {
+    fn new(scripts: &Arc<Scripts>, meanwhile: Option<Meanwhile>) -> mlua::Result<Engine> {
         let lua = raw::state();
         let choices = Rc::new(Choices::new());
         let native = natives(&lua, &choices)?;
@@ -133,14 +136,10 @@ impl Engine {
         let scripts = Arc::clone(scripts);
         let hook = HookTriggers::new().every_nth_instruction(LOOK_EVERY);
         lua.set_global_hook(hook, move |lua, _| {
-            let goes_down = scripts.is_interrupted.load(Ordering::Relaxed);
-            if !goes_down && !scripts.running.is_killed() {
-                return Ok(VmState::Continue);
+            if let Some(meanwhile) = &meanwhile {
+                meanwhile();
             }
-            let ending = move || if goes_down { ending() } else { killed() };
-            // At every instruction from now on: a script that catches errors gets no further either.
-            lua.set_hook(HookTriggers::new().every_nth_instruction(1), move |_, _| Err(ending()))?;
-            Err(ending())
+            if scripts.is_ending() { Err(end(lua, &scripts)) } else { Ok(VmState::Continue) }
         })?;
         let fields = Fields::new(&lua)?;
         let (by_sha, by_text) = (HashMap::new(), HashMap::new());
@@ -261,7 +260,7 @@ impl Engine {
     ) -> (Result<Value, Fault>, u64) {
         self.choices.reset();
         let choices = Rc::clone(&self.choices);
-        let mut caller = Caller { cx, choices, is_read_only, unit, dirty: 0, room };
+        let mut caller = Caller { cx, choices, is_read_only, unit, dirty: 0, room, look_at: 0 };
         let ran: mlua::Result<(bool, Value)> = self.hand_over(how).and_then(|()| {
             self.lua.scope(|scope| {
                 let caller = &mut caller;
@@ -301,6 +300,15 @@ impl Engine {
             Err(Refused::Lua(error)) => Err(fault_of(&error)),
         }
     }
+}
+
+/// Lets the script get no further: it fails at every instruction from now on, so that catching the error does
+/// not help it. The error to fail with first.
+pub fn end(lua: &Lua, scripts: &Scripts) -> mlua::Error {
+    let goes_down = scripts.is_interrupted.load(Ordering::Relaxed);
+    let reason = move || if goes_down { ending() } else { killed() };
+    let every = HookTriggers::new().every_nth_instruction(1);
+    lua.set_hook(every, move |_, _| Err(reason())).err().unwrap_or_else(reason)
 }
 
 fn killed() -> mlua::Error {
