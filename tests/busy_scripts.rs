@@ -103,6 +103,7 @@ fn a_script_that_has_written_is_not_killable_but_ends_with_the_server() {
         hold_up(local, &mut runner, "redis.call('set', 'x', '1') while true do end");
         for client in &mut clients {
             assert!(told(client, "SCRIPT KILL").starts_with("UNKILLABLE "));
+            assert_eq!((told(client, "SHUTDOWN"), told(client, "SHUTDOWN SAVE")), (BUSY.into(), BUSY.into()));
         }
         for client in &mut clients[..2] {
             client.send(&["SHUTDOWN", "NOSAVE"]).expect("a request is sent");
@@ -229,7 +230,10 @@ fn a_transaction_can_be_begun_and_discarded_while_a_script_runs_but_not_executed
         assert!(killed(&mut runner));
         ask(&mut runner, "SET x 2");
         for client in &mut clients {
-            assert_eq!(ask_all(client, &["MULTI", "GET x", "EXEC"])[2], Reply::Array(vec![Reply::Bulk(b"2".to_vec())]));
+            assert_eq!(
+                ask_all(client, &["MULTI", "GET x", "EXEC"])[2],
+                Reply::Array(vec![Reply::Bulk(b"2".to_vec())])
+            );
         }
         let info = told(&mut runner, "CLIENT LIST");
         assert!(info.lines().all(|line| line.contains(" watch=0 ")), "{info}");
@@ -274,7 +278,9 @@ fn what_is_sent_during_a_script_is_neither_lost_nor_reordered() {
                 // Many, of which a turn takes a part.
                 0 => client.send_raw(&b"PING\r\n".repeat(30_000)).expect("bytes are sent"),
                 // A long one.
-                1 => client.send_raw(&[header.as_bytes(), &big, b"\r\nPING\r\n"].concat()).expect("bytes are sent"),
+                1 => client
+                    .send_raw(&[header.as_bytes(), &big, b"\r\nPING\r\n"].concat())
+                    .expect("bytes are sent"),
                 // Half a one.
                 _ => client.send_raw(b"*2\r\n$4\r\nECHO\r\n$4\r\nha").expect("bytes are sent"),
             }

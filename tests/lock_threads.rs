@@ -120,6 +120,13 @@ fn patience_ends_in_busy_for_shared_and_exclusive_turns() {
     assert!(!turn.is_wanted());
     assert!(other.enter(BRIEFLY).is_err());
     assert!(other.enter(Duration::ZERO).is_err());
+    let mut asked = 0;
+    let mut patience = || {
+        asked += 1;
+        (asked < 4).then_some(BRIEFLY)
+    };
+    assert!(other.enter_while(&mut patience).is_err());
+    assert_eq!(asked, 4);
     turn.go_shared();
     let mut waiting = other.enter(BRIEFLY).unwrap();
     drop(turn);
@@ -137,6 +144,7 @@ fn a_turn_that_was_told_busy_reaches_nothing() {
     let mut turn = other.enter(FOR_EVER).unwrap();
     assert_eq!(turn.try_go_exclusive(Duration::ZERO), Err(Busy));
     assert_eq!(turn.breathe(&mut || Some(FOR_EVER)), Err(Busy));
+    assert!(turn.is_over());
     assert!(catch_unwind(AssertUnwindSafe(|| drop(turn.one(0)))).is_err());
     assert!(catch_unwind(AssertUnwindSafe(|| drop(turn.set(&[0, 1])))).is_err());
     assert!(catch_unwind(AssertUnwindSafe(|| drop(turn.all()))).is_err());

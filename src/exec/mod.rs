@@ -8,6 +8,7 @@
 pub mod admit;
 pub mod apply;
 pub mod block;
+mod busy;
 pub mod multi;
 mod notes;
 pub mod notify;

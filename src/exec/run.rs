@@ -13,7 +13,6 @@ use crate::client::registry::bump;
 use crate::client::{ReplyMode, Session};
 use crate::clock::Chance;
 use crate::command::table::{Entry, Places};
-use crate::client::transaction::Watching;
 use crate::command::{Cx, Flags, Host, Locks, Meanwhile, Outcome};
 use crate::config::{Directive, Settings};
 use crate::fault::Fault;
@@ -264,77 +263,6 @@ impl Executor {
         ran
     }
 
-    /// Answers one request while a script holds everything for too long: what touches no key and is allowed
-    /// then runs, everything else is refused. Keys that are to be watched no more are added to `unwatched`,
-    /// for when they can be reached.
-    #[cold]
-    pub fn run_busy(
-        &mut self,
-        host: &Host,
-        session: &mut Session,
-        out: &mut Out,
-        call: &Call<'_>,
-        unwatched: &mut Vec<Box<Watching>>,
-    ) -> Ran {
-        let start = out.mark();
-        let ran = self.judge_busy(host, session, out, call, unwatched);
-        if session.reply != ReplyMode::On {
-            mute(session, out, start);
-        }
-        ran
-    }
-
-    fn judge_busy(
-        &mut self,
-        host: &Host,
-        session: &mut Session,
-        out: &mut Out,
-        call: &Call<'_>,
-        unwatched: &mut Vec<Box<Watching>>,
-    ) -> Ran {
-        self.last = host.ticks.now();
-        let Some(entry) = call.entry(host) else {
-            return self.refuse_unknown(host, session, out, &call.args);
-        };
-        if !session.authenticated && !is_open(entry) {
-            return self.refuse(host, session, out, Some(entry), Fault::NO_AUTH);
-        }
-        if let Err(fault) = check(entry, &call.args) {
-            return self.refuse(host, session, out, Some(entry), fault);
-        }
-        if let Some(fault) = admit::refusal(&self.settings, session, entry) {
-            return self.refuse(host, session, out, Some(entry), fault);
-        }
-        // Those that look at one shard after the other do so for what the session watches.
-        let is_within_reach = matches!(entry.row.locks, Locks::None | Locks::OneShardAtATime);
-        if !entry.row.flags.contains(Flags::ALLOW_BUSY) || !is_within_reach {
-            if entry.row.flags.contains(Flags::RUNS_QUEUE) {
-                unwatched.extend(session.end_watching());
-            }
-            return self.refuse(host, session, out, Some(entry), Fault::BUSY);
-        }
-        if multi::queue(session, out, &call.args, entry) {
-            return Ran::Done;
-        }
-        let mark = out.mark();
-        self.record.begin();
-        let watching = session.watching.take_if(|_| entry.row.locks != Locks::None);
-        let result = self.handle(host, Reach::Nothing, session, out, call, entry);
-        let failed = result.is_err();
-        if failed {
-            session.watching = session.watching.take().or(watching);
-        } else {
-            unwatched.extend(watching);
-        }
-        let ran = match result {
-            Ok(Outcome::Close) => Ran::Close,
-            Ok(Outcome::Done | Outcome::Block(_)) => Ran::Done,
-            Err(fault) => self.cut_off(host, out, mark, &fault),
-        };
-        self.account(host, session, &call.args, entry, failed, 0);
-        ran
-    }
-
     /// The thread's place in counters and the commit log.
     pub(super) fn lane(&self) -> usize {
         self.lane
@@ -383,7 +311,13 @@ impl Executor {
     /// A name without a row. What a browser would send ends the connection, so that no page makes it talk to
     /// the server.
     #[cold]
-    fn refuse_unknown(&mut self, host: &Host, session: &mut Session, out: &mut Out, args: &Args<'_>) -> Ran {
+    pub(super) fn refuse_unknown(
+        &mut self,
+        host: &Host,
+        session: &mut Session,
+        out: &mut Out,
+        args: &Args<'_>,
+    ) -> Ran {
         let name = args.get(0);
         if name.eq_ignore_ascii_case(b"post") || name.eq_ignore_ascii_case(b"host:") {
             let now_ns = host.ticks.since_start_ns().max(1);
@@ -404,7 +338,7 @@ impl Executor {
         self.refuse(host, session, out, None, Fault::unknown_command(name, args.from(1).iter()))
     }
 
-    fn refuse(
+    pub(super) fn refuse(
         &mut self,
         host: &Host,
         session: &mut Session,
@@ -446,9 +380,8 @@ impl Executor {
         self.record.begin();
         self.record.touch = if session.no_touch { Touch::No } else { self.knobs.touch };
         let locks = entry.locks(&call.args);
-        if (turn.is_exclusive() || locks == Locks::All)
-            && self.settle_gate(host, turn, locks == Locks::All).is_err()
-        {
+        let all = locks == Locks::All;
+        if (turn.is_exclusive() || all) && self.settle_gate(host, turn, all).is_err() {
             return Ran::Busy;
         }
         let shards;
@@ -473,10 +406,7 @@ impl Executor {
         let writes = locks == Locks::Keys && entry.row.flags.contains(Flags::WRITE);
         let result = if writes && plan::shortage(&host.space, &reach, entry, &call.args).is_some() {
             drop(reach);
-            match self.handle_wide(host, turn, session, out, call, entry) {
-                Ok(result) => result,
-                Err(Busy) => return Ran::Busy,
-            }
+            self.handle_wide(host, turn, session, out, call, entry)
         } else {
             self.handle(host, reach, session, out, call, entry)
         };
@@ -512,7 +442,7 @@ impl Executor {
 
     /// Runs the handler, and what follows from it, with the locks taken.
     #[inline]
-    fn handle<'h>(
+    pub(super) fn handle<'h>(
         &'h mut self,
         host: &'h Host,
         reach: Reach<'h>,
@@ -557,21 +487,21 @@ impl Executor {
         out: &mut Out,
         call: &Call<'_>,
         entry: &Entry,
-    ) -> Result<Result<Outcome, Fault>, Busy> {
+    ) -> Result<Outcome, Fault> {
         let mut shards = plan::shards_of(turn, &host.space, entry, &call.args, session.db);
         for _ in 0..WIDER {
             let reach = Reach::Held(turn.set(&shards));
             match plan::shortage(&host.space, &reach, entry, &call.args) {
-                None => return Ok(self.handle(host, reach, session, out, call, entry)),
+                None => return self.handle(host, reach, session, out, call, entry),
                 Some(needed) => {
                     drop(reach);
                     shards = needed;
                 }
             }
         }
-        turn.go_exclusive_while(&mut || host.patience())?;
+        turn.go_exclusive_while(&mut || host.patience()).map_err(|Busy| Fault::BUSY)?;
         self.refresh(host);
-        Ok(self.handle(host, Reach::Held(turn.all()), session, out, call, entry))
+        self.handle(host, Reach::Held(turn.all()), session, out, call, entry)
     }
 
     /// Serves those who wait for keys that have changed, where that needs more than was held. When the gate
@@ -729,7 +659,7 @@ fn is_plain(host: &Host, session: &Session, entry: &Entry, args: &Args<'_>) -> b
 }
 
 /// Whether a command may run before authentication.
-fn is_open(entry: &Entry) -> bool {
+pub(super) fn is_open(entry: &Entry) -> bool {
     entry.row.flags.contains(Flags::NO_AUTH)
 }
 
@@ -762,7 +692,7 @@ pub(super) fn log_each(host: &Host, lane: usize, record: &mut Record) {
 /// The checks that need only the row: a container was called without one of its subcommands, or the arity is
 /// wrong.
 #[inline]
-fn check(entry: &Entry, args: &Args<'_>) -> Result<(), Fault> {
+pub(super) fn check(entry: &Entry, args: &Args<'_>) -> Result<(), Fault> {
     if !entry.subs.is_empty()
         && let Some(sub) = args.opt(1)
     {
@@ -791,7 +721,7 @@ fn panicked(cx: &Cx<'_>, entry: &Entry) -> Fault {
 
 /// Takes back the reply of a client that wants none.
 #[cold]
-fn mute(session: &mut Session, out: &mut Out, start: Mark) {
+pub(super) fn mute(session: &mut Session, out: &mut Out, start: Mark) {
     if std::mem::take(&mut session.has_confirmed) {
         if session.reply == ReplyMode::Skip {
             session.reply = ReplyMode::On;

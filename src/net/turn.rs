@@ -6,6 +6,7 @@
 //! Always: a connection's requests run in the order in which they came; at most [`MOST_COMMANDS`] of one
 //! connection run in a turn.
 
+use std::collections::VecDeque;
 use std::ops::Range;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -26,7 +27,7 @@ use crate::keyspace::ahead::Seen;
 use crate::keyspace::expiry::{expire_due, refile};
 use crate::keyspace::lock::Turn;
 use crate::keyspace::{Shard, Space};
-use crate::resp::{Args, Command, Limits, Parsed, Scratch};
+use crate::resp::{Args, Command, Limits, OwnedArgs, Parsed, Scratch};
 
 /// Requests of one connection that run in one turn.
 const MOST_COMMANDS: usize = 1024;
@@ -125,6 +126,12 @@ impl Batch {
     /// The connections of some of them.
     pub(super) fn keys(&self, runs: Range<usize>) -> impl Iterator<Item = usize> + '_ {
         self.runs[runs].iter().map(|run| run.key)
+    }
+
+    /// Some requests of a run, apart from its bytes.
+    fn owned(&self, run: &Run, jobs: Range<usize>) -> VecDeque<OwnedArgs> {
+        let bytes = self.bytes(run.source);
+        self.jobs[jobs].iter().map(|job| self.scratch.args(bytes, &job.command).to_owned()).collect()
     }
 
     fn bytes(&self, source: Source) -> &[u8] {
@@ -306,7 +313,8 @@ impl Worker {
             hall.is_held_up = false;
             turn.go_shared();
             let is_idle = batch.runs.is_empty();
-            let spent_ns = if is_idle { EXPIRE_NS } else { host.ticks.nanos_between(began, host.ticks.now()) };
+            let spent_ns =
+                if is_idle { EXPIRE_NS } else { host.ticks.nanos_between(began, host.ticks.now()) };
             follow_setbacks(&host, exec, &mut turn, index, setbacks);
             hall.is_busy |= expire(&host, exec, &mut turn, index, spent_ns);
             help_overdue(&host, exec, &mut turn, index);
@@ -557,17 +565,17 @@ impl Floor<'_> {
         conn.session.client.active_ns.store(host.ticks.since_start_ns(), Ordering::Relaxed);
         if conn.is_parked || !conn.waiting.is_empty() {
             // An earlier run of this batch has met a pause, or waits for a key.
-            conn.waiting.extend(batch.jobs[run.jobs.clone()].iter().map(|job| args(job).to_owned()));
+            conn.waiting.extend(batch.owned(run, run.jobs.clone()));
             return false;
         }
         let mut was_late = false;
         let mut heard = 0;
         for at in run.jobs.clone() {
             let job = &batch.jobs[at];
-            fetcher.step(host, turn, &batch.jobs, at);
             if conn.session.closing || conn.session.client.killed.load(Ordering::Relaxed) {
                 return false;
             }
+            fetcher.step(host, turn, &batch.jobs, at);
             let call = job.call(args(job));
             if run.locks_all && at > run.jobs.start && !turn.is_exclusive() && call.locks_all(host) {
                 conn.send();
@@ -584,28 +592,14 @@ impl Floor<'_> {
                 exec.run(host, turn, &mut conn.session, &mut conn.out, call)
             };
             if conn.session.subscriptions.is_some() {
-                let mail = &mut self.hall.mail;
-                Inbox { desk: self.desk, mail, heard: &mut heard }.hear(conn, call.runs_queue(host));
+                self.inbox(&mut heard).hear(conn, call.runs_queue(host));
             }
-            let owned = |rest: Range<usize>| batch.jobs[rest].iter().map(|job| args(job).to_owned()).collect();
-            match ran {
-                Ran::Done | Ran::Busy => {}
-                Ran::Close => conn.session.closing = true,
-                Ran::Parked => {
-                    conn.waiting = owned(at + 1..run.jobs.end);
-                    conn.is_parked = true;
-                    return false;
-                }
-                Ran::Wait => {
-                    conn.waiting = owned(at..run.jobs.end);
-                    conn.session.client.paused.store(true, Ordering::Relaxed);
-                    return true;
-                }
-            }
-            if turn.is_over() {
-                let rest = at + usize::from(ran != Ran::Busy)..run.jobs.end;
-                answer_jobs(host, exec, conn, (batch, rest, run), &mut self.hall.unwatched);
-                return false;
+            if ran == Ran::Close {
+                conn.session.closing = true;
+            } else if ran != Ran::Done || turn.is_over() {
+                let undone = matches!(ran, Ran::Wait | Ran::Busy);
+                self.keep(exec, conn, run, at + usize::from(!undone), ran);
+                return ran == Ran::Wait;
             }
             if conn.out.len_bytes() > SEND_EARLY || exec.is_late && !was_late {
                 was_late = exec.is_late;
@@ -617,6 +611,21 @@ impl Floor<'_> {
         }
         tell_broken(conn);
         false
+    }
+
+    /// The rest of a run waits, from request `from` on; or it is answered, where the gate is closed.
+    #[cold]
+    fn keep(&mut self, exec: &mut Executor, conn: &mut Conn, run: &Run, from: usize, why: Ran) {
+        let (batch, rest) = (&**self.batch, from..run.jobs.end);
+        (conn.is_parked, conn.waiting) = match why {
+            Ran::Parked | Ran::Wait => (why == Ran::Parked, batch.owned(run, rest)),
+            _ => return answer_jobs(self.host, exec, conn, (batch, rest, run), &mut self.hall.unwatched),
+        };
+        conn.session.client.paused.store(why == Ran::Wait, Ordering::Relaxed);
+    }
+
+    fn inbox<'i>(&'i mut self, heard: &'i mut usize) -> Inbox<'i> {
+        Inbox { desk: self.desk, mail: &mut self.hall.mail, heard }
     }
 }
 
@@ -645,18 +654,16 @@ pub(super) fn answer_jobs(
     (batch, jobs, run): (&Batch, Range<usize>, &Run),
     unwatched: &mut Vec<Box<Watching>>,
 ) {
-    let bytes = batch.bytes(run.source);
-    let args = |job: &Job| batch.scratch.args(bytes, &job.command);
-    let jobs = &batch.jobs[jobs];
     if conn.is_parked || !conn.waiting.is_empty() {
-        conn.waiting.extend(jobs.iter().map(|job| args(job).to_owned()));
+        conn.waiting.extend(batch.owned(run, jobs));
         return;
     }
-    for job in jobs {
+    let bytes = batch.bytes(run.source);
+    for job in &batch.jobs[jobs] {
         if conn.session.closing || conn.session.client.killed.load(Ordering::Relaxed) {
             return;
         }
-        let call = job.call(args(job));
+        let call = job.call(batch.scratch.args(bytes, &job.command));
         if exec.run_busy(host, &mut conn.session, &mut conn.out, &call, unwatched) == Ran::Close {
             conn.session.closing = true;
         }

@@ -1,0 +1,87 @@
+//! Requests while a script that has run for too long holds everything.
+//!
+//! For: answering them without the gate. May touch: the session, and what a handler touches that holds no
+//! shard.
+//! Always: nothing here waits, and no key is reached.
+
+use super::run::{Call, Executor, Ran, check, is_open, mute};
+use super::{admit, multi};
+use crate::client::transaction::Watching;
+use crate::client::{ReplyMode, Session};
+use crate::command::{Flags, Host, Locks, Outcome};
+use crate::fault::Fault;
+use crate::keyspace::db::Reach;
+use crate::resp::Out;
+
+impl Executor {
+    /// Answers one request while a script holds everything for too long: what touches no key and is allowed
+    /// then runs, everything else is refused. Keys that are to be watched no more are added to `unwatched`,
+    /// for when they can be reached.
+    #[cold]
+    pub fn run_busy(
+        &mut self,
+        host: &Host,
+        session: &mut Session,
+        out: &mut Out,
+        call: &Call<'_>,
+        unwatched: &mut Vec<Box<Watching>>,
+    ) -> Ran {
+        let start = out.mark();
+        let ran = self.judge_busy(host, session, out, call, unwatched);
+        if session.reply != ReplyMode::On {
+            mute(session, out, start);
+        }
+        ran
+    }
+
+    fn judge_busy(
+        &mut self,
+        host: &Host,
+        session: &mut Session,
+        out: &mut Out,
+        call: &Call<'_>,
+        unwatched: &mut Vec<Box<Watching>>,
+    ) -> Ran {
+        self.last = host.ticks.now();
+        let Some(entry) = call.entry(host) else {
+            return self.refuse_unknown(host, session, out, &call.args);
+        };
+        if !session.authenticated && !is_open(entry) {
+            return self.refuse(host, session, out, Some(entry), Fault::NO_AUTH);
+        }
+        if let Err(fault) = check(entry, &call.args) {
+            return self.refuse(host, session, out, Some(entry), fault);
+        }
+        if let Some(fault) = admit::refusal(&self.settings, session, entry) {
+            return self.refuse(host, session, out, Some(entry), fault);
+        }
+        // Those that look at one shard after the other do so for what the session watches.
+        let is_within_reach = matches!(entry.row.locks, Locks::None | Locks::OneShardAtATime);
+        if !entry.row.flags.contains(Flags::ALLOW_BUSY) || !is_within_reach {
+            if entry.row.flags.contains(Flags::RUNS_QUEUE) {
+                unwatched.extend(session.end_watching());
+            }
+            return self.refuse(host, session, out, Some(entry), Fault::BUSY);
+        }
+        if multi::queue(session, out, &call.args, entry) {
+            return Ran::Done;
+        }
+        let mark = out.mark();
+        self.record.begin();
+        let watching = session.watching.take_if(|_| entry.row.locks != Locks::None);
+        let result = self.handle(host, Reach::Nothing, session, out, call, entry);
+        let failed = result.is_err();
+        if failed {
+            session.watching = session.watching.take().or(watching);
+        } else {
+            unwatched.extend(watching);
+        }
+        let ran = match result {
+            Ok(Outcome::Close) => Ran::Close,
+            Ok(Outcome::Done | Outcome::Block(_)) => Ran::Done,
+            Err(fault) => self.cut_off(host, out, mark, &fault),
+        };
+        self.account(host, session, &call.args, entry, failed, 0);
+        ran
+    }
+}
