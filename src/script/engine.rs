@@ -13,11 +13,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use mlua::chunk::ChunkMode;
-use mlua::{Function, HookTriggers, Lua, MultiValue, Table, Value, VmState};
+use mlua::{Function, HookTriggers, Lua, RegistryKey, Table, VmState};
 
-use super::call::{Caller, Choices, Room, seed};
+use super::bridge::Bridge;
+use super::call::{Caller, Choices, seed};
 use super::raw::{self, Guard};
-use super::result::{Fields, Refused, Writer};
 use super::shebang;
 use super::{bit, cjson, cmsgpack, structs};
 use crate::command::scripts::{MOST_EVALUATED, Script, ScriptFlags, Scripts, Sha};
@@ -103,21 +103,27 @@ fn with_engine<R>(
 
 struct Compiled {
     script: Arc<Script>,
-    function: Function,
+    function: RegistryKey,
+}
+
+impl Compiled {
+    /// Whether it is the script of that text, and still known.
+    fn is_at_hand(&self, text: &[u8]) -> bool {
+        *self.script.text == *text && self.script.is_known()
+    }
 }
 
 struct Engine {
     lua: Lua,
-    /// What scripts see as globals, behind the table that protects it.
-    real: Table,
-    /// Runs a function with the one that calls commands.
-    runner: Function,
-    /// Resets what the prelude keeps.
+    bridge: Bridge,
+    /// Puts right what a script that failed may have left in the prelude.
     reset: Function,
-    fields: Fields,
+    has_failed: bool,
     choices: Rc<Choices>,
-    room: Room,
+    json: cjson::Shared,
     by_sha: HashMap<Sha, Rc<Compiled>>,
+    /// The one that ran last: mostly it is the one that runs next.
+    last: Option<Rc<Compiled>>,
     /// By the hash of the text.
     by_text: HashMap<u64, Rc<Compiled>>,
     /// A script was killed in it: the next one gets a new state.
@@ -128,9 +134,14 @@ impl Engine {
     fn new(scripts: &Arc<Scripts>, meanwhile: Option<Meanwhile>) -> mlua::Result<Engine> {
         let lua = raw::state();
         let choices = Rc::new(Choices::new());
-        let native = natives(&lua, &choices)?;
+        let json = cjson::Shared::default();
+        let mut bridge = Bridge::new(&lua)?;
+        let native = natives(&lua, &choices, &json)?;
+        let [call, pcall, check] = bridge.functions(&lua)?;
+        native.set("commands", lua.create_sequence_from([call, pcall, check])?)?;
         let prelude = lua.load(PRELUDE).set_name("=ochre").set_mode(ChunkMode::Text);
-        let (globals, real, runner, reset) = prelude.call::<(Table, Table, Function, Function)>(native)?;
+        let (globals, real, handler, reset) = prelude.call::<(Table, Table, Function, Function)>(native)?;
+        bridge.furnish(&lua, &real, &handler)?;
         lua.set_globals(globals)?;
         lua.set_memory_limit(MOST_MEMORY)?;
         let scripts = Arc::clone(scripts);
@@ -139,19 +150,25 @@ impl Engine {
             if let Some(meanwhile) = &meanwhile {
                 meanwhile();
             }
-            if scripts.is_ending() { Err(end(lua, &scripts)) } else { Ok(VmState::Continue) }
+            let goes_down = scripts.is_interrupted.load(Ordering::Relaxed);
+            if !goes_down && !scripts.running.is_killed() {
+                return Ok(VmState::Continue);
+            }
+            let ending = move || if goes_down { ending() } else { killed() };
+            // At every instruction from now on: a script that catches errors gets no further either.
+            lua.set_hook(HookTriggers::new().every_nth_instruction(1), move |_, _| Err(ending()))?;
+            Err(ending())
         })?;
-        let fields = Fields::new(&lua)?;
         let (by_sha, by_text) = (HashMap::new(), HashMap::new());
         Ok(Engine {
             lua,
-            real,
-            runner,
+            bridge,
             reset,
-            fields,
+            has_failed: false,
             choices,
-            room: Room::default(),
+            json,
             by_sha,
+            last: None,
             by_text,
             is_spent: false,
         })
@@ -161,8 +178,11 @@ impl Engine {
     fn find(&mut self, host: &Host, named: Named<'_>) -> Result<Rc<Compiled>, Fault> {
         match named {
             Named::Text(text) => {
+                if let Some(last) = self.last.as_ref().filter(|it| it.is_at_hand(text)) {
+                    return Ok(Rc::clone(last));
+                }
                 let known = self.by_text.get(&host.space.hasher.hash(text));
-                match known.filter(|it| *it.script.text == *text && it.script.is_known()) {
+                match known.filter(|it| it.is_at_hand(text)) {
                     Some(compiled) => Ok(Rc::clone(compiled)),
                     None => self.compile(host, text, false),
                 }
@@ -170,7 +190,9 @@ impl Engine {
             Named::Sha(name) => {
                 let mut sha: Sha = name.try_into().map_err(|_| Fault::NO_SCRIPT)?;
                 sha.make_ascii_lowercase();
-                if let Some(compiled) = self.by_sha.get(&sha).filter(|it| it.script.is_known()) {
+                let last = self.last.as_ref().filter(|it| it.script.sha == sha);
+                let known = last.or_else(|| self.by_sha.get(&sha));
+                if let Some(compiled) = known.filter(|it| it.script.is_known()) {
                     return Ok(Rc::clone(compiled));
                 }
                 let script = host.scripts.find(&sha).ok_or(Fault::NO_SCRIPT)?;
@@ -198,6 +220,7 @@ impl Engine {
         if self.by_sha.len() >= MOST_COMPILED {
             self.by_sha.retain(|_, it| it.script.is_known());
             self.by_text.retain(|_, it| it.script.is_known());
+            self.lua.expire_registry_values();
         }
         let compiled = Rc::new(compiled);
         self.by_text.insert(host.space.hasher.hash(&compiled.script.text), Rc::clone(&compiled));
@@ -205,17 +228,19 @@ impl Engine {
         compiled
     }
 
-    fn function(&self, body: &[u8]) -> Result<Function, Fault> {
+    fn function(&self, body: &[u8]) -> Result<RegistryKey, Fault> {
         let chunk = self.lua.load(body).set_name(CHUNK).set_mode(ChunkMode::Text);
-        chunk.into_function().map_err(|error| match error {
+        let function = chunk.into_function().map_err(|error| match error {
             mlua::Error::SyntaxError { message, .. } => Fault::script_syntax(message.as_bytes()),
             other => fault_of(&other),
-        })
+        })?;
+        self.lua.create_registry_value(function).map_err(|error| fault_of(&error))
     }
 
     fn run(&mut self, cx: &mut Cx<'_>, how: How<'_>) -> Result<Outcome, Fault> {
         let host = cx.host;
         let compiled = self.find(host, how.script)?;
+        self.last = Some(Rc::clone(&compiled));
         host.scripts.touch(&compiled.script);
         let flags = compiled.script.flags;
         let is_read_only = how.is_read_only || flags.contains(ScriptFlags::NO_WRITES);
@@ -224,23 +249,20 @@ impl Engine {
             return Err(Fault::SCRIPT_NOT_RO);
         }
         let home = cx.session.db;
-        let (mut unit, mut room) =
-            (std::mem::take(&mut cx.db.record.effects), std::mem::take(&mut self.room));
+        let mut unit = std::mem::take(&mut cx.db.record.effects);
         host.scripts.running.begin(cx.worker, host.ticks.since_start_ns());
-        let (returned, dirty) =
-            self.execute(cx, &how, &compiled.function, is_read_only, &mut unit, &mut room);
+        let choices = Rc::clone(&self.choices);
+        let mut caller =
+            Caller { cx, choices: &choices, is_read_only, unit: &mut unit, dirty: 0, look_at: 0 };
+        let result = self.execute(&mut caller, &how, &compiled);
+        let dirty = caller.dirty;
         // The look at every instruction goes with its state.
         self.is_spent = host.scripts.running.end();
-        self.room = room;
         if cx.session.db != home {
             cx.session.select(home);
         }
         let record = &mut *cx.db.record;
         (record.dirty, record.rewritten, record.effects) = (dirty, true, unit);
-        let result = match returned {
-            Ok(value) => self.answer(cx, &value),
-            Err(fault) => Err(fault),
-        };
         if self.lua.used_memory() > KEPT_MEMORY {
             // It fails only where memory ran out, and then the next script collects.
             let _ = self.lua.gc_collect();
@@ -248,67 +270,23 @@ impl Engine {
         result
     }
 
-    /// Runs a function; what it returned, and how much its commands have changed.
+    /// Runs a script as if it were the first one.
     fn execute(
-        &self,
-        cx: &mut Cx<'_>,
+        &mut self,
+        caller: &mut Caller<'_, '_>,
         how: &How<'_>,
-        function: &Function,
-        is_read_only: bool,
-        unit: &mut Vec<crate::keyspace::record::Effect>,
-        room: &mut Room,
-    ) -> (Result<Value, Fault>, u64) {
+        compiled: &Compiled,
+    ) -> Result<Outcome, Fault> {
         self.choices.reset();
-        let choices = Rc::clone(&self.choices);
-        let mut caller = Caller { cx, choices, is_read_only, unit, dirty: 0, room, look_at: 0 };
-        let ran: mlua::Result<(bool, Value)> = self.hand_over(how).and_then(|()| {
-            self.lua.scope(|scope| {
-                let caller = &mut caller;
-                let invoke =
-                    scope.create_function_mut(|lua, values: MultiValue| caller.invoke(lua, &values))?;
-                self.runner.call((function, invoke))
-            })
-        });
-        let returned = match ran {
-            Ok((true, value)) => Ok(value),
-            Ok((false, error)) => Err(raised(&error)),
-            Err(error) => Err(fault_of(&error)),
-        };
-        (returned, caller.dirty)
-    }
-
-    /// Sets what the script sees of its arguments.
-    fn hand_over(&self, how: &How<'_>) -> mlua::Result<()> {
-        let table = |args: Args<'_>, count: usize| -> mlua::Result<Table> {
-            let table = self.lua.create_table_with_capacity(count, 0)?;
-            for (at, arg) in args.iter().take(count).enumerate() {
-                table.raw_set(at + 1, self.lua.create_string(arg)?)?;
-            }
-            Ok(table)
-        };
-        let others = how.args.from(how.keys);
-        self.real.raw_set("KEYS", table(how.args, how.keys)?)?;
-        self.real.raw_set("ARGV", table(others, others.len())?)?;
-        self.reset.call(())
-    }
-
-    fn answer(&self, cx: &mut Cx<'_>, value: &Value) -> Result<Outcome, Fault> {
-        let mut writer = Writer { fields: &self.fields, script: self.choices.proto.get(), out: cx.out };
-        match writer.write(value, 0) {
-            Ok(()) => Ok(Outcome::Done),
-            Err(Refused::Fault(fault)) => Err(fault),
-            Err(Refused::Lua(error)) => Err(fault_of(&error)),
+        *self.json.borrow_mut() = cjson::Options::default();
+        if std::mem::take(&mut self.has_failed) {
+            self.reset.call::<()>(()).map_err(|error| fault_of(&error))?;
         }
+        let (keys, others) = (how.args.to(how.keys), how.args.from(how.keys));
+        let ran = self.bridge.run(&compiled.function, keys, others, caller);
+        self.has_failed = ran.is_err();
+        ran.map(|()| Outcome::Done)
     }
-}
-
-/// Lets the script get no further: it fails at every instruction from now on, so that catching the error does
-/// not help it. The error to fail with first.
-pub fn end(lua: &Lua, scripts: &Scripts) -> mlua::Error {
-    let goes_down = scripts.is_interrupted.load(Ordering::Relaxed);
-    let reason = move || if goes_down { ending() } else { killed() };
-    let every = HookTriggers::new().every_nth_instruction(1);
-    lua.set_hook(every, move |_, _| Err(reason())).err().unwrap_or_else(reason)
 }
 
 fn killed() -> mlua::Error {
@@ -319,19 +297,6 @@ fn ending() -> mlua::Error {
     mlua::Error::runtime("the server is going down")
 }
 
-/// What the handler of errors has made of one: a table with the text, or a bare text where it could not run.
-fn raised(error: &Value) -> Fault {
-    match error {
-        Value::Table(table) => match table.raw_get(1) {
-            Ok(Value::String(text)) => Fault::of(text.as_bytes().to_vec()),
-            _ => Fault::SCRIPT_FAILED,
-        },
-        Value::String(text) => Fault::script_failed(&text.as_bytes()),
-        Value::Error(error) => fault_of(error),
-        _ => Fault::SCRIPT_FAILED,
-    }
-}
-
 fn fault_of(error: &mlua::Error) -> Fault {
     match error {
         mlua::Error::MemoryError(_) => Fault::SCRIPT_MEMORY,
@@ -340,7 +305,7 @@ fn fault_of(error: &mlua::Error) -> Fault {
 }
 
 /// What the prelude is made of.
-fn natives(lua: &Lua, choices: &Rc<Choices>) -> mlua::Result<Table> {
+fn natives(lua: &Lua, choices: &Rc<Choices>, json: &cjson::Shared) -> mlua::Result<Table> {
     let native = lua.create_table()?;
     native.set("mark", lua.create_function(|lua, meta: Table| raw::mark(lua, &meta))?)?;
     for (name, guard) in [
@@ -395,7 +360,7 @@ fn natives(lua: &Lua, choices: &Rc<Choices>) -> mlua::Result<Table> {
     )?;
     native.set("facts", facts(lua)?)?;
     native.set("bit", bit::function(lua)?)?;
-    native.set("cjson", cjson::functions(lua, &Rc::default())?)?;
+    native.set("cjson", cjson::functions(lua, json)?)?;
     let libraries = lua.create_table()?;
     libraries.set("cmsgpack", cmsgpack::library(lua)?)?;
     libraries.set("struct", structs::library(lua)?)?;

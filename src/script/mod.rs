@@ -8,6 +8,7 @@
 //! but as an error reply.
 
 mod bit;
+mod bridge;
 mod call;
 mod cjson;
 mod cmsgpack;
@@ -17,6 +18,7 @@ mod raw;
 mod reply;
 mod result;
 mod shebang;
+mod stack;
 mod structs;
 
 pub use engine::{How, Named, load, run};

@@ -3,7 +3,7 @@
 local native = ...
 local error, type, tostring, tonumber, select, next = error, type, tostring, tonumber, select, next
 local setmetatable, getmetatable, rawget, rawset = setmetatable, getmetatable, rawget, rawset
-local raw_pcall, raw_xpcall, setfenv = pcall, xpcall, setfenv
+local raw_pcall, raw_xpcall, setfenv, unpack = pcall, xpcall, setfenv, unpack
 local raw_loadstring, getinfo, floor = loadstring, debug.getinfo, math.floor
 local find, sub, byte, concat = string.find, string.sub, string.byte, table.concat
 local resume, create = coroutine.resume, coroutine.create
@@ -61,17 +61,6 @@ local function handler(e)
     text = 'ERR ' .. tostring(e)
   end
   return { text .. ' script: on ' .. place() .. '.' }
-end
-
-local invoke, script
-
-local function main()
-  return (script())
-end
-
-local function run(f, invoker)
-  script, invoke = f, invoker
-  return raw_xpcall(main, handler)
 end
 
 -- Base.
@@ -204,22 +193,6 @@ local redis = {
 }
 for name, value in next, native.facts do redis[name] = value end
 
-function redis.call(...)
-  local reply, failed = invoke(0, ...)
-  if failed then return error(reply, 0) end
-  return reply
-end
-
-function redis.pcall(...)
-  return (invoke(1, ...))
-end
-
-function redis.acl_check_cmd(...)
-  local reply, failed = invoke(2, ...)
-  if failed then return error(reply, 0) end
-  return reply
-end
-
 local function reply_of(field, ...)
   local text = ...
   if select('#', ...) ~= 1 or type(text) ~= 'string' then
@@ -284,6 +257,7 @@ function redis.debug() end
 for name, value in next, redis do
   if type(value) == 'function' then redis[name] = forward(value) end
 end
+redis.call, redis.pcall, redis.acl_check_cmd = unpack(native.commands)
 real.redis = protect(redis)
 real.server = real.redis
 
@@ -403,7 +377,6 @@ setmetatable(real, {
   end,
 })
 
-return globals, real, run, function()
+return globals, real, handler, function()
   depth = 0
-  json_option('reset')
 end
