@@ -356,7 +356,7 @@ fn a_script_that_spends_its_time_in_commands_is_killable_too() {
         for script in [
             "while true do redis.call('lrange', 'l', 0, -1) end",
             "while true do pcall(redis.call, 'lrange', 'l', 0, -1) end",
-            "local co = coroutine.wrap(function() while true do redis.pcall('lrange', 'l', 0, -1) end end) co()",
+            "coroutine.wrap(function() while true do redis.pcall('lrange', 'l', 0, -1) end end)()",
         ] {
             hold_up(local, &mut runner, script);
             clients.iter_mut().for_each(|client| assert_eq!(told(client, "PING"), BUSY));

@@ -97,7 +97,8 @@ impl Executor {
         let mut plan = plan_of(host, turn, &queue, session.watching.as_deref(), session.db);
         self.record.begin();
         let result = loop {
-            if self.settle_gate(host, turn, matches!(plan, Plan::All)).is_err() {
+            let locks = if matches!(plan, Plan::All) { Locks::All } else { Locks::Keys };
+            if self.settle_gate(host, turn, locks).is_err() {
                 session.transaction = Some(Box::new(queue));
                 return Ran::Busy;
             }

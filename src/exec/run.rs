@@ -380,8 +380,7 @@ impl Executor {
         self.record.begin();
         self.record.touch = if session.no_touch { Touch::No } else { self.knobs.touch };
         let locks = entry.locks(&call.args);
-        let all = locks == Locks::All;
-        if (turn.is_exclusive() || all) && self.settle_gate(host, turn, all).is_err() {
+        if (turn.is_exclusive() || locks == Locks::All) && self.settle_gate(host, turn, locks).is_err() {
             return Ran::Busy;
         }
         let shards;
@@ -555,8 +554,9 @@ impl Executor {
         &mut self,
         host: &Host,
         turn: &mut Turn<'_, Shard>,
-        all: bool,
+        locks: Locks,
     ) -> Result<(), Busy> {
+        let all = locks == Locks::All;
         if all == turn.is_exclusive() {
             let since = self.exclusive_since;
             if !all || host.ticks.nanos_between(since, self.last) < EXCLUSIVE_NS {

@@ -561,22 +561,20 @@ impl Floor<'_> {
         let (host, batch) = (self.host, self.batch);
         let run = &batch.runs[at_run];
         let bytes = batch.bytes(run.source);
-        let args = |job: &Job| batch.scratch.args(bytes, &job.command);
         conn.session.client.active_ns.store(host.ticks.since_start_ns(), Ordering::Relaxed);
         if conn.is_parked || !conn.waiting.is_empty() {
             // An earlier run of this batch has met a pause, or waits for a key.
             conn.waiting.extend(batch.owned(run, run.jobs.clone()));
             return false;
         }
-        let mut was_late = false;
-        let mut heard = 0;
+        let (mut was_late, mut heard) = (false, 0);
         for at in run.jobs.clone() {
             let job = &batch.jobs[at];
             if conn.session.closing || conn.session.client.killed.load(Ordering::Relaxed) {
                 return false;
             }
             fetcher.step(host, turn, &batch.jobs, at);
-            let call = job.call(args(job));
+            let call = job.call(batch.scratch.args(bytes, &job.command));
             if run.locks_all && at > run.jobs.start && !turn.is_exclusive() && call.locks_all(host) {
                 conn.send();
             }
