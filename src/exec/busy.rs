@@ -24,7 +24,7 @@ impl Executor {
         session: &mut Session,
         out: &mut Out,
         call: &Call<'_>,
-        unwatched: &mut Vec<Box<Watching>>,
+        unwatched: &mut Vec<Watching>,
     ) -> Ran {
         let start = out.mark();
         let ran = self.judge_busy(host, session, out, call, unwatched);
@@ -40,7 +40,7 @@ impl Executor {
         session: &mut Session,
         out: &mut Out,
         call: &Call<'_>,
-        unwatched: &mut Vec<Box<Watching>>,
+        unwatched: &mut Vec<Watching>,
     ) -> Ran {
         self.last = host.ticks.now();
         let Some(entry) = call.entry(host) else {
@@ -59,7 +59,7 @@ impl Executor {
         let is_within_reach = matches!(entry.row.locks, Locks::None | Locks::OneShardAtATime);
         if !entry.row.flags.contains(Flags::ALLOW_BUSY) || !is_within_reach {
             if entry.row.flags.contains(Flags::RUNS_QUEUE) {
-                unwatched.extend(session.end_watching());
+                unwatched.extend(session.end_watching().map(|it| *it));
             }
             return self.refuse(host, session, out, Some(entry), Fault::BUSY);
         }
@@ -74,7 +74,7 @@ impl Executor {
         if failed {
             session.watching = session.watching.take().or(watching);
         } else {
-            unwatched.extend(watching);
+            unwatched.extend(watching.map(|it| *it));
         }
         let ran = match result {
             Ok(Outcome::Close) => Ran::Close,

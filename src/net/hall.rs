@@ -112,7 +112,7 @@ pub(super) struct Hall {
     /// Clients that closed while they were blocked: they leave the queues when the gate is open.
     pub gone: Vec<Arc<Client>>,
     /// What is watched no more: the keys are told when the gate is open.
-    pub unwatched: Vec<Box<Watching>>,
+    pub unwatched: Vec<Watching>,
     /// Something is left to do that no socket will tell of.
     pub is_busy: bool,
     /// The last turn has found the gate closed by a script that has run for too long.

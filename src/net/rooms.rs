@@ -139,6 +139,6 @@ impl Worker {
     /// A session ends: it listens to nothing and watches nothing any more.
     pub(super) fn leave_rooms(&mut self, session: &mut Session) {
         pubsub::forget(&self.host, session);
-        self.hall.unwatched.extend(session.end_watching());
+        self.hall.unwatched.extend(session.end_watching().map(|it| *it));
     }
 }

@@ -650,7 +650,7 @@ pub(super) fn answer_jobs(
     exec: &mut Executor,
     conn: &mut Conn,
     (batch, jobs, run): (&Batch, Range<usize>, &Run),
-    unwatched: &mut Vec<Box<Watching>>,
+    unwatched: &mut Vec<Watching>,
 ) {
     if conn.is_parked || !conn.waiting.is_empty() {
         conn.waiting.extend(batch.owned(run, jobs));
