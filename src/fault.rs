@@ -310,6 +310,8 @@ faults! {
     SHUTDOWN_FAILED = "ERR Errors trying to SHUTDOWN. Check logs.";
     /// SHUTDOWN FAILOVER of a server that is in no cluster.
     SHUTDOWN_FAILOVER = "ERR SHUTDOWN FAILOVER is only supported in cluster mode.";
+    /// DEBUG QUICKLIST-PACKED-THRESHOLD with something else than a number of bytes below 4 GB.
+    PACKED_THRESHOLD = "ERR argument must be a memory value bigger than 1 and smaller than 4gb";
     /// DEBUG HTSTATS of a database that does not exist.
     DEBUG_DB = "ERR Out of range database";
     /// DEBUG HTSTATS-KEY of a value that has no table.

@@ -334,6 +334,7 @@ fn wire(
             // The main thread answers nobody when it is ending the server.
             ask.send((settings.clone(), answer)).is_ok() && answered.recv().unwrap_or(false)
         }),
+        is_house_paused: AtomicBool::new(false),
         stopping: AtomicBool::new(false),
         intrusion_told_ns: AtomicU64::new(0),
         identity,
@@ -463,6 +464,9 @@ impl House {
 
     /// What happens ten times a second: idle clients and slow readers.
     fn keep_house(&mut self) {
+        if self.host.is_house_paused.load(Ordering::Relaxed) {
+            return;
+        }
         self.tidy();
         let settings = self.host.settings.load();
         let now_ns = self.host.ticks.since_start_ns();

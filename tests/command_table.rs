@@ -82,8 +82,32 @@ fn every_summary_is_a_sentence_and_every_fact_is_there() {
             "its summary begins in lower case".into()
         })?;
         ensure(!row.cost.is_empty(), || "it has no complexity".into())?;
-        let numbers = row.since.split('.').filter(|part| part.parse::<u8>().is_ok()).count();
-        ensure(numbers == 3, || format!("'{}' is no version", row.since))
+        ensure(version(row.since).is_some(), || format!("'{}' is no version", row.since))
+    });
+}
+
+/// The numbers of a version; `None`: it is none.
+fn version(text: &str) -> Option<[u8; 3]> {
+    let numbers: Option<Vec<u8>> = text.split('.').map(|part| part.parse().ok()).collect();
+    numbers?.try_into().ok()
+}
+
+/// Changed, by its documentation, before the version that it is said to be there since.
+const EARLY: &[&str] = &["ZREVRANGEBYSCORE"];
+
+#[test]
+fn every_change_of_a_command_came_after_the_command_and_is_a_sentence() {
+    check_all(|Row { row, name, .. }| {
+        let is_early = EARLY.contains(&&**name);
+        for (since, change) in row.history {
+            let is_later =
+                version(since).zip(version(row.since)).is_some_and(|(then, first)| is_early || then >= first);
+            ensure(is_later, || format!("a change of {since} in what is there since {}", row.since))?;
+            ensure(change.ends_with('.') && change.starts_with(|c: char| c.is_ascii_uppercase()), || {
+                format!("the change of {since} is '{change}'")
+            })?;
+        }
+        Ok(())
     });
 }
 

@@ -42,13 +42,12 @@ use ochre::keyspace::record::Effect;
 use pick::{Draw, Pick};
 use support::Client;
 use support::local::{Content, DATABASES, Dataset, Local, START_MS, ask, ask_all, ask_int, dataset};
+use support::spelling::{shown, spelled};
 
 /// Random sequences unless told otherwise.
 const SEQUENCES: u64 = 12;
 /// Commands of a sequence.
 const COMMANDS: usize = 400;
-/// Numbers this near to the present are shown as times.
-const A_LONG_TIME_MS: u64 = 365 * 86_400_000;
 /// Connections that act at the same time.
 const CLIENTS: usize = 4;
 
@@ -103,31 +102,6 @@ impl Follower {
         let mut client = self.local.client();
         dataset(&mut client)
     }
-}
-
-/// An effect as a line, with its database unless that is 0. Unix milliseconds are shown as their distance
-/// from now.
-fn shown(effect: &Effect, now_ms: u64) -> String {
-    let word = |word: &[u8]| {
-        let text = String::from_utf8_lossy(word).into_owned();
-        match text.parse::<i64>() {
-            Ok(at) if at.abs_diff(now_ms as i64) < A_LONG_TIME_MS => format!("@{}", at - now_ms as i64),
-            _ if text.is_empty() => "''".to_owned(),
-            _ => text,
-        }
-    };
-    let line = effect.argv.iter().map(|it| word(it)).collect::<Vec<_>>().join(" ");
-    if effect.db == 0 { line } else { format!("[{}] {line}", effect.db) }
-}
-
-/// A line with `@N` replaced by the millisecond, and `@@N` by the second, that is N later than now.
-fn spelled(line: &str, now_ms: u64) -> String {
-    let word = |word: &str| match (word.strip_prefix("@@"), word.strip_prefix('@')) {
-        (Some(s), _) => (now_ms as i64 / 1000 + s.parse::<i64>().expect("a number")).to_string(),
-        (_, Some(ms)) => (now_ms as i64 + ms.parse::<i64>().expect("a number")).to_string(),
-        _ => word.to_owned(),
-    };
-    line.split(' ').map(word).collect::<Vec<_>>().join(" ")
 }
 
 /// Runs each line and compares what was logged; `=` is the line itself. Ends by comparing a follower's data.

@@ -3,6 +3,9 @@
 //! For: keeping what fuzzing has found, without a fuzzer. May touch: fuzz/harness, files.
 //! Always: bounded: every input once.
 
+// The harness and the other tests each include `support/node.rs`.
+#![allow(clippy::duplicate_mod)]
+
 #[path = "../fuzz/harness/mod.rs"]
 mod harness;
 mod support;

@@ -2,89 +2,9 @@
 //! are propagated, lookups counted. The expectations were taken down from Valkey with notifications, a
 //! replica and `INFO`.
 
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use std::time::Duration;
+mod support;
 
-use ochre::Server;
-use ochre::client::Session;
-use ochre::client::registry::{Address, Client};
-use ochre::clock::Chance;
-use ochre::command::Host;
-use ochre::exec::{Call, Executor};
-use ochre::keyspace::Shard;
-use ochre::keyspace::lock::Part;
-use ochre::resp::{Out, OwnedArgs};
-
-/// A server that this thread runs commands on, without a connection.
-struct Bench {
-    server: Server,
-    executor: Executor,
-    session: Session,
-    part: Part<Shard>,
-    out: Out,
-}
-
-impl Bench {
-    fn new() -> Bench {
-        let server = Server::builder().config("port", "0").config("io-threads", "1").start().unwrap();
-        let host = Arc::clone(server.host());
-        host.space.listens.store(true, Ordering::SeqCst);
-        host.log.set_read(true);
-        let lane = host.identity.workers;
-        let here = Address::Path("test".into());
-        let client = Arc::new(Client::new(host.clients.next_id(), lane, 0, here.clone(), here, 0));
-        let executor = Executor::new(&host, lane, Chance::new(1));
-        let part = host.space.shards.part(lane);
-        Bench { server, executor, session: Session::new(client, true, true), part, out: Out::new() }
-    }
-
-    /// Runs one command; answers with changes, events, effects, hits and misses. Of unix times in
-    /// milliseconds only the distance from now is shown, and taken, as `@5000`.
-    fn run(&mut self, line: &str) -> (u64, String, String, (u64, u64)) {
-        let host = self.server.host();
-        let mut turn = self.part.enter(Duration::MAX).unwrap();
-        self.executor.refresh(host);
-        let now_ms = self.executor.now_ms() as i64;
-        let spelled = |word: &str| match word.strip_prefix('@').and_then(|ms| ms.parse::<i64>().ok()) {
-            Some(ms) => (now_ms + ms).to_string(),
-            None => word.to_string(),
-        };
-        let words: Vec<String> = line.split(' ').map(spelled).collect();
-        let args: OwnedArgs = words.iter().map(String::as_bytes).collect();
-        let call = Call::of(host, args.as_args());
-        let before = lookups(host, &self.executor);
-        self.executor.run(host, &mut turn, &mut self.session, &mut self.out, call);
-        self.out.clear();
-        let record = &self.executor.record;
-        let show = |word: &[u8]| match String::from_utf8_lossy(word).parse::<i64>() {
-            Ok(at) if at > 1_000_000_000_000 => format!("@{}", at - now_ms),
-            _ => String::from_utf8_lossy(word).into_owned(),
-        };
-        let events = record.happenings.iter().map(|it| format!("{} {}", it.event.name, show(&it.key)));
-        let effects = host.log.drain().into_iter().flat_map(|unit| unit.effects);
-        let effects = effects.map(|it| it.argv.iter().map(|word| show(word)).collect::<Vec<_>>().join(" "));
-        let after = lookups(host, &self.executor);
-        let lookups = (after.0 - before.0, after.1 - before.1);
-        let events = events.collect::<Vec<_>>().join(", ");
-        (record.dirty, events, effects.collect::<Vec<_>>().join("; "), lookups)
-    }
-
-    /// Each step is `(command, changes, events, effects)`; the effect `=` is the command itself.
-    fn check(&mut self, steps: &[(&str, u64, &str, &str)]) {
-        for (at, &(line, dirty, events, effects)) in steps.iter().enumerate() {
-            let effects = if effects == "=" { line } else { effects };
-            let found = self.run(line);
-            assert_eq!((found.0, &*found.1, &*found.2), (dirty, events, effects), "step {at}: {line}");
-        }
-    }
-}
-
-/// Hits and misses so far, whether the executor has handed them on or not.
-fn lookups(host: &Host, executor: &Executor) -> (u64, u64) {
-    let (handed_on, held) = (host.observe.totals(), executor.record.counts);
-    (handed_on.hits + held.hits, handed_on.misses + held.misses)
-}
+use support::bench::Bench;
 
 #[test]
 fn deadlines_are_propagated_as_absolute_times_with_their_conditions() {
@@ -108,9 +28,8 @@ fn a_deadline_in_the_past_is_one_change_that_removes_the_key() {
     let mut bench = Bench::new();
     for line in ["EXPIRE a 0", "PEXPIRE a -5 NX", "EXPIREAT a 1", "PEXPIREAT a -7"] {
         bench.run("SET a 1");
-        let (dirty, events, effects, _) = bench.run(line);
-        assert_eq!((dirty, &*events), (1, "expired a"), "{line}");
-        assert!(matches!(&*effects, "DEL a" | "UNLINK a"), "{line}: {effects}");
+        let trace = bench.run(line);
+        assert_eq!((trace.dirty, &*trace.events, &*trace.effects), (1, "expired a", "UNLINK a"), "{line}");
     }
 }
 
@@ -171,7 +90,7 @@ fn lookups_are_counted_and_a_miss_is_told_except_by_object() {
         ("RANDOMKEY", "", (0, 0)),
         ("SCAN 0", "", (0, 0)),
     ] {
-        let found = bench.run(line);
-        assert_eq!((&*found.1, found.3), (events, lookups), "{line}");
+        let trace = bench.run(line);
+        assert_eq!((&*trace.events, trace.lookups), (events, lookups), "{line}");
     }
 }

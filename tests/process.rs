@@ -61,9 +61,20 @@ fn local(port: u16) -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], port))
 }
 
-/// A running program, killed with its value.
+/// A process, killed with its value.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Both fail only when it has ended by itself.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A program that is ready.
 struct Program {
-    child: Child,
+    child: Running,
     out: BufReader<ChildStdout>,
     /// What it has printed so far.
     lines: Vec<String>,
@@ -86,8 +97,8 @@ impl Program {
             let port = free_port();
             let mut command = command(port);
             command.stdout(Stdio::piped());
-            let mut child = command.spawn().expect("the program was built");
-            let out = BufReader::new(child.stdout.take().expect("it is a pipe"));
+            let mut child = Running(command.spawn().expect("the program was built"));
+            let out = BufReader::new(child.0.stdout.take().expect("it is a pipe"));
             let mut program = Program { child, out, lines: Vec::new(), port };
             if program.wait_for("Ready to accept connections") {
                 return program;
@@ -113,7 +124,7 @@ impl Program {
     }
 
     fn pid(&self) -> u32 {
-        self.child.id()
+        self.child.0.id()
     }
 
     fn client(&self) -> Client {
@@ -126,22 +137,14 @@ impl Program {
 
     /// Waits for its end; its last lines are then in `lines`.
     fn wait(&mut self) -> ExitStatus {
-        while !self.wait_for("\u{0}") && self.child.try_wait().unwrap().is_none() {
+        while !self.wait_for("\u{0}") && self.child.0.try_wait().unwrap().is_none() {
             thread::sleep(Duration::from_millis(1));
         }
-        self.child.wait().unwrap()
+        self.child.0.wait().unwrap()
     }
 
     fn has(&self, text: &str) -> bool {
         self.lines.iter().any(|line| line.contains(text))
-    }
-}
-
-impl Drop for Program {
-    fn drop(&mut self) {
-        // Both fail only when it has ended by itself.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 
@@ -382,7 +385,8 @@ fn the_log_goes_to_its_file_and_follows_rotation() {
         "--loglevel",
         "verbose",
     ]);
-    let mut child = command.current_dir(&scratch.0).stdout(Stdio::piped()).spawn().unwrap();
+    let child = command.current_dir(&scratch.0).stdout(Stdio::piped()).spawn().unwrap();
+    let mut program = Running(child);
     let log = scratch.path("server.log");
     let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
     until("the line of a start", || read(&log).contains("Ready to accept connections tcp"));
@@ -394,11 +398,11 @@ fn the_log_goes_to_its_file_and_follows_rotation() {
     stream.write_all(b"POST / HTTP/1.1\r\n").unwrap();
     until("the new file", || read(&log).contains("Possible SECURITY ATTACK detected"));
     assert_eq!(read(&moved), before);
-    assert!(signal(child.id(), "TERM"));
-    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert!(signal(program.0.id(), "TERM"));
+    assert_eq!(program.0.wait().unwrap().code(), Some(0));
     assert!(read(&log).contains("bye bye"));
     let mut printed = String::new();
-    child.stdout.take().unwrap().read_to_string(&mut printed).unwrap();
+    program.0.stdout.take().unwrap().read_to_string(&mut printed).unwrap();
     assert_eq!(printed, "", "with a log file nothing is printed");
 }
 
@@ -686,8 +690,9 @@ fn out_of_descriptors_it_goes_on_serving_and_recovers() {
 fn the_time_to_the_first_answer_is_shown() {
     let port = free_port();
     let began = fs::read_to_string("/proc/uptime").unwrap();
-    let mut child =
+    let child =
         Command::new(PROGRAM).args(["--port", &port.to_string()]).stdout(Stdio::null()).spawn().unwrap();
+    let mut program = Running(child);
     let mut tries = 0;
     let mut answered = || {
         tries += 1;
@@ -697,11 +702,9 @@ fn the_time_to_the_first_answer_is_shown() {
     };
     while !answered() {
         thread::sleep(Duration::from_millis(1));
-        assert!(child.try_wait().unwrap().is_none(), "it ended");
+        assert!(program.0.try_wait().unwrap().is_none(), "it ended");
     }
     println!("first PONG after {tries} tries, 1 ms apart; uptime {} -> {}", began.trim(), uptime().trim());
-    child.kill().unwrap();
-    child.wait().unwrap();
 }
 
 fn uptime() -> String {

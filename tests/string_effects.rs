@@ -2,116 +2,25 @@
 //! which they are propagated. The expectations for commands of Valkey were taken down from one with
 //! notifications, a replica and `INFO`; those of commands it lacks follow Redis's documentation.
 
+mod support;
+
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use ochre::Server;
-use ochre::client::Session;
-use ochre::client::registry::{Address, Client};
-use ochre::clock::Chance;
-use ochre::exec::{Call, Executor};
-use ochre::keyspace::Shard;
-use ochre::keyspace::lock::Part;
-use ochre::resp::{Out, OwnedArgs, Proto};
-
-/// A server with one thread, this one, that runs commands on it without a connection.
-struct Bench {
-    server: Server,
-    executor: Executor,
-    session: Session,
-    part: Part<Shard>,
-    out: Out,
-}
-
-/// What a command left behind.
-#[derive(Debug)]
-struct Trace {
-    reply: String,
-    dirty: u64,
-    /// `event key`, joined by commas.
-    events: String,
-    /// Commands, joined by semicolons.
-    effects: String,
-}
-
-impl Bench {
-    fn new() -> Bench {
-        let server = Server::builder().config("port", "0").config("io-threads", "1").start().unwrap();
-        let host = Arc::clone(server.host());
-        host.space.listens.store(true, Ordering::SeqCst);
-        host.log.set_read(true);
-        let lane = host.identity.workers;
-        let here = Address::Path("test".into());
-        let client = Arc::new(Client::new(host.clients.next_id(), lane, 0, here.clone(), here, 0));
-        let executor = Executor::new(&host, lane, Chance::new(1));
-        let part = host.space.shards.part(lane);
-        Bench { server, executor, session: Session::new(client, true, true), part, out: Out::new() }
-    }
-
-    /// Runs one command; `@N` stands for the present second plus N, `@@N` for the present millisecond plus N.
-    fn run(&mut self, line: &str) -> Trace {
-        let host = self.server.host();
-        let mut turn = self.part.enter(Duration::MAX).unwrap();
-        self.executor.refresh(host);
-        let now_ms = self.executor.now_ms();
-        let word = |word: &str| match (word.strip_prefix("@@"), word.strip_prefix('@')) {
-            (Some(ms), _) => (now_ms + ms.parse::<u64>().unwrap()).to_string(),
-            (_, Some(s)) => (now_ms / 1000 + s.parse::<u64>().unwrap()).to_string(),
-            _ if word == "''" => String::new(),
-            _ => word.to_string(),
-        };
-        let words: Vec<String> = line.split(' ').map(word).collect();
-        let args: OwnedArgs = words.iter().map(String::as_bytes).collect();
-        let call = Call::of(host, args.as_args());
-        self.executor.run(host, &mut turn, &mut self.session, &mut self.out, call);
-        drop(turn);
-        let show = |bytes: &[u8]| {
-            let text = String::from_utf8_lossy(bytes).into_owned();
-            // A deadline is shown as its distance from now.
-            match text.parse::<u64>() {
-                Ok(at) if at > 1_000_000_000_000 => format!("@@{}", at.wrapping_sub(now_ms) as i64),
-                _ => text,
-            }
-        };
-        let happenings = self.executor.record.happenings.iter();
-        let events: Vec<_> = happenings.map(|it| format!("{} {}", it.event.name, show(&it.key))).collect();
-        let effects: Vec<_> = host.log.drain().into_iter().flat_map(|unit| unit.effects).collect();
-        let effects = effects.iter().map(|e| e.argv.iter().map(|a| show(a)).collect::<Vec<_>>().join(" "));
-        let reply =
-            String::from_utf8_lossy(self.out.as_slice().unwrap()).replace("\r\n", " ").trim_end().to_string();
-        self.out.clear();
-        Trace {
-            reply,
-            dirty: self.executor.record.dirty,
-            events: events.join(", "),
-            effects: effects.collect::<Vec<_>>().join("; "),
-        }
-    }
-
-    /// Runs commands in turn; each is `(command, changes, events, effects)`, where the effect `=` is the
-    /// command itself.
-    fn check(&mut self, steps: &[(&str, u64, &str, &str)]) {
-        for (at, (line, dirty, events, effects)) in steps.iter().enumerate() {
-            let trace = self.run(line);
-            let effects = if *effects == "=" { line } else { effects };
-            let expected = (*dirty, *events, effects.replace("''", ""));
-            let found = (trace.dirty, trace.events.as_str(), trace.effects.clone());
-            assert_eq!(found, expected, "step {at}: {line}\n{trace:?}");
-        }
-    }
-}
+use ochre::exec::Call;
+use ochre::resp::{OwnedArgs, Proto};
+use support::bench::Bench;
 
 #[test]
 fn set_is_propagated_with_absolute_times_and_without_get() {
     Bench::new().check(&[
         ("SET k v", 1, "new k, set k", "="),
-        ("SET k v EX 100", 1, "set k, expire k", "SET k v PXAT @@100000"),
-        ("SET k v PX 7 GET", 1, "set k, expire k", "SET k v PXAT @@7"),
+        ("SET k v EX 100", 1, "set k, expire k", "SET k v PXAT @100000"),
+        ("SET k v PX 7 GET", 1, "set k, expire k", "SET k v PXAT @7"),
         ("SET k v KEEPTTL", 1, "set k", "="),
-        ("SET k v PXAT @@5000", 1, "set k, expire k", "="),
-        ("SET k v PXAT @@5000 GET", 1, "set k, expire k", "="),
-        ("SET k v EX 50 XX", 1, "set k, expire k", "SET k v PXAT @@50000"),
+        ("SET k v PXAT @5000", 1, "set k, expire k", "="),
+        ("SET k v PXAT @5000 GET", 1, "set k, expire k", "="),
+        ("SET k v EX 50 XX", 1, "set k, expire k", "SET k v PXAT @50000"),
         ("SET k v NX", 0, "", ""),
         ("SET k v NX GET", 0, "", ""),
         ("SET k v GET", 1, "set k", "SET k v"),
@@ -123,13 +32,13 @@ fn set_is_propagated_with_absolute_times_and_without_get() {
         ("SET n v XX GET", 0, "keymiss n", ""),
         ("SET n v NX GET", 1, "keymiss n, new n, set n", "SET n v NX"),
         ("SET m v IFNE x", 1, "new m, set m", "SET m v"),
-        ("SET m v IFNE x EX 3", 1, "set m, expire m", "SET m v PXAT @@3000"),
+        ("SET m v IFNE x EX 3", 1, "set m, expire m", "SET m v PXAT @3000"),
         ("SET m v IFNE v", 0, "", ""),
         ("SET m v IFNE x KEEPTTL", 1, "set m", "SET m v KEEPTTL"),
         ("SETNX o v", 1, "new o, set o", "="),
         ("SETNX o v", 0, "", ""),
-        ("SETEX o 10 v", 1, "set o, expire o", "SET o v PXAT @@10000"),
-        ("PSETEX o 10 v", 1, "set o, expire o", "SET o v PXAT @@10"),
+        ("SETEX o 10 v", 1, "set o, expire o", "SET o v PXAT @10000"),
+        ("PSETEX o 10 v", 1, "set o, expire o", "SET o v PXAT @10"),
         ("GETSET o w", 1, "set o", "SET o w"),
         ("GETSET p w", 1, "keymiss p, new p, set p", "SET p w"),
     ]);
@@ -157,8 +66,8 @@ fn getex_and_getdel_are_propagated_as_what_they_did() {
     Bench::new().check(&[
         ("SET k v", 1, "new k, set k", "="),
         ("GETEX k", 0, "", ""),
-        ("GETEX k EX 100", 1, "expire k", "PEXPIREAT k @@100000"),
-        ("GETEX k PXAT @@9", 1, "expire k", "PEXPIREAT k @@9"),
+        ("GETEX k EX 100", 1, "expire k", "PEXPIREAT k @100000"),
+        ("GETEX k PXAT @9", 1, "expire k", "PEXPIREAT k @9"),
         ("GETEX k PERSIST", 1, "persist k", "PERSIST k"),
         ("GETEX k PERSIST", 0, "", ""),
         ("GETDEL k", 1, "del k", "DEL k"),
@@ -176,9 +85,9 @@ fn commands_on_several_keys_count_each() {
         ("MSET a 1 b 2 a 3", 3, "new a, set a, new b, set b, set a", "="),
         ("MSETNX a 1 c 2", 0, "", ""),
         ("MSETNX c 1 c 2", 2, "new c, set c, set c", "="),
-        ("MSETEX 2 a 1 b 2 EX 100", 2, "set a, expire a, set b, expire b", "MSETEX 2 a 1 b 2 PXAT @@100000"),
+        ("MSETEX 2 a 1 b 2 EX 100", 2, "set a, expire a, set b, expire b", "MSETEX 2 a 1 b 2 PXAT @100000"),
         ("MSETEX 2 a 1 b 2 KEEPTTL XX", 2, "set a, set b", "="),
-        ("MSETEX 1 a 1 PX 5 XX", 1, "set a, expire a", "MSETEX 1 a 1 XX PXAT @@5"),
+        ("MSETEX 1 a 1 PX 5 XX", 1, "set a, expire a", "MSETEX 1 a 1 XX PXAT @5"),
         ("MSETEX 2 a 1 d 2 XX", 0, "", ""),
         ("MSETEX 2 a 1 d 2 NX", 0, "", ""),
         ("MSETEX 1 d 2 NX", 1, "new d, set d", "="),
@@ -261,12 +170,12 @@ fn a_failed_command_changes_nothing() {
 fn increx_adds_within_bounds_and_is_propagated_as_set() {
     Bench::new().check(&[
         ("INCREX c", 1, "new c, incrby c", "SET c 1 KEEPTTL"),
-        ("INCREX c BYINT 5 EX 100", 1, "incrby c, expire c", "SET c 6 PXAT @@100000"),
+        ("INCREX c BYINT 5 EX 100", 1, "incrby c, expire c", "SET c 6 PXAT @100000"),
         ("INCREX c EX 7 ENX", 1, "incrby c", "SET c 7 KEEPTTL"),
         ("INCREX c UBOUND 5", 0, "", ""),
         ("INCREX c PERSIST", 1, "incrby c, persist c", "SET c 8"),
         ("INCREX c PERSIST", 1, "incrby c", "SET c 9"),
-        ("INCREX c EX 7 ENX", 1, "incrby c, expire c", "SET c 10 PXAT @@7000"),
+        ("INCREX c EX 7 ENX", 1, "incrby c, expire c", "SET c 10 PXAT @7000"),
         ("INCREX c BYFLOAT 0.25", 1, "incrbyfloat c", "SET c 10.25 KEEPTTL"),
     ]);
 }
@@ -322,7 +231,7 @@ fn commands_of_redis_alone_answer_as_documented() {
     ] {
         assert_eq!(bench.run(line).reply, reply, "{line}");
     }
-    bench.out.set_proto(Proto::Resp3);
+    bench.node.out.set_proto(Proto::Resp3);
     assert_eq!(bench.run("INCREX c BYFLOAT 0.1").reply, "*2 ,0.1 ,0.1");
 }
 
@@ -332,19 +241,17 @@ fn a_large_value_is_stored_and_answered_without_a_copy() {
     let big = Arc::new(vec![b'x'; 100_000]);
     let mut args: OwnedArgs = [&b"SET"[..], b"k"].into_iter().collect();
     args.push_shared(Arc::clone(&big));
-    let host = bench.server.host();
-    let mut turn = bench.part.enter(Duration::MAX).unwrap();
-    let call = Call::of(host, args.as_args());
-    host.log.set_read(false);
-    bench.executor.refresh(host);
-    bench.executor.run(host, &mut turn, &mut bench.session, &mut bench.out, call);
-    drop((turn, args));
+    let node = &mut bench.node;
+    node.host.log.set_read(false);
+    let mut run = |args: OwnedArgs| {
+        let mut turn = node.part.enter(Duration::MAX).unwrap();
+        let call = Call::of(&node.host, args.as_args());
+        node.executor.refresh(&node.host);
+        node.executor.run(&node.host, &mut turn, &mut node.session, &mut node.out, call);
+    };
+    run(args);
     assert_eq!(Arc::strong_count(&big), 2);
-    bench.out.clear();
-    let get: OwnedArgs = [&b"GET"[..], b"k"].into_iter().collect();
-    let host = bench.server.host();
-    let mut turn = bench.part.enter(Duration::MAX).unwrap();
-    let call = Call::of(host, get.as_args());
-    bench.executor.run(host, &mut turn, &mut bench.session, &mut bench.out, call);
+    run([&b"GET"[..], b"k"].into_iter().collect());
+    // The third is in the reply.
     assert_eq!(Arc::strong_count(&big), 3);
 }

@@ -5,6 +5,9 @@
 #[path = "../harness/commands.rs"]
 mod commands;
 mod mutate;
+#[allow(dead_code, reason = "tests use the rest")]
+#[path = "../../tests/support/node.rs"]
+mod node;
 #[path = "../harness/reply.rs"]
 mod reply;
 

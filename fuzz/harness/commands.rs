@@ -4,13 +4,10 @@
 //! changed nothing; what is propagated gives a second dataset the same content; tables, wheels and counts
 //! agree.
 
-use std::io::IoSlice;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use ochre::Server;
-use ochre::client::registry::{Address, Client};
 use ochre::client::{ReplyMode, Session};
 use ochre::clock::Chance;
 use ochre::command::{Acl, Flags, Host};
@@ -18,11 +15,11 @@ use ochre::config::Settings;
 use ochre::exec::{Call, Executor, Ran, block};
 use ochre::fault::Fault;
 use ochre::keyspace::expiry::expire_due;
-use ochre::keyspace::lock::Part;
 use ochre::keyspace::log::Unit;
 use ochre::keyspace::{Shard, Space};
 use ochre::resp::{Args, Limits, Out, OwnedArgs, Parsed, Parser, Proto, Scratch, parse_i64};
 
+use super::node::{self, Node, drained};
 use super::reply::{self, Forms};
 
 /// Requests of an input, at most.
@@ -43,107 +40,62 @@ const EXPIRE_SLICE: usize = 64;
 /// The place of the only worker.
 const LANE: usize = 0;
 
-/// A dataset with a client at it.
-struct Node {
-    host: Arc<Host>,
-    executor: Executor,
-    part: Part<Shard>,
-    session: Session,
-    out: Out,
+/// An empty dataset under a clock that stands.
+fn node() -> Node {
+    let node = Node::new(&[
+        ("databases", "4"),
+        ("proto-max-bulk-len", "1mb"),
+        ("enable-debug-command", "yes"),
+        ("dev-commands", "yes"),
+    ]);
+    node.host.space.clock.freeze();
+    node
 }
 
-impl Node {
-    fn new() -> Node {
-        let bare = Server::builder()
-            .config("databases", "4")
-            .config("proto-max-bulk-len", "1mb")
-            .config("enable-debug-command", "yes")
-            .config("dev-commands", "yes")
-            .seed(1)
-            .bare();
-        let host = bare.expect("the directives are right");
-        host.space.clock.freeze();
-        let part = host.space.shards.part(LANE);
-        let (executor, session) = (Executor::new(&host, LANE, Chance::new(1)), session(&host));
-        Node { host, executor, part, session, out: Out::new() }
-    }
+/// Empties it; everything is as it was when it was new, counters and logs excepted.
+fn reset(node: &mut Node, settings: &Settings, listens: bool) {
+    renew(node);
+    node.run(&[b"OCHRE.CLOCK", b"SET", START_MS.to_string().as_bytes()]);
+    node.run(&[b"FLUSHALL", b"SYNC"]);
+    let host = &node.host;
+    host.reconfigure(settings.clone());
+    host.space.active_expiry.store(listens, Ordering::Relaxed);
+    host.space.listens.store(listens, Ordering::Relaxed);
+    host.log.set_read(listens);
+    host.log.drain();
+    node.executor = Executor::new(host, LANE, Chance::new(1));
+}
 
-    /// Empties it; everything is as it was when it was new, counters and logs excepted.
-    fn reset(&mut self, settings: &Settings, listens: bool) {
-        self.renew();
-        self.run(&[b"OCHRE.CLOCK", b"SET", START_MS.to_string().as_bytes()]);
-        self.run(&[b"FLUSHALL", b"SYNC"]);
-        self.host.reconfigure(settings.clone());
-        self.host.space.active_expiry.store(listens, Ordering::Relaxed);
-        self.host.space.listens.store(listens, Ordering::Relaxed);
-        self.host.log.set_read(listens);
-        self.host.log.drain();
-        self.executor = Executor::new(&self.host, LANE, Chance::new(1));
-    }
+/// Another client takes the place of the one that is here, which may have asked for silence or a pause.
+fn renew(node: &mut Node) {
+    node.host.pause.end();
+    node.renew();
+}
 
-    /// Another client takes the place of the one that is here, which may have asked for silence or a pause.
-    fn renew(&mut self) {
-        self.host.pause.end();
-        self.host.clients.remove(self.session.client.id);
-        self.session = session(&self.host);
-        self.out = Out::new();
+/// Does what another dataset has propagated.
+fn follow(node: &mut Node, units: Vec<Unit>, now_ms: u64) {
+    if node.host.space.clock.now_ms() != now_ms {
+        node.run(&[b"OCHRE.CLOCK", b"SET", now_ms.to_string().as_bytes()]);
     }
-
-    /// Runs a command that belongs to the harness; answers with its reply.
-    fn run(&mut self, words: &[&[u8]]) -> Vec<u8> {
-        let args: OwnedArgs = words.iter().copied().collect();
-        let call = Call::of(&self.host, args.as_args());
-        let mut turn = self.part.enter(Duration::MAX).expect("patience without end");
-        self.executor.refresh(&self.host);
-        self.executor.run(&self.host, &mut turn, &mut self.session, &mut self.out, call);
-        self.executor.end_turn(&self.host, turn);
-        drained(&mut self.out)
-    }
-
-    /// Does what another dataset has propagated.
-    fn follow(&mut self, units: Vec<Unit>, now_ms: u64) {
-        if self.host.space.clock.now_ms() != now_ms {
-            self.run(&[b"OCHRE.CLOCK", b"SET", now_ms.to_string().as_bytes()]);
-        }
-        for effect in units.into_iter().flat_map(|unit| unit.effects) {
-            self.session.select(effect.db);
-            let words: Vec<&[u8]> = effect.argv.iter().map(|word| &**word).collect();
-            let reply = self.run(&words);
-            assert!(!reply.starts_with(b"-"), "{:?}: {}", text(&words), reply.escape_ascii());
-        }
-    }
-
-    /// A digest of all data, once every invariant was found to hold.
-    fn digest(&mut self) -> Vec<u8> {
-        let mut turn = self.part.enter(Duration::MAX).expect("patience without end");
-        turn.go_exclusive();
-        let held = turn.all();
-        for shard in 0..self.host.space.shard_count() {
-            held.get(shard).databases().for_each(|(_, keys)| keys.check_invariants());
-        }
-        drop(held);
-        drop(turn);
-        self.run(&[b"DEBUG", b"DIGEST"])
+    for effect in units.into_iter().flat_map(|unit| unit.effects) {
+        node.session.select(effect.db);
+        let words: Vec<&[u8]> = effect.argv.iter().map(|word| &**word).collect();
+        let reply = node.run(&words);
+        assert!(!reply.starts_with(b"-"), "{:?}: {}", text(&words), reply.escape_ascii());
     }
 }
 
-fn session(host: &Host) -> Session {
-    let here = Address::Path("fuzz".into());
-    let client = Arc::new(Client::new(host.clients.next_id(), LANE, 0, here.clone(), here, 0));
-    host.clients.add(Arc::clone(&client));
-    Session::new(client, true, true)
-}
-
-/// Takes all of an output.
-fn drained(out: &mut Out) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(out.len_bytes());
-    while !out.is_empty() {
-        let (before, mut slices) = (bytes.len(), [IoSlice::new(&[]); 64]);
-        let filled = out.chunks(&mut slices);
-        slices[..filled].iter().for_each(|slice| bytes.extend_from_slice(slice));
-        out.consume(bytes.len() - before);
+/// A digest of all data, once every invariant was found to hold.
+fn digest(node: &mut Node) -> Vec<u8> {
+    let mut turn = node.part.enter(Duration::MAX).expect("patience without end");
+    turn.go_exclusive();
+    let held = turn.all();
+    for shard in 0..node.host.space.shard_count() {
+        held.get(shard).databases().for_each(|(_, keys)| keys.check_invariants());
     }
-    bytes
+    drop(held);
+    drop(turn);
+    node.run(&[b"DEBUG", b"DIGEST"])
 }
 
 fn text(words: &[&[u8]]) -> Vec<String> {
@@ -159,7 +111,7 @@ pub struct Bench {
 
 impl Default for Bench {
     fn default() -> Bench {
-        let (first, second) = (Node::new(), Node::new());
+        let (first, second) = (node(), node());
         Bench { settings: first.host.settings.load_full(), first, second }
     }
 }
@@ -167,22 +119,22 @@ impl Default for Bench {
 impl Bench {
     /// Runs an input.
     pub fn run(&mut self, input: &[u8]) {
-        self.first.reset(&self.settings, true);
-        self.second.reset(&self.settings, false);
+        reset(&mut self.first, &self.settings, true);
+        reset(&mut self.second, &self.settings, false);
         for batch in requests(input).chunks(BATCH) {
             self.turn(batch);
         }
         self.first.host.space.active_expiry.store(true, Ordering::Relaxed);
         self.turn(&[]);
-        self.first.renew();
-        let (first, second) = (self.first.digest(), self.second.digest());
+        renew(&mut self.first);
+        let (first, second) = (digest(&mut self.first), digest(&mut self.second));
         assert_eq!(text(&[&first]), text(&[&second]), "what was propagated gives other data");
     }
 
     /// As a worker's turn: the batch, with its memory fetched ahead, then what is due.
     fn turn(&mut self, batch: &[OwnedArgs]) {
         let Bench { first, second, .. } = self;
-        let Node { host, executor, part, session: client, out } = first;
+        let Node { host, executor, part, session: client, out, .. } = first;
         let host = Arc::clone(host);
         let mut turn = part.enter(Duration::MAX).expect("patience without end");
         executor.refresh(&host);
@@ -213,7 +165,7 @@ impl Bench {
                 entry.row.flags.contains(Flags::READONLY) && !entry.row.flags.contains(Flags::MAY_REPLICATE)
             });
             assert!(!(failed || reads) || executor.record.dirty == 0, "{:?} wrote", words(&args));
-            second.follow(host.log.drain(), host.space.clock.now_ms());
+            follow(second, host.log.drain(), host.space.clock.now_ms());
             if stays_here(&args) && ran == Ran::Done && !failed {
                 // It is propagated to nobody.
                 second.session.select(client.db);
@@ -228,14 +180,14 @@ impl Bench {
             }
             if ran == Ran::Close || client.closing || client.client.killed.load(Ordering::Relaxed) {
                 host.clients.remove(client.client.id);
-                *client = session(&host);
+                *client = node::client(&host, LANE);
                 *out = Out::new();
             }
         }
         turn.go_shared();
         expire(&host, executor, &mut turn);
         executor.end_turn(&host, turn);
-        second.follow(host.log.drain(), host.space.clock.now_ms());
+        follow(second, host.log.drain(), host.space.clock.now_ms());
     }
 }
 

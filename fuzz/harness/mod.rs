@@ -5,5 +5,8 @@
 //! Always: a finding is a panic; the same input does the same every time.
 
 pub mod commands;
+#[allow(dead_code, reason = "tests use the rest")]
+#[path = "../../tests/support/node.rs"]
+pub mod node;
 pub mod parse;
 pub mod reply;

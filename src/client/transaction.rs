@@ -6,21 +6,23 @@
 use std::sync::Arc;
 
 use crate::keyspace::watchers::Watcher;
-use crate::resp::OwnedArgs;
+use crate::resp::{Args, ArgsList};
 
-/// A command that waits for EXEC.
+/// What is known of a command that waits for EXEC.
+#[derive(Clone, Copy)]
 pub struct Queued {
-    /// Name and arguments.
-    pub args: OwnedArgs,
     /// Index of its row.
     pub entry: usize,
+    /// Hash of its first key, for commands that have one at a fixed place.
+    pub hash: Option<u64>,
 }
 
 /// The commands since MULTI.
-#[derive(Default)]
 pub struct Transaction {
     /// In order.
     pub commands: Vec<Queued>,
+    /// Their names and arguments.
+    pub args: ArgsList,
     /// One of them changes the keyspace.
     pub writes: bool,
     /// A command could not be queued: EXEC will refuse.
@@ -31,10 +33,23 @@ pub struct Transaction {
 
 impl Transaction {
     /// Adds a command.
-    pub fn push(&mut self, command: Queued, writes: bool) {
-        self.bytes += command.args.memory_bytes() + size_of::<Queued>();
+    pub fn push(&mut self, command: Queued, args: &Args<'_>, writes: bool) {
+        self.args.push(args);
+        self.bytes += self.args.last_bytes() + size_of::<Queued>();
         self.writes |= writes;
         self.commands.push(command);
+    }
+}
+
+impl Default for Transaction {
+    fn default() -> Transaction {
+        Transaction {
+            commands: Vec::with_capacity(8),
+            args: ArgsList::for_a_few(),
+            writes: false,
+            is_spoiled: false,
+            bytes: 0,
+        }
     }
 }
 

@@ -86,6 +86,8 @@ pub struct Host {
     /// Listens where `port` and `bind` of new settings say, before they come into force. False when that
     /// cannot be: then nothing has changed.
     pub listen: Box<dyn Fn(&Settings) -> bool + Send + Sync>,
+    /// DEBUG PAUSE-CRON: nothing is done that only time asks for.
+    pub is_house_paused: AtomicBool,
     /// Set when shutdown has begun: no command runs after it.
     pub stopping: AtomicBool,
     /// `Ticks` nanoseconds at which the log last told of a connection that speaks HTTP, 0 before the first.

@@ -268,6 +268,8 @@ pub struct Command {
     pub group: Group,
     /// First version of Redis (or Valkey) that had it.
     pub since: &'static str,
+    /// `(version, what it has done differently since then)`, in COMMAND DOCS' order.
+    pub history: &'static [(&'static str, &'static str)],
     /// Complexity in words.
     pub cost: &'static str,
     /// One sentence.
@@ -296,6 +298,7 @@ pub const fn cmd(name: &'static str, handler: Handler) -> Command {
         acl: Acl::empty(),
         group: Group::Generic,
         since: "1.0.0",
+        history: &[],
         cost: "O(1)",
         summary: "",
         syntax: "",
@@ -360,6 +363,12 @@ impl Command {
     /// First version that had it.
     pub const fn since(mut self, since: &'static str) -> Self {
         self.since = since;
+        self
+    }
+
+    /// What it has done differently since later versions.
+    pub const fn history(mut self, history: &'static [(&'static str, &'static str)]) -> Self {
+        self.history = history;
         self
     }
 

@@ -27,6 +27,10 @@ pub const ROWS: &[Command] = &[
         .group(Group::Bitmap)
         .since("2.6.0")
         .cost("O(N), N bytes in the string.")
+        .history(&[
+            ("7.0.0", "Takes BYTE and BIT."),
+            ("8.0.0", "The end may be left out: it is the last byte then."),
+        ])
         .doc(
             "Counts the bits that are set in a string or a part of it.",
             "key range=[start end-unit-block=[end [BYTE | BIT]]]",
@@ -54,6 +58,7 @@ pub const ROWS: &[Command] = &[
         .group(Group::Bitmap)
         .since("2.8.7")
         .cost("O(N), N bytes in the string.")
+        .history(&[("7.0.0", "Takes BYTE and BIT.")])
         .doc(
             "Finds the first bit that is set, or clear, in a string or a part of it.",
             "key bit range=[start end-unit-block=[end [BYTE | BIT]]]",

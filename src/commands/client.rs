@@ -34,6 +34,33 @@ const fn sub(name: &'static str, handler: Handler, arity: i16, flags: Flags, sin
     cmd(name, handler).arity(arity).flags(flags).acl(Acl::CONNECTION).group(Group::Connection).since(since)
 }
 
+const MORE_FILTERS: &str =
+    "Takes NAME, IDLE, FLAGS, LIB-NAME, LIB-VER, DB, CAPA and IP, and the filters that begin with NOT-.";
+const TAKES_PRIMARY: &str = "TYPE takes primary; master stays as another word for it.";
+
+const KILL_HISTORY: &[(&str, &str)] = &[
+    ("2.8.12", "Takes filters."),
+    ("2.8.12", "Takes ID."),
+    ("3.2.0", "TYPE takes master."),
+    ("5.0.0", "TYPE takes replica; slave stays as another word for it."),
+    ("6.2.0", "Takes LADDR."),
+    ("8.0.0", "Takes MAXAGE."),
+    ("8.0.0", TAKES_PRIMARY),
+    ("8.1.0", "ID takes more than one id."),
+    ("9.0.0", MORE_FILTERS),
+];
+const LIST_HISTORY: &[(&str, &str)] = &[
+    ("2.8.12", "Shows id."),
+    ("5.0.0", "Takes TYPE."),
+    ("6.0.0", "Shows user."),
+    ("6.2.0", "Shows argv-mem, tot-mem, laddr and redir; takes ID."),
+    ("7.0.0", "Shows resp, multi-mem, rbs and rbp."),
+    ("7.0.3", "Shows ssub."),
+    ("8.0.0", TAKES_PRIMARY),
+    ("8.1.0", "Takes USER, ADDR, LADDR, SKIPME and MAXAGE."),
+    ("9.0.0", MORE_FILTERS),
+];
+
 const SUBS: &[Command] = &[
     sub("CAPA", capa, -3, BUSY, "8.0.0").doc("Says what the client can do.", "capability [capability ...]"),
     sub("GETNAME", getname, 2, BUSY, "2.6.9").doc("Returns the connection's name.", ""),
@@ -49,10 +76,12 @@ const SUBS: &[Command] = &[
     sub("KILL", kill, -3, ADMIN.union(Flags::ENDS_BATCH), "2.4.0")
         .locks(Locks::All)
         .cost("O(N), N connections")
+        .history(KILL_HISTORY)
         .doc("Closes connections.", KILL_SYNTAX),
     sub("LIST", list, -2, ADMIN, "2.4.0")
         .tips(&["nondeterministic_output"])
         .cost("O(N), N connections")
+        .history(LIST_HISTORY)
         .doc("Describes all connections, or those that pass the filters.", LIST_SYNTAX),
     sub("NO-EVICT", no_evict, 3, ADMIN.union(Flags::ALLOW_BUSY), "7.0.0")
         .doc("Keeps the connection when the memory of clients is reclaimed.", "<ON | OFF>"),
@@ -60,6 +89,7 @@ const SUBS: &[Command] = &[
         .doc("Lets the client's commands leave the access times of keys alone.", "<ON | OFF>"),
     sub("PAUSE", pause, -3, ADMIN.union(Flags::ENDS_BATCH), "3.0.0")
         .locks(Locks::All)
+        .history(&[("6.2.0", "Takes the mode WRITE.")])
         .doc("Lets commands wait for a while.", "timeout mode=[WRITE | ALL]"),
     sub("REPLY", reply, 3, BUSY.union(Flags::NO_MULTI), "3.2.0")
         .doc("Turns replies on or off.", "action=<ON | OFF | SKIP>"),

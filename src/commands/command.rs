@@ -44,6 +44,7 @@ const SUBS: &[Command] = &[
     sub("HELP", help, 2, "5.0.0").doc("Describes the subcommands.", ""),
     sub("INFO", info, -2, "2.8.13")
         .cost("O(N), N commands looked up.")
+        .history(&[("7.0.0", "Tells of all commands when none is named.")])
         .doc("Tells the facts of some commands, or of all.", "[command-name ...]")
         .tips(ANY_ORDER),
     sub("LIST", list, -2, "7.0.0")

@@ -55,6 +55,11 @@ fn write_docs(table: &Table, entry: &Entry, out: &mut Out) {
         write_pair(out, "replaced_by", instead);
         pairs += 3;
     }
+    if !row.history.is_empty() {
+        out.bulk(b"history");
+        write_history(out, row.history);
+        pairs += 1;
+    }
     // tests/command_table.rs sees to it that every row's syntax can be parsed.
     let args = arguments(row).unwrap_or_default();
     if !args.is_empty() {
@@ -78,6 +83,15 @@ fn write_docs(table: &Table, entry: &Entry, out: &mut Out) {
 fn write_pair(out: &mut Out, key: &str, text: &str) {
     out.bulk(key.as_bytes());
     out.bulk(text.as_bytes());
+}
+
+fn write_history(out: &mut Out, history: &[(&str, &str)]) {
+    out.set(history.len());
+    for (version, change) in history {
+        out.array(2);
+        out.bulk(version.as_bytes());
+        out.bulk(change.as_bytes());
+    }
 }
 
 fn write_args(out: &mut Out, args: &[Arg]) {

@@ -4,7 +4,7 @@
 //! Always: keys are found by the rows' specifications, as the executor finds what to lock.
 
 use super::command::{flag_words, words};
-use crate::command::keys::KeyFlags;
+use crate::command::keys::{KeyFlags, KeySpec};
 use crate::command::{Cx, Entry, Flags, Outcome, Table};
 use crate::fault::Fault;
 use crate::resp::Args;
@@ -30,7 +30,8 @@ pub(super) fn getkeysandflags(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Outcome
 /// The keys of `request`, each with what is done to it.
 fn keys_of<'a>(table: &Table, request: Args<'a>) -> Result<Vec<(&'a [u8], KeyFlags)>, Fault> {
     let entry = target(table, &request).ok_or(Fault::BAD_COMMAND)?;
-    if entry.row.keys.is_empty() {
+    let is_key = |spec: &KeySpec| !spec.flags.contains(KeyFlags::NOT_KEY);
+    if !entry.row.keys.iter().any(is_key) {
         return Err(Fault::NO_KEY_ARGUMENTS);
     }
     if !entry.row.takes(request.len()) {

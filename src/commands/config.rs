@@ -34,6 +34,7 @@ const CONFIG: &[Command] = &[
         .group(Group::Server)
         .since("2.0.0")
         .cost("O(N), N configuration parameters asked for")
+        .history(&[("7.0.0", "Takes more than one pattern.")])
         .doc("Returns settings by name or pattern.", "parameter [parameter ...]"),
     cmd("HELP", help)
         .arity(2)
@@ -66,6 +67,7 @@ const CONFIG: &[Command] = &[
         .group(Group::Server)
         .since("2.0.0")
         .cost("O(N), N configuration parameters set")
+        .history(&[("7.0.0", "Takes more than one setting.")])
         .doc("Changes settings while the server runs.", "<parameter value> [parameter value ...]")
         .tips(ALL_NODES),
 ];

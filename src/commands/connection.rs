@@ -29,6 +29,7 @@ pub const ROWS: &[Command] = &[
         .group(Group::Connection)
         .since("1.0.0")
         .cost("O(N), N passwords of the user")
+        .history(&[("6.0.0", "Takes a user name, too.")])
         .doc("Proves who the client is.", "[username] password"),
     cmd("ECHO", echo)
         .arity(2)
@@ -43,6 +44,10 @@ pub const ROWS: &[Command] = &[
         .acl(Acl::CONNECTION)
         .group(Group::Connection)
         .since("6.0.0")
+        .history(&[
+            ("8.1.0", "Answers availability_zone where availability-zone is set."),
+            ("6.2.0", "The version may be left out: nothing changes then."),
+        ])
         .doc(
             "Agrees on the protocol version, and tells about the server.",
             "arguments=[protover [AUTH username password] [SETNAME clientname]]",

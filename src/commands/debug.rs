@@ -3,7 +3,8 @@
 //! For: looking behind the scenes, and making happen what tests need to see. May touch: what `Cx` carries;
 //! all shards, which are held exclusively.
 //! Always: allowed only as `enable-debug-command` says. A subcommand that would have to pretend is absent:
-//! what is not listed here is answered as unknown. The one exception is [`without_effect`].
+//! what is not listed here is answered as unknown. The exceptions are [`without_effect`] and
+//! [`reply_buffer`].
 
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -11,10 +12,14 @@ use std::time::Duration;
 use super::help::write_help;
 use super::{config, debug_value};
 use crate::command::{Command, Cx, Flags, Group, Handler, Locks, Outcome, cmd, int};
+use crate::config::memory;
 use crate::fault::Fault;
 use crate::keyspace::table::TableStats;
 use crate::keyspace::{Deadline, NewValue};
 use crate::resp::{Args, Out, Proto};
+use crate::value::collection::AnyRef;
+use crate::value::hash::{Hash, HashRef};
+use crate::value::set::{Set, SetRef};
 
 /// The rows of this family. DEBUG has no rows for its subcommands: in COMMAND it is one command.
 pub const ROWS: &[Command] = &[cmd("DEBUG", debug)
@@ -37,6 +42,8 @@ pub const ROWS: &[Command] = &[cmd("DEBUG", debug)
 const MOST_POPULATED: i64 = 100_000_000;
 /// Bytes of a value of POPULATE, at most.
 const MOST_BYTES: i64 = 512 << 20;
+/// The largest QUICKLIST-PACKED-THRESHOLD.
+const MOST_THRESHOLD: u64 = (1 << 32) - (1 << 20);
 /// Seconds that SLEEP sleeps at most.
 const MOST_SLEEP_S: f64 = 24.0 * 3600.0;
 /// SLEEP looks this often whether the server ends.
@@ -69,11 +76,11 @@ const SUBS: &[Sub] = &[
     sub("LOG", 3, 3, log),
     sub("OBJECT", 3, 4, debug_value::object),
     sub("PANIC", 2, 2, crash_panic),
-    sub("PAUSE-CRON", 3, 3, without_effect),
+    sub("PAUSE-CRON", 3, 3, pause_cron),
     sub("POPULATE", 3, 5, populate),
     sub("PROTOCOL", 3, 3, protocol),
-    sub("QUICKLIST-PACKED-THRESHOLD", 3, 3, without_effect),
-    sub("REPLYBUFFER", 4, 4, without_effect),
+    sub("QUICKLIST-PACKED-THRESHOLD", 3, 3, packed_threshold),
+    sub("REPLYBUFFER", 4, 4, reply_buffer),
     sub("SDSLEN", 3, 3, debug_value::sdslen),
     sub("SEGFAULT", 2, 2, crash_segfault),
     sub("SET-ACTIVE-EXPIRE", 3, 3, set_active_expire),
@@ -90,24 +97,29 @@ const HELP: &[&str] = &[
     "    Returns a digest of all data: equal for equal data.",
     "DIGEST-VALUE <key> [<key> ...]",
     "    Returns a digest of each key's value.",
-    "DICT-RESIZING | PAUSE-CRON | SET-SKIP-CHECKSUM-VALIDATION <0|1>,",
-    "QUICKLIST-PACKED-THRESHOLD <size>, REPLYBUFFER <what> <value>",
+    "DICT-RESIZING | SET-SKIP-CHECKSUM-VALIDATION <0|1>,",
+    "REPLYBUFFER <PEAK-RESET-TIME <NEVER|RESET|milliseconds> | RESIZING <0|1>>",
     "    Accepted without effect: there is nothing to switch.",
     "ERROR <text>",
     "    Returns that text as an error.",
     "HTSTATS <database> [full]",
     "    Returns figures of the tables of a database.",
     "HTSTATS-KEY <key> [full]",
-    "    The same of a value that is kept in a table.",
+    "    The same of a set or hash that is kept in a table.",
     "LOG <text>",
     "    Writes a line into the server's log.",
     "OBJECT <key> [fast]",
     "    Tells how a key's value is kept; without its serialized length if fast.",
+    "PAUSE-CRON <0|1>",
+    "    Stops what only time asks for: idle and slow clients stay, nothing is sampled.",
     "POPULATE <count> [<prefix>] [<size>]",
     "    Creates keys named prefix:number (key:number) that do not exist yet.",
     "PROTOCOL <type>",
     "    Returns an example of a type: string, integer, double, bignum, null, array,",
     "    set, map, attrib, push, verbatim, true, false.",
+    "QUICKLIST-PACKED-THRESHOLD <size>",
+    "    Gives elements of lists from that size on a node of their own; 0: those longer than",
+    "    a node, the default.",
     "SDSLEN <key>",
     "    Tells the lengths of a key and its string, and what was allocated for them.",
     "SET-ACTIVE-EXPIRE <0|1>",
@@ -127,12 +139,47 @@ fn debug(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Outcome, Fault> {
     }
 }
 
-/// Switches of machinery that Ochre has no counterpart of: tables have no resizing to hold back, no periodic
-/// work to pause, replies no buffers that shrink, and there is nothing yet whose checksum is looked at or
-/// that is packed. Test suites turn them without looking at the effect.
+/// Switches of machinery that Ochre has no counterpart of: tables split one segment at a time and have no
+/// resizing to hold back, and there are no payloads yet whose checksum would be looked at. Test suites turn
+/// them on their way to something else.
 fn without_effect(cx: &mut Cx<'_>, _: Args<'_>) -> Result<Outcome, Fault> {
     cx.out.ok();
     Ok(Outcome::Done)
+}
+
+/// Replies have no buffers that shrink by and by; what a suite may say of them is all that is looked at.
+fn reply_buffer(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Outcome, Fault> {
+    let is = |at: usize, word: &[u8]| args.get(at).eq_ignore_ascii_case(word);
+    if is(2, b"PEAK-RESET-TIME") {
+        if !is(3, b"NEVER") && !is(3, b"RESET") {
+            int(args.get(3))?;
+        }
+    } else if !is(2, b"RESIZING") {
+        return Err(Fault::debug_subcommand(args.get(1)));
+    }
+    cx.out.ok();
+    Ok(Outcome::Done)
+}
+
+fn pause_cron(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Outcome, Fault> {
+    cx.host.is_house_paused.store(is_on(args.get(2)), Relaxed);
+    cx.out.ok();
+    Ok(Outcome::Done)
+}
+
+fn packed_threshold(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Outcome, Fault> {
+    let bytes =
+        memory(args.get(2)).filter(|bytes| *bytes <= MOST_THRESHOLD).ok_or(Fault::PACKED_THRESHOLD)?;
+    let mut settings = cx.settings.clone();
+    settings.set_packed_threshold(u32::try_from(bytes).ok().filter(|bytes| *bytes > 0));
+    cx.host.reconfigure(settings);
+    cx.out.ok();
+    Ok(Outcome::Done)
+}
+
+/// Whether a switch is turned on: by any number but 0.
+fn is_on(arg: &[u8]) -> bool {
+    int(arg).is_ok_and(|switch| switch != 0)
 }
 
 fn crash_assert(_: &mut Cx<'_>, _: Args<'_>) -> Result<Outcome, Fault> {
@@ -185,7 +232,7 @@ fn htstats(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Outcome, Fault> {
     cx.db.each_shard(0, |_, shard, _| {
         if let Some(keys) = shard.keys(index) {
             add(&mut sum, keys.table.stats());
-            deadlines += keys.tally.deadlines;
+            deadlines += keys.tally.deadlines as usize;
         }
         true
     });
@@ -205,13 +252,10 @@ fn add(sum: &mut TableStats, stats: TableStats) {
 }
 
 /// The tables of all shards as one: it is told in the words that tools know.
-fn figures(sum: &TableStats, deadlines: u64, is_full: bool) -> String {
+fn figures(sum: &TableStats, deadlines: usize, is_full: bool) -> String {
     let mut text = String::from("[Dictionary HT]\n");
     if sum.entries > 0 {
-        text += "Hash table 0 stats (main hash table):\n";
-        text += &format!(" table size: {}\n", sum.slots);
-        text += &format!(" number of entries: {0}\n number of elements: {0}\n", sum.entries);
-        text += " rehashing index: -1\n";
+        text += &table_figures(sum.slots, sum.entries);
         if is_full {
             text += &format!(" segments: {}\n directory words: {}\n", sum.segments, sum.directory);
             text += &format!(" buckets: {}\n displaced entries: {}\n", sum.buckets, sum.displaced);
@@ -220,19 +264,33 @@ fn figures(sum: &TableStats, deadlines: u64, is_full: bool) -> String {
     }
     text += "[Expires HT]\n";
     if deadlines > 0 {
-        text += "Hash table 0 stats (main hash table):\n";
-        text += &format!(" table size: {deadlines}\n");
-        text += &format!(" number of entries: {deadlines}\n number of elements: {deadlines}\n");
+        text += &table_figures(deadlines, deadlines);
     }
     text
 }
 
-/// No value is kept in such a table yet.
 fn htstats_key(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Outcome, Fault> {
-    match cx.db.peek(args.get(2)) {
-        Some(_) => Err(Fault::NO_HASH_TABLE),
-        None => Err(Fault::NO_SUCH_KEY),
+    let entry = cx.db.peek(args.get(2)).ok_or(Fault::NO_SUCH_KEY)?;
+    let (slots, entries) = entry.collection().and_then(table_of).ok_or(Fault::NO_HASH_TABLE)?;
+    cx.out.verbatim("txt", table_figures(slots, entries).as_bytes());
+    Ok(Outcome::Done)
+}
+
+/// Places and entries of the table in which a large set or hash is kept.
+fn table_of(collection: AnyRef<'_>) -> Option<(usize, usize)> {
+    match (collection.to::<Set>(), collection.to::<Hash>()) {
+        (Some(SetRef::Large(members)), _) => Some((members.capacity(), members.len())),
+        (_, Some(HashRef::Large(fields))) => Some((fields.capacity(), fields.len())),
+        _ => None,
     }
+}
+
+/// One table, in the words that tools know.
+fn table_figures(slots: usize, entries: usize) -> String {
+    format!(
+        "Hash table 0 stats (main hash table):\n table size: {slots}\n number of entries: {entries}\n \
+         number of elements: {entries}\n rehashing index: -1\n"
+    )
 }
 
 fn log(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Outcome, Fault> {
@@ -318,7 +376,7 @@ fn three(out: &mut Out, head: fn(&mut Out, usize), item: fn(&mut Out, i64)) {
 
 fn set_active_expire(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Outcome, Fault> {
     let space = cx.db.space();
-    let is_on = int(args.get(2)).is_ok_and(|switch| switch != 0);
+    let is_on = is_on(args.get(2));
     space.active_expiry.store(is_on, Relaxed);
     if is_on {
         space.poke_all();
@@ -379,6 +437,6 @@ mod tests {
         let some = TableStats { entries: 3, slots: 14, ..TableStats::default() };
         let text = figures(&some, 2, false);
         assert!(text.contains(" table size: 14\n number of entries: 3\n"));
-        assert!(text.ends_with(" number of elements: 2\n"));
+        assert!(text.ends_with(" number of elements: 2\n rehashing index: -1\n"));
     }
 }

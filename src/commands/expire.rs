@@ -16,9 +16,11 @@ use super::generic::inspect;
 pub const ROWS: &[Command] = &[
     sets("EXPIRE", expire)
         .since("1.0.0")
+        .history(&[("7.0.0", "Takes NX, XX, GT and LT.")])
         .doc("Lets a key leave after some seconds.", "key seconds [NX | XX | GT | LT]"),
     sets("EXPIREAT", expireat)
         .since("1.2.0")
+        .history(&[("7.0.0", "Takes NX, XX, GT and LT.")])
         .doc("Lets a key leave at a Unix time in seconds.", "key unix-time-seconds [NX | XX | GT | LT]"),
     tells("EXPIRETIME", expiretime)
         .since("7.0.0")
@@ -32,8 +34,9 @@ pub const ROWS: &[Command] = &[
         .doc("Takes a key's deadline away.", "key"),
     sets("PEXPIRE", pexpire)
         .since("2.6.0")
+        .history(&[("7.0.0", "Takes NX, XX, GT and LT.")])
         .doc("Lets a key leave after some milliseconds.", "key milliseconds [NX | XX | GT | LT]"),
-    sets("PEXPIREAT", pexpireat).since("2.6.0").doc(
+    sets("PEXPIREAT", pexpireat).since("2.6.0").history(&[("7.0.0", "Takes NX, XX, GT and LT.")]).doc(
         "Lets a key leave at a Unix time in milliseconds.",
         "key unix-time-milliseconds [NX | XX | GT | LT]",
     ),
@@ -42,10 +45,12 @@ pub const ROWS: &[Command] = &[
         .doc("Returns the Unix time in milliseconds at which a key leaves.", "key"),
     tells("PTTL", pttl)
         .since("2.6.0")
+        .history(&[("2.8.0", "Answers -2 for a key that does not exist.")])
         .doc("Returns the milliseconds a key has left.", "key")
         .tips(&["nondeterministic_output"]),
     tells("TTL", ttl)
         .since("1.0.0")
+        .history(&[("2.8.0", "Answers -2 for a key that does not exist.")])
         .doc("Returns the seconds a key has left.", "key")
         .tips(&["nondeterministic_output"]),
 ];

@@ -30,6 +30,7 @@ pub const ROWS: &[Command] = &[
         .group(Group::Server)
         .since("1.0.0")
         .cost("O(N) for N keys in all databases, spent in the background with ASYNC.")
+        .history(&[("4.0.0", "Takes ASYNC."), ("6.2.0", "Takes SYNC.")])
         .doc("Removes every key of every database.", "[ASYNC | SYNC]")
         .tips(&["request_policy:all_shards", "response_policy:all_succeeded"]),
     cmd("FLUSHDB", flushdb)
@@ -40,6 +41,7 @@ pub const ROWS: &[Command] = &[
         .group(Group::Server)
         .since("1.0.0")
         .cost("O(N) for N keys in the database, spent in the background with ASYNC.")
+        .history(&[("4.0.0", "Takes ASYNC."), ("6.2.0", "Takes SYNC.")])
         .doc("Removes every key of the selected database.", "[ASYNC | SYNC]")
         .tips(&["request_policy:all_shards", "response_policy:all_succeeded"]),
     cmd("SWAPDB", swapdb)

@@ -6,7 +6,6 @@
 
 use std::mem::replace;
 
-use super::object::policy;
 use crate::command::cursor::{Cursor, int};
 use crate::command::row::{Acl, Command, Flags, cmd};
 use crate::command::{Cx, KeyFlags, KeySpec, Outcome};
@@ -47,6 +46,7 @@ pub const ROWS: &[Command] = &[
         .acl(Acl::KEYSPACE)
         .since("1.0.0")
         .cost("O(N) for N keys.")
+        .history(&[("3.0.3", "Takes more than one key.")])
         .doc("Counts how many of the named keys exist.", "key [key ...]")
         .tips(&["request_policy:multi_shard", "response_policy:agg_sum"]),
     cmd("MOVE", move_key)
@@ -78,6 +78,7 @@ pub const ROWS: &[Command] = &[
         .acl(Acl::KEYSPACE)
         .since("1.0.0")
         .cost("O(1)")
+        .history(&[("3.2.0", "Two equal names are no error.")])
         .doc("Gives a key another name unless that is taken.", "key newkey"),
     cmd("TOUCH", touch)
         .arity(-2)
@@ -174,7 +175,7 @@ fn renamenx(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Outcome, Fault> {
 fn touch(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Outcome, Fault> {
     if cx.session.no_touch {
         // This command asks for what CLIENT NO-TOUCH switches off for all others.
-        cx.db.record.touch = policy(cx.settings);
+        cx.db.record.touch = Touch::of(cx.settings);
     }
     let count = args.from(1).iter().filter(|key| cx.db.read(key).is_some()).count();
     cx.out.int(count as i64);

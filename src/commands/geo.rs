@@ -27,6 +27,7 @@ pub const ROWS: &[Command] = &[
         .group(Group::Geo)
         .since("3.2.0")
         .cost("O(log(N)) for each place, N members in the set.")
+        .history(&[("6.2.0", "Takes CH, NX and XX.")])
         .doc(
             "Adds places to a sorted set, which is created if need be, or moves them.",
             "key condition=[NX | XX] change=[CH] data=<longitude:double latitude:double member> \

@@ -41,7 +41,7 @@ pub const ROWS: &[Command] = &[
         .group(Group::Geo)
         .since("3.2.0")
         .cost(RADIUS_COST)
-        .deprecated("6.2.0", "`GEOSEARCH` and `GEOSEARCHSTORE` with the `BYRADIUS` argument")
+        .history(&[("6.2.0", "Takes ANY with COUNT."), ("7.0.0", "Takes units in upper case, too.")])
         .doc(
             "Finds places within a distance of a point, and stores them if asked to.",
             "key longitude:double latitude:double radius:double unit=<M | KM | FT | MI> [WITHCOORD] \
@@ -56,10 +56,7 @@ pub const ROWS: &[Command] = &[
         .group(Group::Geo)
         .since("3.2.0")
         .cost(RADIUS_COST)
-        .deprecated(
-            "6.2.0",
-            "`GEOSEARCH` and `GEOSEARCHSTORE` with the `BYRADIUS` and `FROMMEMBER` arguments",
-        )
+        .history(&[("6.2.0", "Takes ANY with COUNT."), ("7.0.0", "Takes units in upper case, too.")])
         .doc(
             "Finds places within a distance of another, and stores them if asked to.",
             "key member radius:double unit=<M | KM | FT | MI> [WITHCOORD] [WITHDIST] [WITHHASH] \
@@ -74,7 +71,7 @@ pub const ROWS: &[Command] = &[
         .group(Group::Geo)
         .since("3.2.10")
         .cost(RADIUS_COST)
-        .deprecated("6.2.0", "`GEOSEARCH` with the `BYRADIUS` and `FROMMEMBER` arguments")
+        .history(&[("6.2.0", "Takes ANY with COUNT."), ("7.0.0", "Takes units in upper case, too.")])
         .doc(
             "Finds places within a distance of another.",
             "key member radius:double unit=<M | KM | FT | MI> [WITHCOORD] [WITHDIST] [WITHHASH] \
@@ -88,7 +85,7 @@ pub const ROWS: &[Command] = &[
         .group(Group::Geo)
         .since("3.2.10")
         .cost(RADIUS_COST)
-        .deprecated("6.2.0", "`GEOSEARCH` with the `BYRADIUS` argument")
+        .history(&[("6.2.0", "Takes ANY with COUNT."), ("7.0.0", "Takes units in upper case, too.")])
         .doc(
             "Finds places within a distance of a point.",
             "key longitude:double latitude:double radius:double unit=<M | KM | FT | MI> [WITHCOORD] \
@@ -102,6 +99,7 @@ pub const ROWS: &[Command] = &[
         .group(Group::Geo)
         .since("6.2.0")
         .cost(SEARCH_COST)
+        .history(&[("7.0.0", "Takes units in upper case, too."), ("9.0.0", "Takes BYPOLYGON.")])
         .doc(
             "Finds places in a circle, a rectangle or a polygon.",
             "key from=[FROMMEMBER member | FROMLONLAT fromlonlat=<longitude:double latitude:double>] \
@@ -122,6 +120,7 @@ pub const ROWS: &[Command] = &[
         .group(Group::Geo)
         .since("6.2.0")
         .cost(SEARCH_COST)
+        .history(&[("7.0.0", "Takes units in upper case, too."), ("9.0.0", "Takes BYPOLYGON.")])
         .doc(
             "Stores the places in a circle, a rectangle or a polygon.",
             "destination source \

@@ -47,6 +47,7 @@ pub const ROWS: &[Command] = &[
     hash("HDEL", hdel, WRITE_FAST, REMOVES)
         .arity(-3)
         .cost("O(N), N fields to remove.")
+        .history(&[("2.4.0", "Takes more than one field.")])
         .doc("Removes fields of a hash; the key leaves with its last field.", "key field [field ...]"),
     hash("HEXISTS", hexists, READ_FAST, LOOKS).arity(3).doc("Tells whether a hash has a field.", "key field"),
     hash("HGET", hget, READ_FAST, READS).arity(3).doc("Returns the value of a field.", "key field"),
@@ -79,6 +80,7 @@ pub const ROWS: &[Command] = &[
     hash("HSET", hset, GROW_FAST, CHANGES)
         .arity(-4)
         .cost("O(N), N fields to set.")
+        .history(&[("4.0.0", "Takes more than one pair of field and value.")])
         .doc("Sets the values of fields and counts the new ones.", "key <field value> [field value ...]"),
     hash("HSETNX", hsetnx, GROW_FAST, INSERTS)
         .arity(4)

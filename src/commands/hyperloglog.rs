@@ -63,7 +63,7 @@ pub const ROWS: &[Command] = &[
         .group(Group::HyperLogLog)
         .since("2.8.9")
         .cost("O(N), N keys, each of which takes long.")
-        .doc("Adds what was added to several HyperLogLogs to one.", "destkey [sourcekey ...]"),
+        .doc("Adds what was added to several HyperLogLogs to one.", "destkey [sourcekey:key ...]"),
     cmd("PFSELFTEST", pfselftest)
         .arity(1)
         .flags(Flags::ADMIN)

@@ -21,6 +21,7 @@ pub const ROWS: &[Command] = &[cmd("INFO", info)
     .group(Group::Server)
     .since("1.0.0")
     .cost("O(1)")
+    .history(&[("7.0.0", "Takes more than one section.")])
     .doc("Tells facts and figures about the server.", "[section ...]")
     .tips(&["nondeterministic_output", "request_policy:all_shards", "response_policy:special"])];
 

@@ -59,6 +59,7 @@ pub const ROWS: &[Command] = &[
         .flags(TAKE_FAST)
         .keys(TAKES_OF_IT)
         .cost("O(N), N elements answered.")
+        .history(&[("6.2.0", "Takes a count.")])
         .doc("Takes one or several elements from the head of a list and answers them.", "key [count]"),
     row("LPOS", lpos)
         .arity(-3)
@@ -75,6 +76,7 @@ pub const ROWS: &[Command] = &[
         .flags(GROW_FAST)
         .keys(ADDS_TO_IT)
         .cost("O(1) for each element.")
+        .history(&[("2.4.0", "Takes more than one element.")])
         .doc("Puts elements in front of a list, which is made if need be.", "key element [element ...]"),
     row("LPUSHX", lpushx)
         .arity(-3)
@@ -82,6 +84,7 @@ pub const ROWS: &[Command] = &[
         .keys(ADDS_TO_IT)
         .since("2.2.0")
         .cost("O(1) for each element.")
+        .history(&[("4.0.0", "Takes more than one element.")])
         .doc("Puts elements in front of a list that exists.", "key element [element ...]"),
     row("LRANGE", lrange)
         .arity(4)
@@ -115,12 +118,14 @@ pub const ROWS: &[Command] = &[
         .flags(TAKE_FAST)
         .keys(TAKES_OF_IT)
         .cost("O(N), N elements answered.")
+        .history(&[("6.2.0", "Takes a count.")])
         .doc("Takes one or several elements from the tail of a list and answers them.", "key [count]"),
     row("RPUSH", rpush)
         .arity(-3)
         .flags(GROW_FAST)
         .keys(ADDS_TO_IT)
         .cost("O(1) for each element.")
+        .history(&[("2.4.0", "Takes more than one element.")])
         .doc("Puts elements behind a list, which is made if need be.", "key element [element ...]"),
     row("RPUSHX", rpushx)
         .arity(-3)
@@ -128,6 +133,7 @@ pub const ROWS: &[Command] = &[
         .keys(ADDS_TO_IT)
         .since("2.2.0")
         .cost("O(1) for each element.")
+        .history(&[("4.0.0", "Takes more than one element.")])
         .doc("Puts elements behind a list that exists.", "key element [element ...]"),
 ];
 
@@ -290,7 +296,10 @@ fn rpushx(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Outcome, Fault> {
 
 /// What a list may become.
 pub(super) fn limits(settings: &Settings) -> ListLimits {
-    ListLimits { max_listpack_size: settings.int(Directive::ListMaxListpackSize) }
+    ListLimits {
+        max_listpack_size: settings.int(Directive::ListMaxListpackSize),
+        packed_threshold: settings.packed_threshold(),
+    }
 }
 
 /// Argument `at` as an element; shared if it was received into an allocation of its own.

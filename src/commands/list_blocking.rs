@@ -48,6 +48,7 @@ pub const ROWS: &[Command] = &[
         .keys(&[KeySpec::range(1, -2, 1, TAKEN)])
         .since("2.0.0")
         .cost("O(N), N keys given.")
+        .history(&[("6.0.0", "Takes fractions of a second as timeout.")])
         .doc(
             "Takes the first element of the first of several lists that has any; waits until one has.",
             "key [key ...] timeout:double",
@@ -58,6 +59,7 @@ pub const ROWS: &[Command] = &[
         .keys(&[KeySpec::range(1, -2, 1, TAKEN)])
         .since("2.0.0")
         .cost("O(N), N keys given.")
+        .history(&[("6.0.0", "Takes fractions of a second as timeout.")])
         .doc(
             "Takes the last element of the first of several lists that has any; waits until one has.",
             "key [key ...] timeout:double",
@@ -67,6 +69,7 @@ pub const ROWS: &[Command] = &[
         .flags(MOVE)
         .keys(MOVES)
         .since("2.2.0")
+        .history(&[("6.0.0", "Takes fractions of a second as timeout.")])
         .doc(
             "Takes the last element of a list, puts it in front of another and answers it; waits until there is \
              one.",

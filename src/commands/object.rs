@@ -5,7 +5,6 @@
 
 use crate::command::row::{Acl, Command, Flags, cmd, container};
 use crate::command::{Cx, KeyFlags, KeySpec, Outcome};
-use crate::config::{Directive, Settings};
 use crate::fault::Fault;
 use crate::keyspace::record::Touch;
 use crate::keyspace::{Db, Entry, ValueRef, lfu};
@@ -91,7 +90,7 @@ fn object_freq(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Outcome, Fault> {
         cx.out.null();
         return Ok(Outcome::Done);
     };
-    let Touch::Lfu { decay_minutes, .. } = policy(cx.settings) else { return Err(Fault::NO_FREQUENCY) };
+    let Touch::Lfu { decay_minutes, .. } = Touch::of(cx.settings) else { return Err(Fault::NO_FREQUENCY) };
     let counter = lfu::decayed(lru, cx.db.now_ms(), decay_minutes) & 0xff;
     cx.out.int(i64::from(counter));
     Ok(Outcome::Done)
@@ -110,7 +109,7 @@ fn object_idletime(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Outcome, Fault> {
         cx.out.null();
         return Ok(Outcome::Done);
     };
-    if let Touch::Lfu { .. } = policy(cx.settings) {
+    if let Touch::Lfu { .. } = Touch::of(cx.settings) {
         return Err(Fault::NO_IDLE_TIME);
     }
     let idle_s = (cx.db.now_ms() / 1000).wrapping_sub(u64::from(lru)) % LRU_WRAP;
@@ -146,16 +145,5 @@ pub(super) fn encoding(entry: &Entry) -> &'static str {
         ValueRef::Int(_) => "int",
         _ if entry.is_raw() || !entry.is_embeddable(0) => "raw",
         _ => "embstr",
-    }
-}
-
-/// How accesses are noted under the configured `maxmemory-policy`.
-pub(super) fn policy(settings: &Settings) -> Touch {
-    match settings.choice(Directive::MaxMemoryPolicy) {
-        "allkeys-lfu" | "volatile-lfu" => Touch::Lfu {
-            log_factor: settings.int(Directive::LfuLogFactor) as u32,
-            decay_minutes: settings.int(Directive::LfuDecayTime) as u32,
-        },
-        _ => Touch::Lru,
     }
 }

@@ -56,6 +56,7 @@ pub const ROWS: &[Command] = &[
         .acl(Acl::KEYSPACE)
         .since("2.8.0")
         .cost("O(1) for a call, O(N) for all calls that visit N keys.")
+        .history(&[("6.0.0", "Takes TYPE.")])
         .doc("Visits the keys some at a time.", "cursor [MATCH pattern] [COUNT count] [TYPE type]")
         .tips(&["nondeterministic_output", "request_policy:special", "response_policy:special"]),
 ];

@@ -55,6 +55,7 @@ const SUBCOMMANDS: &[Command] = &[
     keeps("FLUSH", flush, -2, Flags::NO_SCRIPT.union(Flags::STALE))
         .since("2.6.0")
         .cost("O(N) for N scripts.")
+        .history(&[("6.2.0", "Takes ASYNC and SYNC.")])
         .doc("Forgets every script.", "[ASYNC | SYNC]")
         .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"]),
     keeps("HELP", help, 2, Flags::LOADING.union(Flags::STALE))

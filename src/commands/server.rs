@@ -32,6 +32,7 @@ pub const ROWS: &[Command] = &[
         .group(Group::Server)
         .since("1.0.0")
         .cost("O(N) when saving, N keys in all databases, otherwise O(1)")
+        .history(&[("7.0.0", "Takes NOW, FORCE and ABORT."), ("9.0.0", "Takes SAFE and FAILOVER.")])
         .doc(
             "Ends the server, after saving if asked to.",
             "abort-selector=[save-selector-block=<save-selector=[NOSAVE | SAVE] [NOW] [FORCE] [SAFE] [FAILOVER]> | \

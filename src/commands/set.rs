@@ -26,6 +26,7 @@ pub const ROWS: &[Command] = &[
         .group(Group::Set)
         .since("1.0.0")
         .cost("O(N) for N members.")
+        .history(&[("2.4.0", "Takes more than one member.")])
         .doc("Adds members to a set and creates it if there is none.", "key member [member ...]"),
     cmd("SCARD", scard)
         .arity(2)
@@ -81,6 +82,7 @@ pub const ROWS: &[Command] = &[
         .group(Group::Set)
         .since("1.0.0")
         .cost("O(1) for one member, O(N) for a count of N.")
+        .history(&[("3.2.0", "Takes a count.")])
         .doc("Removes random members from a set and returns them.", "key [count]")
         .tips(&["nondeterministic_output"]),
     cmd("SRANDMEMBER", srandmember)
@@ -91,6 +93,7 @@ pub const ROWS: &[Command] = &[
         .group(Group::Set)
         .since("1.0.0")
         .cost("O(1) for one member, O(N) for a count of N or -N.")
+        .history(&[("2.6.0", "Takes a count.")])
         .doc("Returns random members of a set.", "key [count]")
         .tips(&["nondeterministic_output"]),
     cmd("SREM", srem)
@@ -101,6 +104,7 @@ pub const ROWS: &[Command] = &[
         .group(Group::Set)
         .since("1.0.0")
         .cost("O(N) for N members.")
+        .history(&[("2.4.0", "Takes more than one member.")])
         .doc("Removes members from a set, and the set with its last member.", "key member [member ...]"),
     cmd("SSCAN", sscan)
         .arity(-3)

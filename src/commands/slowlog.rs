@@ -42,6 +42,7 @@ pub const ROWS: &[Command] = &[
         &[
             sub("GET", slowlog_get, -2, "2.2.12")
                 .cost("O(N), N entries answered.")
+                .history(&[("4.0.0", "Shows the client's address and name.")])
                 .doc("Answers the latest entries of the slow log.", "[count]")
                 .tips(READS),
             help_row(slowlog_help, "6.2.0"),

@@ -45,6 +45,7 @@ pub const ROWS: &[Command] = &[
         .group(Group::Stream)
         .since("5.0.0")
         .cost("O(N), N entries in the answer.")
+        .history(&[("6.2.0", "Takes ranges without their ends.")])
         .doc(
             "Answers the entries between two identifiers, the oldest first.",
             "key start:string end:string [COUNT count]",
@@ -57,6 +58,7 @@ pub const ROWS: &[Command] = &[
         .group(Group::Stream)
         .since("5.0.0")
         .cost("O(N), N entries in the answer.")
+        .history(&[("6.2.0", "Takes ranges without their ends.")])
         .doc(
             "Answers the entries between two identifiers, the newest first.",
             "key end:string start:string [COUNT count]",
@@ -68,6 +70,7 @@ pub const ROWS: &[Command] = &[
         .keys(UPDATES_IT)
         .group(Group::Stream)
         .since("5.0.0")
+        .history(&[("7.0.0", "Takes ENTRIESADDED and MAXDELETEDID.")])
         .doc(
             "Sets the identifier above which new entries are numbered; for servers that repeat a stream.",
             "key last-id [ENTRIESADDED entries-added:integer] [MAXDELETEDID max-deleted-id]",

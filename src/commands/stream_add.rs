@@ -33,6 +33,10 @@ pub const ROWS: &[Command] = &[
         .group(Group::Stream)
         .since("5.0.0")
         .cost("O(1); with trimming O(N), N entries removed.")
+        .history(&[
+            ("6.2.0", "Takes NOMKSTREAM, MINID and LIMIT."),
+            ("7.0.0", "Takes ids of the form <ms>-*."),
+        ])
         .doc(
             "Adds an entry to a stream, and makes the stream if there is none.",
             "key [NOMKSTREAM] [KEEPREF | DELREF | ACKED] \
@@ -47,6 +51,7 @@ pub const ROWS: &[Command] = &[
         .group(Group::Stream)
         .since("5.0.0")
         .cost("O(N), N entries removed; whole nodes go at once.")
+        .history(&[("6.2.0", "Takes MINID and LIMIT.")])
         .doc(
             "Deletes the oldest entries of a stream.",
             "key <MAXLEN | MINID> [= | ~] threshold [LIMIT count] [KEEPREF | DELREF | ACKED]",

@@ -31,6 +31,7 @@ pub const ROWS: &[Command] = &[
         .group(Group::Stream)
         .since("6.2.0")
         .cost("O(COUNT).")
+        .history(&[("7.0.0", "Answers also which entries were no longer there.")])
         .doc(
             "Gives a consumer what others have had pending for too long.",
             "key group consumer min-idle-time start:string [COUNT count] [JUSTID]",

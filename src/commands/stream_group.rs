@@ -23,7 +23,7 @@ const DELETES: &[KeySpec] = &[KeySpec::one(2, KeyFlags::RW.union(KeyFlags::DELET
 pub const ROWS: &[Command] = &[container(
     "XGROUP",
     &[
-        sub("CREATE", create, -5).flags(GROW).keys(INSERTS).doc(
+        sub("CREATE", create, -5).flags(GROW).keys(INSERTS).history(&[("7.0.0", "Takes ENTRIESREAD.")]).doc(
             "Makes a group that goes on behind an entry.",
             "key group <id | $> [MKSTREAM] [ENTRIESREAD entries-read:integer]",
         ),
@@ -42,10 +42,14 @@ pub const ROWS: &[Command] = &[container(
             .cost("O(N), N entries pending in the group.")
             .doc("Removes a group with its consumers.", "key group"),
         sub("HELP", help, 2).flags(Flags::LOADING.union(Flags::STALE)).doc("Describes the subcommands.", ""),
-        sub("SETID", setid, -5).flags(Flags::WRITE).keys(UPDATES).doc(
-            "Sets the entry behind which a group goes on.",
-            "key group <id | $> [ENTRIESREAD entries-read:integer]",
-        ),
+        sub("SETID", setid, -5)
+            .flags(Flags::WRITE)
+            .keys(UPDATES)
+            .history(&[("7.0.0", "Takes ENTRIESREAD.")])
+            .doc(
+                "Sets the entry behind which a group goes on.",
+                "key group <id | $> [ENTRIESREAD entries-read:integer]",
+            ),
     ],
 )
 .group(Group::Stream)

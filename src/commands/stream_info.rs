@@ -26,21 +26,30 @@ pub const ROWS: &[Command] = &[container(
             .flags(Flags::READONLY)
             .keys(READS)
             .tips(&["nondeterministic_output"])
+            .history(&[("7.2.0", "Shows inactive; idle counts attempts, too.")])
             .doc("Answers what is known of the consumers of a group.", "key group"),
         sub("GROUPS", groups, 3)
             .flags(Flags::READONLY)
             .keys(READS)
+            .history(&[("7.0.0", "Shows entries-read and lag.")])
             .doc("Answers what is known of the groups of a stream.", "key"),
         sub("HELP", help, 2).flags(Flags::LOADING.union(Flags::STALE)).doc("Describes the subcommands.", ""),
         sub("STREAM", stream_info, -3)
             .flags(Flags::READONLY)
             .keys(READS)
+            .history(STREAM_HISTORY)
             .doc("Answers what is known of a stream.", "key [<FULL [COUNT count]>]"),
     ],
 )
 .group(Group::Stream)
 .since("5.0.0")
 .doc("Commands that answer what is known of streams.", "")];
+
+const STREAM_HISTORY: &[(&str, &str)] = &[
+    ("6.0.0", "Takes FULL."),
+    ("7.0.0", "Shows max-deleted-entry-id, entries-added, recorded-first-entry-id, entries-read and lag."),
+    ("7.2.0", "Shows active-time; seen-time counts attempts, too."),
+];
 
 const fn sub(name: &'static str, handler: Handler, arity: i16) -> Command {
     cmd(name, handler).arity(arity).acl(Acl::STREAM).group(Group::Stream).since("5.0.0")

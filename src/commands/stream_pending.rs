@@ -36,6 +36,7 @@ pub const ROWS: &[Command] = &[
         .group(Group::Stream)
         .since("5.0.0")
         .cost("O(N), N entries or consumers in the answer; with IDLE O(M), M entries looked at.")
+        .history(&[("6.2.0", "Takes IDLE and ranges without their ends.")])
         .doc(
             "Answers which entries a group has pending, and who was given them.",
             "key group [[IDLE min-idle-time:integer] start:string end:string count [consumer]]",

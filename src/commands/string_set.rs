@@ -68,6 +68,13 @@ pub const ROWS: &[Command] = &[
         )
         .notes("RW and ACCESS due to the optional `GET` argument")])
         .group(Group::String)
+        .history(&[
+            ("2.6.12", "Takes EX, PX, NX and XX."),
+            ("6.0.0", "Takes KEEPTTL."),
+            ("6.2.0", "Takes GET, EXAT and PXAT."),
+            ("7.0.0", "Takes NX together with GET."),
+            ("8.1.0", "Takes IFEQ."),
+        ])
         .doc(
             "Sets the string of a key, whatever the key held before.",
             "key value [NX | XX | IFEQ comparison-value | IFNE comparison-value | IFDEQ digest | \

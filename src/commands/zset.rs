@@ -43,6 +43,11 @@ pub const ROWS: &[Command] = &[
         .group(Group::SortedSet)
         .since("1.2.0")
         .cost("O(log N) for each member, N members in the set.")
+        .history(&[
+            ("2.4.0", "Takes more than one member."),
+            ("3.0.2", "Takes XX, NX, CH and INCR."),
+            ("6.2.0", "Takes GT and LT."),
+        ])
         .doc(
             "Adds members to a sorted set, or gives them other scores.",
             "key condition=[NX | XX] comparison=[GT | LT] change=[CH] increment=[INCR] \
@@ -110,6 +115,7 @@ pub const ROWS: &[Command] = &[
         .group(Group::SortedSet)
         .since("2.0.0")
         .cost("O(log N), N members.")
+        .history(&[("7.2.0", "Takes WITHSCORE.")])
         .doc("Answers how many members stand before one, from the lowest score.", "key member [WITHSCORE]"),
     cmd("ZREM", zrem)
         .arity(-3)
@@ -119,6 +125,7 @@ pub const ROWS: &[Command] = &[
         .group(Group::SortedSet)
         .since("1.2.0")
         .cost("O(M log N), M members removed of N.")
+        .history(&[("2.4.0", "Takes more than one member.")])
         .doc("Removes members from a sorted set.", "key member [member ...]"),
     cmd("ZREVRANK", zrevrank)
         .arity(-3)
@@ -128,6 +135,7 @@ pub const ROWS: &[Command] = &[
         .group(Group::SortedSet)
         .since("2.0.0")
         .cost("O(log N), N members.")
+        .history(&[("7.2.0", "Takes WITHSCORE.")])
         .doc("Answers how many members stand before one, from the highest score.", "key member [WITHSCORE]"),
     cmd("ZSCAN", zscan)
         .arity(-3)
@@ -138,6 +146,7 @@ pub const ROWS: &[Command] = &[
         .group(Group::SortedSet)
         .since("2.8.0")
         .cost("O(1) for a call, O(N) for a whole iteration, N members.")
+        .history(&[("8.0.0", "Takes NOSCORES.")])
         .doc(
             "Goes through the members of a sorted set, step by step.",
             "key cursor [MATCH pattern] [COUNT count] [NOSCORES]",

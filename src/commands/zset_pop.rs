@@ -39,6 +39,7 @@ pub const ROWS: &[Command] = &[
         .group(Group::SortedSet)
         .since("5.0.0")
         .cost("O(log N), N members.")
+        .history(&[("6.0.0", "Takes fractions of a second as timeout.")])
         .doc(
             "Removes the member with the highest score of the first sorted set that has any, waiting until one has.",
             "key [key ...] timeout:double",
@@ -51,6 +52,7 @@ pub const ROWS: &[Command] = &[
         .group(Group::SortedSet)
         .since("5.0.0")
         .cost("O(log N), N members.")
+        .history(&[("6.0.0", "Takes fractions of a second as timeout.")])
         .doc(
             "Removes the member with the lowest score of the first sorted set that has any, waiting until one has.",
             "key [key ...] timeout:double",

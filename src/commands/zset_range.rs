@@ -27,6 +27,7 @@ pub const ROWS: &[Command] = &[
         .group(Group::SortedSet)
         .since("1.2.0")
         .cost("O(log N + M), M members answered of N.")
+        .history(&[("6.2.0", "Takes REV, BYSCORE, BYLEX and LIMIT.")])
         .doc(
             "Answers the members in a range of ranks, scores or members.",
             "key start:string stop:string sortby=[BYSCORE | BYLEX] [REV] [LIMIT offset count] [WITHSCORES]",
@@ -51,6 +52,7 @@ pub const ROWS: &[Command] = &[
         .group(Group::SortedSet)
         .since("1.0.5")
         .cost("O(log N + M), M members answered of N.")
+        .history(&[("2.0.0", "Takes WITHSCORES.")])
         .doc(
             "Answers the members whose scores lie in a range.",
             "key min:double max:double [WITHSCORES] [LIMIT offset count]",
@@ -129,6 +131,7 @@ pub const ROWS: &[Command] = &[
         .group(Group::SortedSet)
         .since("2.2.0")
         .cost("O(log N + M), M members answered of N.")
+        .history(&[("2.1.6", "Takes ranges without their ends.")])
         .doc(
             "Answers the members whose scores lie in a range, from the highest.",
             "key max:double min:double [WITHSCORES] [LIMIT offset count]",

@@ -19,3 +19,4 @@ pub use rewrite::{Extras, rewrite, write_file};
 pub use settings::{Asker, SetError, Settings, Share, get, set};
 pub use table::{Check, Directive, Flags, Kind, Row, TABLE};
 pub use value::{Class, OutputLimit, Reason, SavePoint, events};
+pub use words::memory;

@@ -24,11 +24,14 @@ pub struct Settings {
     values: Box<[Value]>,
     /// What `io-threads` came to, once the server knows.
     threads_in_use: Option<u16>,
+    /// See [`Settings::packed_threshold`].
+    packed_threshold: Option<u32>,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Settings { values: TABLE.iter().map(Value::default_of).collect(), threads_in_use: None }
+        let values = TABLE.iter().map(Value::default_of).collect();
+        Settings { values, threads_in_use: None, packed_threshold: None }
     }
 }
 
@@ -170,6 +173,17 @@ impl Settings {
     /// Says how many worker threads there are, which CONFIG GET answers for `io-threads` from then on.
     pub fn set_threads_in_use(&mut self, threads: u16) {
         self.threads_in_use = Some(threads);
+    }
+
+    /// Bytes from which on an element of a list gets a node of its own, where DEBUG has said so. No
+    /// directive: no file and no CONFIG has it.
+    pub fn packed_threshold(&self) -> Option<u32> {
+        self.packed_threshold
+    }
+
+    /// See [`Settings::packed_threshold`].
+    pub fn set_packed_threshold(&mut self, bytes: Option<u32>) {
+        self.packed_threshold = bytes;
     }
 
     /// Sets `directive` from words, whether CONFIG SET may or not: for REPLICAOF, and for what the server

@@ -63,7 +63,7 @@ impl Executor {
             }
             return self.refuse(host, session, out, Some(entry), Fault::BUSY);
         }
-        if multi::queue(session, out, &call.args, entry) {
+        if multi::queue(session, out, call, entry) {
             return Ran::Done;
         }
         let mark = out.mark();

@@ -2,19 +2,22 @@
 //!
 //! For: what MULTI begins and EXEC ends. May touch: what `run.rs` touches.
 //! Always: the shards of all queued commands and of all watched keys are held from the test of the watches to
-//! the last reply; the effects of a transaction are one unit of the log; who waits for its keys is served
-//! after its last command.
+//! the last reply; all of it sees one instant; its effects are one unit of the log; who waits for its keys is
+//! served after its last command.
 
 use std::sync::atomic::Ordering;
 
+use smallvec::SmallVec;
+
 use super::block::{self, Server};
-use super::run::{Executor, Ran, guarded};
+use super::run::{Call, Executor, Ran, guarded};
 use super::{apply, plan};
 use crate::client::Session;
 use crate::client::transaction::{Queued, Transaction, Watching};
-use crate::command::table::Entry;
+use crate::command::table::{Entry, Places};
 use crate::command::{Cx, Flags, Host, Locks, Outcome};
 use crate::fault::Fault;
+use crate::keyspace::ahead::Seen;
 use crate::keyspace::db::Reach;
 use crate::keyspace::lock::{Held, Turn};
 use crate::keyspace::record::{Effect, Touch};
@@ -22,14 +25,18 @@ use crate::keyspace::{Db, Shard};
 use crate::resp::{Args, Out};
 
 /// Takes a command of a session in MULTI in. False: it runs at once, as if there were no transaction.
-pub fn queue(session: &mut Session, out: &mut Out, args: &Args<'_>, entry: &Entry) -> bool {
+pub fn queue(session: &mut Session, out: &mut Out, call: &Call<'_>, entry: &Entry) -> bool {
     let Some(transaction) = &mut session.transaction else { return false };
     if entry.row.flags.intersects(Flags::UNQUEUED.union(Flags::RUNS_QUEUE)) {
         return false;
     }
     session.client.last_command.store(entry.index as u32, Ordering::Relaxed);
-    let command = Queued { args: args.to_owned(), entry: entry.index };
-    transaction.push(command, entry.row.flags.intersects(Flags::WRITE.union(Flags::MAY_REPLICATE)));
+    let command = Queued { entry: entry.index, hash: call.hash };
+    transaction.push(
+        command,
+        &call.args,
+        entry.row.flags.intersects(Flags::WRITE.union(Flags::MAY_REPLICATE)),
+    );
     session.client.note_transaction(transaction.commands.len() as i64, transaction.bytes);
     out.simple("QUEUED");
     true
@@ -63,17 +70,24 @@ fn plan_of(
     db: usize,
 ) -> Plan {
     let mut shards = plan::Shards::new();
+    let mut fetched: SmallVec<[Seen; 16]> = SmallVec::new();
     for (_, key) in watching.iter().flat_map(|watching| &watching.keys) {
         shards.push(host.space.shard_of(host.space.hasher.hash(key)) as u16);
     }
-    for command in &queue.commands {
-        let (entry, args) = (host.table.at(command.entry), command.args.as_args());
-        match entry.locks(&args) {
-            Locks::None => {}
-            Locks::Keys => shards.extend(plan::shards_of(turn, &host.space, entry, &args, db)),
-            Locks::OneShardAtATime | Locks::All => return Plan::All,
+    for (at, command) in queue.commands.iter().enumerate() {
+        let (entry, args) = (host.table.at(command.entry), queue.args.get(at));
+        match (entry.locks(&args), command.hash) {
+            (Locks::None, _) => {}
+            (Locks::Keys, Some(hash)) if entry.places == Places::First => {
+                let shard = host.space.shard_of(hash);
+                shards.push(shard as u16);
+                fetched.extend(host.space.ahead.bucket(turn, shard, db, hash));
+            }
+            (Locks::Keys, _) => shards.extend(plan::shards_of(turn, &host.space, entry, &args, db)),
+            (Locks::OneShardAtATime | Locks::All, _) => return Plan::All,
         }
     }
+    fetched.iter().for_each(|seen| seen.entries(turn));
     shards.sort_unstable();
     shards.dedup();
     Plan::Shards(shards)
@@ -114,6 +128,7 @@ impl Executor {
                 continue;
             }
             session.end_transaction();
+            let held = self.up_to_date_anywhere(host, held);
             break self.run_held(host, held, session, out, &queue);
         };
         if !self.record.garbage.is_empty() {
@@ -153,6 +168,7 @@ impl Executor {
         queue: &Transaction,
     ) -> Result<bool, Fault> {
         let mut unit = Vec::new();
+        let now_ms = self.now_ms();
         let is_touched = self.end_watches(host, &mut held, session, &mut unit);
         let result = if queue.is_spoiled {
             Err(Fault::EXEC_ABORT)
@@ -162,8 +178,10 @@ impl Executor {
         } else {
             out.array(queue.commands.len());
             let mut closes = false;
-            for command in &queue.commands {
-                closes |= self.run_queued(host, held.lend(), session, out, command, &mut unit);
+            for (at, command) in queue.commands.iter().enumerate() {
+                let call =
+                    Call { args: queue.args.get(at), entry: Some(command.entry as u16), hash: command.hash };
+                closes |= self.run_queued(host, held.lend(), session, out, (call, now_ms), &mut unit);
             }
             Ok(closes)
         };
@@ -173,7 +191,6 @@ impl Executor {
         if !self.record.stirred.is_empty() {
             let (settings, lane) = (self.settings.clone(), self.lane());
             let reach = Reach::Held(held.lend());
-            let now_ms = self.now_ms();
             let mut db = Db::new(reach, &host.space, session.db, now_ms, &mut self.record);
             block::serve(Server { host, settings: &settings, lane }, &mut db);
         }
@@ -203,28 +220,29 @@ impl Executor {
         watching.watcher.is_touched()
     }
 
-    /// Runs one command of the queue. True: the connection closes.
+    /// Runs one command of the queue at that instant. True: the connection closes.
     fn run_queued(
         &mut self,
         host: &Host,
         held: Held<'_, Shard>,
         session: &mut Session,
         out: &mut Out,
-        command: &Queued,
+        (call, now_ms): (Call<'_>, u64),
         unit: &mut Vec<Effect>,
     ) -> bool {
-        let (entry, args) = (host.table.at(command.entry), command.args.as_args());
+        let Some(entry) = call.entry(host) else { return false };
+        let args = call.args;
         let (mark, waiting_bytes, db) = (out.mark(), out.len_bytes(), session.db);
-        let settings = self.settings.clone();
-        let (now_ms, lane) = (self.now_ms(), self.lane());
+        let lane = self.lane();
         self.record.follow();
         self.record.touch = if session.no_touch { Touch::No } else { self.touch() };
         let result = {
             let mut cx = Cx {
-                db: Db::new(Reach::Held(held), &host.space, db, now_ms, &mut self.record),
+                db: Db::new(Reach::Held(held), &host.space, db, now_ms, &mut self.record)
+                    .knowing(call.hashed(entry)),
                 out,
                 session,
-                settings: &settings,
+                settings: &self.settings,
                 host,
                 command: entry,
                 worker: lane,

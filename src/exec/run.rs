@@ -73,7 +73,7 @@ impl<'a> Call<'a> {
 
     /// Its first key with the hash; `entry` is its row.
     #[inline]
-    fn hashed(&self, entry: &Entry) -> Option<Hashed<'a>> {
+    pub(super) fn hashed(&self, entry: &Entry) -> Option<Hashed<'a>> {
         Some(Hashed { hash: self.hash?, key: entry.first_key(&self.args)? })
     }
 
@@ -163,17 +163,10 @@ struct Knobs {
 
 impl Knobs {
     fn of(settings: &Settings) -> Knobs {
-        let touch = match settings.choice(Directive::MaxMemoryPolicy) {
-            "allkeys-lfu" | "volatile-lfu" => Touch::Lfu {
-                log_factor: settings.int(Directive::LfuLogFactor) as u32,
-                decay_minutes: settings.int(Directive::LfuDecayTime) as u32,
-            },
-            _ => Touch::Lru,
-        };
         Knobs {
             notable: Thresholds::of(settings),
             tracks_latency: settings.bool(Directive::LatencyTracking),
-            touch,
+            touch: Touch::of(settings),
             events: settings.events(),
         }
     }
@@ -303,7 +296,7 @@ impl Executor {
             Admission::Go if entry.row.flags.contains(Flags::RUNS_QUEUE) => {
                 self.run_queue(host, turn, session, out, call.args, entry)
             }
-            Admission::Go if multi::queue(session, out, &call.args, entry) => Ran::Done,
+            Admission::Go if multi::queue(session, out, call, entry) => Ran::Done,
             Admission::Go => self.execute(host, turn, session, out, call, entry),
         }
     }
@@ -439,6 +432,15 @@ impl Executor {
         held
     }
 
+    /// As [`Executor::up_to_date`], for what may look into several databases.
+    #[cold]
+    pub(super) fn up_to_date_anywhere<'h>(&mut self, host: &Host, held: Held<'h, Shard>) -> Held<'h, Shard> {
+        if held.any(|shard| shard.has_passed_anywhere(self.now_ms)) {
+            self.read_clock(host);
+        }
+        held
+    }
+
     /// Runs the handler, and what follows from it, with the locks taken.
     #[inline]
     pub(super) fn handle<'h>(
@@ -489,7 +491,7 @@ impl Executor {
     ) -> Result<Outcome, Fault> {
         let mut shards = plan::shards_of(turn, &host.space, entry, &call.args, session.db);
         for _ in 0..WIDER {
-            let reach = Reach::Held(turn.set(&shards));
+            let reach = Reach::Held(self.up_to_date_anywhere(host, turn.set(&shards)));
             match plan::shortage(&host.space, &reach, entry, &call.args) {
                 None => return self.handle(host, reach, session, out, call, entry),
                 Some(needed) => {

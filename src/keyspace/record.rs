@@ -1,8 +1,8 @@
 //! What a command did to the keyspace, gathered while its locks are held.
 //!
 //! For: the one place where a write (or a read that misses or expires a key) leaves word of it: how much
-//! changed, which events it was, and its effects in the form in which they are propagated. May touch: nothing
-//! but itself.
+//! changed, which events it was, and its effects in the form in which they are propagated. May touch: itself,
+//! settings.
 //! Always: cleared before each command; while nobody listens to events or reads the log, recording costs one
 //! branch.
 
@@ -11,6 +11,7 @@ use std::sync::Arc;
 use super::entry::Entry;
 use super::table::Retired;
 use crate::clock::Chance;
+use crate::config::{Directive, Settings};
 use crate::value::Value;
 
 /// The class of a keyspace event, as the letters of `notify-keyspace-events` name them.
@@ -174,6 +175,19 @@ pub enum Touch {
         /// `lfu-decay-time` in minutes
         decay_minutes: u32,
     },
+}
+
+impl Touch {
+    /// As `maxmemory-policy` asks.
+    pub fn of(settings: &Settings) -> Touch {
+        match settings.choice(Directive::MaxMemoryPolicy) {
+            "allkeys-lfu" | "volatile-lfu" => Touch::Lfu {
+                log_factor: settings.int(Directive::LfuLogFactor) as u32,
+                decay_minutes: settings.int(Directive::LfuDecayTime) as u32,
+            },
+            _ => Touch::Lru,
+        }
+    }
 }
 
 /// The record of the command that is running. One per worker, used again for every command.

@@ -104,6 +104,11 @@ impl Shard {
         self.keys(db).is_some_and(|keys| keys.tally.expired_ms > now_ms)
     }
 
+    /// As [`Shard::has_passed`], of any database.
+    pub fn has_passed_anywhere(&self, now_ms: u64) -> bool {
+        self.databases().any(|(_, keys)| keys.tally.expired_ms > now_ms)
+    }
+
     /// Whether anybody waits for a key that lives here.
     #[inline]
     pub fn is_waited(&self) -> bool {
@@ -206,8 +211,10 @@ impl Keys {
         }
     }
 
-    /// Makes the wheel anew from the entries' deadlines; none where no entry has one.
+    /// Makes the wheel anew from the entries' deadlines, none where no entry has one: the clock has gone back
+    /// to that instant.
     pub fn refile(&mut self, now_ms: u64, hasher: &KeyHasher) {
+        self.tally.expired_ms = self.tally.expired_ms.min(now_ms);
         self.wheel = None;
         if self.tally.deadlines + self.tally.volatile > 0 {
             self.rebuild_wheel(now_ms, hasher);

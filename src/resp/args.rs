@@ -242,9 +242,84 @@ impl<'s> FromIterator<&'s [u8]> for OwnedArgs {
     }
 }
 
+/// Commands that outlive their read buffer, one behind the other in memory that they share.
+#[derive(Default, Debug)]
+pub struct ArgsList {
+    buf: Vec<u8>,
+    spans: Vec<Span>,
+    big: Vec<Arc<Vec<u8>>>,
+    /// Where the bytes, spans and big arguments of each command end.
+    ends: Vec<(usize, usize, usize)>,
+}
+
+impl ArgsList {
+    /// Room for a few small commands.
+    pub fn for_a_few() -> ArgsList {
+        ArgsList {
+            buf: Vec::with_capacity(512),
+            spans: Vec::with_capacity(32),
+            big: Vec::new(),
+            ends: Vec::with_capacity(8),
+        }
+    }
+
+    /// Appends a copy of a command. Arguments in allocations of their own are shared, not copied.
+    pub fn push(&mut self, args: &Args<'_>) {
+        self.buf.extend_from_slice(args.buf);
+        self.spans.extend_from_slice(args.spans);
+        self.big.extend_from_slice(args.big);
+        self.ends.push((self.buf.len(), self.spans.len(), self.big.len()));
+    }
+
+    /// Number of commands.
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// Command `at`. Panics when there are not that many.
+    pub fn get(&self, at: usize) -> Args<'_> {
+        let (buf, spans, big) = if at == 0 { (0, 0, 0) } else { self.ends[at - 1] };
+        let ends = self.ends[at];
+        Args { buf: &self.buf[buf..ends.0], spans: &self.spans[spans..ends.1], big: &self.big[big..ends.2] }
+    }
+
+    /// Memory held by the last command, in bytes; big arguments count in full though they may be shared.
+    pub fn last_bytes(&self) -> usize {
+        let Some(last) = self.len().checked_sub(1) else { return 0 };
+        let args = self.get(last);
+        args.size_bytes() + size_of_val(args.spans) + size_of::<(usize, usize, usize)>()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn commands_of_a_list_are_each_their_own() {
+        let mut big = OwnedArgs::default();
+        big.push(b"SET");
+        big.push(&vec![b'x'; BIG_ARG + 1]);
+        let small: OwnedArgs = [&b"GET"[..], b"", b"key"].into_iter().collect();
+        let mut list = ArgsList::default();
+        for args in [&small, &big, &small] {
+            list.push(&args.as_args());
+        }
+        list.push(&small.as_args().from(2));
+        let all: Vec<Vec<&[u8]>> = (0..list.len()).map(|at| list.get(at).iter().collect()).collect();
+        let expected: Vec<Vec<&[u8]>> = [&small, &big, &small]
+            .iter()
+            .map(|args| args.as_args().iter().collect())
+            .chain([vec![&b"key"[..]]])
+            .collect();
+        assert_eq!(all, expected);
+        assert!(Arc::ptr_eq(list.get(1).shared(1).unwrap(), big.as_args().shared(1).unwrap()));
+    }
 
     #[test]
     fn an_owned_copy_has_the_same_arguments_and_shares_the_big_ones() {

@@ -11,7 +11,7 @@ pub mod number;
 pub mod parse;
 pub mod write;
 
-pub use args::{Args, Command, OwnedArgs, Scratch, Span};
+pub use args::{Args, ArgsList, Command, OwnedArgs, Scratch, Span};
 pub use double::{format_double, format_human_double};
 pub use number::{parse_i64, write_i64};
 pub use parse::{BIG_ARG, BulkTarget, Limits, Parsed, Parser, ProtocolError};

@@ -206,6 +206,12 @@ impl<const VALUED: bool> Dict<VALUED> {
         true
     }
 
+    /// Places for entries in all segments.
+    pub fn capacity(&self) -> usize {
+        let words = self.directory.iter().flatten();
+        words.map(|segment| segment.slots()).sum()
+    }
+
     /// Heap bytes of the directory and all segments, those shared with a copy included: exact for few
     /// segments, an estimate from some of them for many.
     pub fn heap_bytes(&self) -> usize {

@@ -310,7 +310,7 @@ impl List {
     pub fn of<'a>(elements: impl IntoIterator<Item = Given<'a>>, limits: ListLimits) -> List {
         let mut large = Large::default();
         large.become_quicklist(limits);
-        elements.into_iter().for_each(|given| large.push(Side::Right, given));
+        elements.into_iter().for_each(|given| large.push(Side::Right, given, limits));
         large.settle(limits, false);
         let mut list = List::Large(large);
         list.pack();
@@ -328,7 +328,7 @@ impl List {
             self.grow(side, bytes, count, limits);
         }
         match self {
-            List::Large(large) => elements.for_each(|given| large.push(side, given)),
+            List::Large(large) => elements.for_each(|given| large.push(side, given, limits)),
             List::Packed(pack) if side == Side::Right => {
                 elements.for_each(|given| pack.push_back(given.text))
             }
@@ -345,7 +345,7 @@ impl List {
         self.grow(side, bytes, 1, limits);
         let shared = if let OwnedElement::Shared(shared) = element { Some(shared) } else { None };
         match self {
-            List::Large(large) => large.push(side, Given { text, shared }),
+            List::Large(large) => large.push(side, Given { text, shared }, limits),
             List::Packed(pack) if side == Side::Right => pack.push_back(text),
             List::Packed(pack) => pack.push_front(text),
         }
@@ -433,7 +433,7 @@ impl List {
     pub fn set(&mut self, index: usize, given: Given<'_>, limits: ListLimits) -> bool {
         self.grow(Side::Right, given.text.len(), 1, limits);
         let is_set = match self {
-            List::Large(large) => large.set(index, given),
+            List::Large(large) => large.set(index, given, limits),
             List::Packed(pack) => {
                 let at = pack.as_ref().seek(index);
                 let is_there = at < pack.as_ref().end();
@@ -453,7 +453,7 @@ impl List {
     pub fn insert(&mut self, pivot: &[u8], side: Side, given: Given<'_>, limits: ListLimits) -> bool {
         self.grow(Side::Right, given.text.len(), 1, limits);
         match self {
-            List::Large(large) => large.insert_beside(pivot, side, given),
+            List::Large(large) => large.insert_beside(pivot, side, given, limits),
             List::Packed(pack) => {
                 let Some((_, at)) = pack.as_ref().find(pivot, 1) else { return false };
                 let at = if side == Side::Left { at } else { pack.as_ref().after(at) };

@@ -5,6 +5,7 @@
 //! Always: four workers, a free loopback port, nothing on disk.
 
 use super::client::{Client, Reply};
+pub use super::spelling::words;
 use ochre::command::cx::Host;
 use ochre::keyspace::log::Unit;
 use std::collections::BTreeMap;
@@ -117,11 +118,6 @@ pub fn ask_int(client: &mut Client, line: &str) -> i64 {
 pub fn ask_all<S: AsRef<str>>(client: &mut Client, lines: &[S]) -> Vec<Reply> {
     lines.iter().for_each(|line| client.send(&words(line.as_ref())).expect("a request is sent"));
     lines.iter().map(|_| client.read().expect("a request is answered")).collect()
-}
-
-/// The words of a line; `''` is the empty one.
-pub fn words(line: &str) -> Vec<&[u8]> {
-    line.split(' ').map(|word| if word == "''" { &b""[..] } else { word.as_bytes() }).collect()
 }
 
 /// Reads every key of every database, through a client that is then back in database 0.

@@ -280,7 +280,7 @@ impl Large {
 impl Large {
     /// Adds an element at an end.
     #[inline]
-    pub(super) fn push(&mut self, side: Side, given: Given<'_>) {
+    pub(super) fn push(&mut self, side: Side, given: Given<'_>, limits: ListLimits) {
         self.len += 1;
         let end = match side {
             Side::Left => self.nodes.front_mut(),
@@ -288,20 +288,20 @@ impl Large {
         };
         match (end, self.fill) {
             (Some(node), None) => node.push(side, &Encoded::of(given.text), LISTPACK_BYTES),
-            (Some(node), Some(fill)) if admits(fill, node, given) => {
+            (Some(node), Some(fill)) if admits(fill, node, given, limits) => {
                 node.push(side, &Encoded::of(given.text), fill.node_bytes());
             }
-            _ => self.push_node(side, given),
+            _ => self.push_node(side, given, limits),
         }
     }
 
     #[cold]
-    fn push_node(&mut self, side: Side, given: Given<'_>) {
+    fn push_node(&mut self, side: Side, given: Given<'_>, limits: ListLimits) {
         let room = match self.fill {
             Some(fill) if !self.nodes.is_empty() => fill.node_bytes() / 4,
             _ => 0,
         };
-        let node = self.node_of(given, side, room);
+        let node = self.node_of(given, side, room, limits);
         match side {
             Side::Left => {
                 self.nodes.front_mut().into_iter().for_each(Node::trim);
@@ -315,9 +315,9 @@ impl Large {
     }
 
     /// A node of one element, which is likely to be filled from `side`.
-    fn node_of(&self, given: Given<'_>, side: Side, room: usize) -> Node {
+    fn node_of(&self, given: Given<'_>, side: Side, room: usize, limits: ListLimits) -> Node {
         let full = self.fill.map_or(LISTPACK_BYTES, Fill::node_bytes);
-        if self.fill.is_some_and(|fill| fill.is_large(given.text.len())) {
+        if self.fill.is_some_and(|fill| limits.is_large(fill, given.text.len())) {
             return Node::plain(given.into_shared());
         }
         let mut node = Node::with_room(side, room);
@@ -351,9 +351,9 @@ impl Large {
     }
 
     /// Puts another element in the place of number `index`. False: there is none.
-    pub(super) fn set(&mut self, index: usize, given: Given<'_>) -> bool {
+    pub(super) fn set(&mut self, index: usize, given: Given<'_>, limits: ListLimits) -> bool {
         let Some((number, index)) = self.locate(index) else { return false };
-        let is_large = self.fill.is_some_and(|fill| fill.is_large(given.text.len()));
+        let is_large = self.fill.is_some_and(|fill| limits.is_large(fill, given.text.len()));
         let node = &mut self.nodes[number];
         if !node.is_plain() && !is_large && node.can_grow(given.text.len()) {
             let at = node.seek(index);
@@ -363,18 +363,18 @@ impl Large {
         if node.is_plain() && is_large {
             *node = Node::plain(given.into_shared());
         } else if node.is_plain() {
-            self.insert_at(Spot { node: number, index: 0, at: 0 }, Side::Right, given);
+            self.insert_at(Spot { node: number, index: 0, at: 0 }, Side::Right, given, limits);
             self.nodes.remove(number);
             self.len -= 1;
         } else {
-            self.replace_by_node(number, index, given);
+            self.replace_by_node(number, index, given, limits);
         }
         true
     }
 
     /// Puts a node of its own in the place of one element of a node.
-    fn replace_by_node(&mut self, number: usize, index: usize, given: Given<'_>) {
-        let fresh = self.node_of(given, Side::Right, 0);
+    fn replace_by_node(&mut self, number: usize, index: usize, given: Given<'_>, limits: ListLimits) {
+        let fresh = self.node_of(given, Side::Right, 0, limits);
         let node = &mut self.nodes[number];
         let rest = (index + 1 < node.len()).then(|| node.split_off(index + 1));
         node.drop(Side::Right, 1);
@@ -389,13 +389,19 @@ impl Large {
     }
 
     /// Puts an element beside the first that is `pivot`, on its left or on its right. False: there is none.
-    pub(super) fn insert_beside(&mut self, pivot: &[u8], side: Side, given: Given<'_>) -> bool {
+    pub(super) fn insert_beside(
+        &mut self,
+        pivot: &[u8],
+        side: Side,
+        given: Given<'_>,
+        limits: ListLimits,
+    ) -> bool {
         let Some(spot) = self.find(pivot) else { return false };
-        self.insert_at(spot, side, given);
+        self.insert_at(spot, side, given, limits);
         true
     }
 
-    fn insert_at(&mut self, spot: Spot, side: Side, given: Given<'_>) {
+    fn insert_at(&mut self, spot: Spot, side: Side, given: Given<'_>, limits: ListLimits) {
         self.len += 1;
         let element = Encoded::of(given.text);
         let Some(fill) = self.fill else {
@@ -407,7 +413,7 @@ impl Large {
             Side::Right => spot.index + 1 == node.len(),
         };
         let beside = if side == Side::Left { spot.node } else { spot.node + 1 };
-        if fill.is_large(given.text.len()) {
+        if limits.is_large(fill, given.text.len()) {
             let long = Node::plain(given.into_shared());
             if !is_edge {
                 let (index, rest) = self.split(spot, side);
@@ -417,7 +423,7 @@ impl Large {
             }
             return self.nodes.insert(beside, long);
         }
-        if admits(fill, node, given) {
+        if admits(fill, node, given, limits) {
             return insert_in(node, spot.at, side, &element);
         }
         if is_edge {
@@ -426,10 +432,10 @@ impl Large {
                 Side::Right => Some(spot.node + 1),
             };
             let neighbour = neighbour.and_then(|number| self.nodes.get_mut(number));
-            if let Some(next) = neighbour.filter(|next| admits(fill, next, given)) {
+            if let Some(next) = neighbour.filter(|next| admits(fill, next, given, limits)) {
                 return next.push(side.other(), &element, fill.node_bytes());
             }
-            let fresh = self.node_of(given, side, 0);
+            let fresh = self.node_of(given, side, 0, limits);
             return self.nodes.insert(beside, fresh);
         }
         let (index, mut rest) = self.split(spot, side);
@@ -518,8 +524,10 @@ impl Large {
 
 /// Whether an element may be added to a node.
 #[inline]
-fn admits(fill: Fill, node: &Node, given: Given<'_>) -> bool {
-    !node.is_plain() && fill.admits(node.listpack_bytes(), node.len(), given.text.len())
+fn admits(fill: Fill, node: &Node, given: Given<'_>, limits: ListLimits) -> bool {
+    !node.is_plain()
+        && !limits.is_large(fill, given.text.len())
+        && fill.admits(node.listpack_bytes(), node.len(), given.text.len())
 }
 
 fn insert_in(node: &mut Node, at: usize, side: Side, element: &Encoded<'_>) {

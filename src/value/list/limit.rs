@@ -16,11 +16,13 @@ const LEVELS: [usize; 5] = [4 * 1024, 8 * 1024, 16 * 1024, 32 * 1024, 64 * 1024]
 /// The largest number of elements of a node that a list remembers.
 const MOST_ELEMENTS: i64 = i16::MAX as i64;
 
-/// `list-max-listpack-size`: from -1 to -5 a number of bytes, above a number of elements.
+/// How large a list may become in one piece.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ListLimits {
-    /// The setting as it was given.
+    /// `list-max-listpack-size` as it was given: from -1 to -5 a number of bytes, above a number of elements.
     pub max_listpack_size: i64,
+    /// Bytes from which on an element gets a node of its own; `None`: when it is longer than a node.
+    pub packed_threshold: Option<u32>,
 }
 
 impl ListLimits {
@@ -31,6 +33,14 @@ impl ListLimits {
 
     fn bounds(self) -> Bounds {
         Bounds::of(self.max_listpack_size)
+    }
+
+    /// Whether an element is too long to lie in a node of that limit together with others.
+    pub(super) fn is_large(self, fill: Fill, len: usize) -> bool {
+        match self.packed_threshold {
+            Some(threshold) => len >= threshold as usize,
+            None => len > fill.node_bytes(),
+        }
     }
 
     /// Whether a list in one listpack has to become a list of nodes to get so large.
@@ -61,14 +71,10 @@ impl Fill {
         Bounds::of(self.0.into())
     }
 
-    /// Whether an element is too long to lie in a node together with others.
-    pub(super) fn is_large(self, len: usize) -> bool {
-        len > self.node_bytes()
-    }
-
-    /// Whether an element of `len` bytes may be added to a node that has `count` elements in `bytes`.
+    /// Whether an element of `len` bytes, which is not too long, may be added to a node that has `count`
+    /// elements in `bytes`.
     pub(super) fn admits(self, bytes: usize, count: usize, len: usize) -> bool {
-        !self.is_large(len) && !self.bounds().exceeds(bytes + len + ESTIMATED_FRAME, count + 1)
+        !self.bounds().exceeds(bytes + len + ESTIMATED_FRAME, count + 1)
     }
 
     /// Whether two neighbours that have so much together may become one.

@@ -13,7 +13,7 @@ fn texts(list: &List) -> Vec<Vec<u8>> {
 }
 
 fn limits(max_listpack_size: i64) -> ListLimits {
-    ListLimits { max_listpack_size }
+    ListLimits { max_listpack_size, packed_threshold: None }
 }
 
 #[derive(Clone, Debug)]
@@ -171,8 +171,11 @@ fn check_reading(list: &List, model: &Model) {
     }
 }
 
-fn setting() -> impl Strategy<Value = i64> {
-    proptest::sample::select(vec![-2, -2, -1, -5, 0, 1, 3, 16, 100_000])
+fn any_limits() -> impl Strategy<Value = ListLimits> {
+    let sizes = proptest::sample::select(vec![-2, -2, -1, -5, 0, 1, 3, 16, 100_000]);
+    let thresholds = proptest::sample::select(vec![None, None, Some(1), Some(50), Some(1000), Some(9000)]);
+    (sizes, thresholds)
+        .prop_map(|(max_listpack_size, packed_threshold)| ListLimits { max_listpack_size, packed_threshold })
 }
 
 proptest! {
@@ -180,12 +183,12 @@ proptest! {
 
     #[test]
     fn a_list_behaves_as_a_deque(
-        setting in setting(),
+        limits in any_limits(),
         changes in proptest::collection::vec(change(), 0..50),
     ) {
         let (mut list, mut model) = (List::default(), Model::new());
         for change in &changes {
-            apply(change, &mut list, &mut model, limits(setting));
+            apply(change, &mut list, &mut model, limits);
             check(&list, &model);
             if let Ok((form, bytes)) = list.clone().into_compact() {
                 list = List::from_compact(form, bytes);
@@ -239,6 +242,25 @@ fn a_pivot_that_is_not_there_still_prepares_the_list() {
     assert_eq!(list.as_ref().encoding(), "listpack");
     assert!(!list.insert(b"b", Side::Left, Given::from(&vec![b'x'; 8_183][..]), limits(-2)));
     assert_eq!(list.as_ref().encoding(), "quicklist");
+}
+
+#[test]
+fn an_element_from_the_threshold_on_has_a_node_of_its_own() {
+    let mut list = pushed(Side::Right, 5_000, b"1");
+    let nodes = |list: &List| list.as_ref().nodes().expect("5,000 elements are many").count;
+    let before = nodes(&list);
+    let threshold = ListLimits { packed_threshold: Some(5), ..limits(-2) };
+    list.push(Side::Right, std::iter::once(Given::from(&b"long"[..])), threshold);
+    assert_eq!(nodes(&list), before);
+    list.push(Side::Right, std::iter::once(Given::from(&b"longer"[..])), threshold);
+    assert_eq!(nodes(&list), before + 1);
+    list.set(0, Given::from(&b"longer"[..]), threshold);
+    assert_eq!(nodes(&list), before + 2);
+    list.insert(b"long", Side::Left, Given::from(&b"longer"[..]), threshold);
+    assert_eq!(nodes(&list), before + 4);
+    list.push(Side::Right, std::iter::once(Given::from(&b"shorter"[..])), limits(-2));
+    list.push(Side::Right, std::iter::once(Given::from(&b"shorter"[..])), limits(-2));
+    assert_eq!(nodes(&list), before + 5);
 }
 
 #[test]
