@@ -180,6 +180,8 @@ faults! {
     SCRIPT_ARITY = "ERR Wrong number of args calling command from script";
     /// `redis.call` of a command that scripts may not run.
     SCRIPT_NOT_ALLOWED = "ERR This Valkey command is not allowed from script";
+    /// A command called by a script that is to end.
+    SCRIPT_KILLED = "ERR Script killed by user with SCRIPT KILL.";
     /// A script that only reads called a command that writes.
     SCRIPT_READ_ONLY = "ERR Write commands are not allowed from read-only scripts.";
     /// `redis.acl_check_cmd` of a command that does not exist.

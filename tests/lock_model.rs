@@ -372,6 +372,35 @@ fn patience_that_ends_leaves_the_gate_in_order() {
     });
 }
 
+/// Wakes once by itself, and waits on.
+fn asked_twice() -> impl FnMut() -> Option<Duration> {
+    let mut times = [BRIEFLY, FOR_EVER].into_iter();
+    move || times.next()
+}
+
+#[test]
+fn who_is_asked_for_patience_again_has_kept_its_place() {
+    explore(2, Fault::Nothing, || {
+        let guarded = Guarded::new(3);
+        let other = Arc::clone(&guarded);
+        let shared = thread::spawn(move || {
+            other.gate.enter_while(1, &mut asked_twice()).unwrap();
+            other.read();
+            other.gate.leave(1);
+        });
+        let other = Arc::clone(&guarded);
+        let exclusive = thread::spawn(move || {
+            other.gate.enter_exclusive_while(2, &mut asked_twice()).unwrap();
+            other.add();
+            other.gate.leave_exclusive(2);
+        });
+        assert!(guarded.exclusive(0, FOR_EVER));
+        shared.join().unwrap();
+        exclusive.join().unwrap();
+        guarded.assert_open(3, 2);
+    });
+}
+
 #[test]
 fn an_exclusive_that_gives_up_lets_the_parked_in() {
     explore(3, Fault::Nothing, || {

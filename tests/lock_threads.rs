@@ -53,7 +53,7 @@ fn move_and_count(mut part: Part<i64>, turns: usize) -> u64 {
         *to += 1;
         drop(held);
         if chance.below(4) == 0 {
-            turn.breathe(FOR_EVER).unwrap();
+            turn.breathe(&mut || Some(FOR_EVER)).unwrap();
         }
         *turn.one(0).get_mut(0) += 0;
     }
@@ -120,13 +120,20 @@ fn patience_ends_in_busy_for_shared_and_exclusive_turns() {
     assert!(!turn.is_wanted());
     assert!(other.enter(BRIEFLY).is_err());
     assert!(other.enter(Duration::ZERO).is_err());
+    let mut asked = 0;
+    let mut patience = || {
+        asked += 1;
+        (asked < 4).then_some(BRIEFLY)
+    };
+    assert!(other.enter_while(&mut patience).is_err());
+    assert_eq!(asked, 4);
     turn.go_shared();
     let mut waiting = other.enter(BRIEFLY).unwrap();
     drop(turn);
     waiting.go_exclusive();
     assert!(one.enter(BRIEFLY).is_err());
     drop(waiting);
-    one.enter(BRIEFLY).unwrap().breathe(BRIEFLY).unwrap();
+    one.enter(BRIEFLY).unwrap().breathe(&mut || Some(BRIEFLY)).unwrap();
 }
 
 #[test]
@@ -136,7 +143,8 @@ fn a_turn_that_was_told_busy_reaches_nothing() {
     let _inside = one.enter(FOR_EVER).unwrap();
     let mut turn = other.enter(FOR_EVER).unwrap();
     assert_eq!(turn.try_go_exclusive(Duration::ZERO), Err(Busy));
-    assert_eq!(turn.breathe(FOR_EVER), Err(Busy));
+    assert_eq!(turn.breathe(&mut || Some(FOR_EVER)), Err(Busy));
+    assert!(turn.is_over());
     assert!(catch_unwind(AssertUnwindSafe(|| drop(turn.one(0)))).is_err());
     assert!(catch_unwind(AssertUnwindSafe(|| drop(turn.set(&[0, 1])))).is_err());
     assert!(catch_unwind(AssertUnwindSafe(|| drop(turn.all()))).is_err());

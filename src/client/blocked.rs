@@ -3,8 +3,8 @@
 //! For: all that is needed to run its command again, on any worker, without its connection. May touch: what
 //! it holds.
 //! Always: a wait ends once, by who wins its claim. It is served only with the shards of all its keys held,
-//! and any other end but a kill is made with at least one of them held; so a wait that goes on after its
-//! command ran in vain is never seen in between.
+//! and any other end but a kill or a disconnect is made with at least one of them held; so a wait that goes
+//! on after its command ran in vain is never seen in between.
 
 use std::any::Any;
 use std::sync::Arc;

@@ -6,8 +6,10 @@
 //! Always: lives for one command; its instant is the same from beginning to end.
 
 use std::any::Any;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
@@ -18,7 +20,7 @@ use crate::client::monitors::Monitors;
 use crate::client::tracking::Trackers;
 use crate::client::{Clients, Session, pause::Pause};
 use crate::clock::Ticks;
-use crate::config::Settings;
+use crate::config::{Directive, Settings};
 use crate::keyspace::log::CommitLog;
 use crate::keyspace::{Db, Space, Wait};
 use crate::observe::Observe;
@@ -122,7 +124,31 @@ pub struct Identity {
     pub seed: u64,
 }
 
+/// Who waits for the gate looks this often whether it still should: the threshold may be replaced meanwhile.
+const LOOK_AT_THRESHOLD: Duration = Duration::from_millis(100);
+
+/// What a worker does for its other connections while a command takes long: to be called now and then, it
+/// finds out by itself whether there is something to do.
+pub type Meanwhile = Rc<dyn Fn()>;
+
 impl Host {
+    /// How long a wait for the gate may last before this is asked again; `None`: it ends, because a script
+    /// that has run for too long has the gate.
+    pub fn patience(&self) -> Option<Duration> {
+        let threshold_ms = self.settings.load().int(Directive::BusyReplyThreshold);
+        match self.scripts.running.left_ns(self.ticks.since_start_ns(), threshold_ms) {
+            None => Some(LOOK_AT_THRESHOLD),
+            Some(0) => None,
+            Some(left_ns) => Some(Duration::from_nanos(left_ns).min(LOOK_AT_THRESHOLD)),
+        }
+    }
+
+    /// The worker whose script has held everything for longer than `busy-reply-threshold`.
+    pub fn busy_worker(&self) -> Option<usize> {
+        let threshold_ms = self.settings.load().int(Directive::BusyReplyThreshold);
+        self.scripts.running.busy_worker(self.ticks.since_start_ns(), threshold_ms)
+    }
+
     /// Replaces the configuration. The caller holds everything exclusively.
     pub fn reconfigure(&self, settings: Settings) {
         self.settings.store(Arc::new(settings));
@@ -156,4 +182,6 @@ pub struct Cx<'a> {
     /// What the worker keeps for running scripts, made by the first of them; only the script room knows
     /// what it is.
     pub interpreter: &'a mut Option<Box<dyn Any>>,
+    /// For commands that may take long; `None` where nobody else is kept waiting by this thread.
+    pub meanwhile: Option<&'a Meanwhile>,
 }

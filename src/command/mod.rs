@@ -14,7 +14,7 @@ pub mod table;
 
 pub use crate::keyspace::Wait;
 pub use cursor::{Cursor, int, reply_value, string_value, value_bytes, value_len};
-pub use cx::{Cx, Host, Outcome};
+pub use cx::{Cx, Host, Meanwhile, Outcome};
 pub use keys::{Find, KeyFlags, KeySpec};
 pub use row::{Acl, Command, Flags, Group, Handler, Locks, cmd, container};
 pub use table::{Entry, Table};

@@ -69,38 +69,59 @@ pub struct Running {
     /// `Ticks` nanoseconds at which it began, 0 when none runs.
     since_ns: AtomicU64,
     worker: AtomicUsize,
-    has_written: AtomicBool,
-    is_killed: AtomicBool,
+    /// How many have begun, above the bits [`WRITTEN`] and [`KILLED`], of which at most one is set.
+    fate: AtomicU64,
 }
+
+/// It has called a command that writes.
+const WRITTEN: u64 = 1;
+/// It is to end.
+const KILLED: u64 = 2;
+/// The number of the next one.
+const NEXT: u64 = 4;
 
 impl Running {
     /// A script begins on a worker.
     pub fn begin(&self, worker: usize, now_ns: u64) {
         self.worker.store(worker, Ordering::Relaxed);
-        self.has_written.store(false, Ordering::Relaxed);
-        self.is_killed.store(false, Ordering::Relaxed);
+        let fate = self.fate.load(Ordering::Relaxed) & !(WRITTEN | KILLED);
+        self.fate.store(fate.wrapping_add(NEXT), Ordering::Release);
         self.since_ns.store(now_ns.max(1), Ordering::Release);
     }
 
     /// It has ended. True: because it was killed.
     pub fn end(&self) -> bool {
-        let is_killed = self.is_killed();
         self.since_ns.store(0, Ordering::Release);
-        self.is_killed.store(false, Ordering::Relaxed);
-        is_killed
+        // From here on nobody can kill it: the number is another one.
+        let fate = self.fate.fetch_add(NEXT, Ordering::AcqRel);
+        fate & KILLED != 0
     }
 
-    /// It has changed the data: from now on it cannot be killed.
+    /// Before a command of it writes: from now on it cannot be killed. False: it was killed already.
     #[inline]
-    pub fn note_write(&self) {
-        self.has_written.store(true, Ordering::Release);
+    pub fn may_write(&self) -> bool {
+        let fate = self.fate.load(Ordering::Relaxed);
+        fate & WRITTEN != 0
+            || fate & KILLED == 0
+                && self
+                    .fate
+                    .compare_exchange(fate, fate | WRITTEN, Ordering::AcqRel, Ordering::Relaxed)
+                    .is_ok()
+    }
+
+    /// How long until the script that runs has done so for `threshold_ms`, nanoseconds; 0: it has. Without a
+    /// script: the whole threshold, as one may begin at any time. `None` with a threshold of 0 or less, which
+    /// no script ever reaches.
+    pub fn left_ns(&self, now_ns: u64, threshold_ms: i64) -> Option<u64> {
+        let threshold_ns = u64::try_from(threshold_ms).ok().filter(|&ms| ms > 0)?.saturating_mul(1_000_000);
+        let since_ns = self.since_ns.load(Ordering::Acquire);
+        let ran_ns = if since_ns == 0 { 0 } else { now_ns.saturating_sub(since_ns) };
+        Some(threshold_ns.saturating_sub(ran_ns))
     }
 
     /// The worker whose script has run for longer than `threshold_ms`; with 0 or less no script ever has.
     pub fn busy_worker(&self, now_ns: u64, threshold_ms: i64) -> Option<usize> {
-        let since_ns = self.since_ns.load(Ordering::Acquire);
-        let threshold_ns = u64::try_from(threshold_ms).ok()?.saturating_mul(1_000_000);
-        let is_busy = since_ns > 0 && threshold_ns > 0 && now_ns.saturating_sub(since_ns) >= threshold_ns;
+        let is_busy = self.left_ns(now_ns, threshold_ms) == Some(0);
         is_busy.then(|| self.worker.load(Ordering::Relaxed))
     }
 
@@ -109,20 +130,27 @@ impl Running {
     /// # Errors
     /// When none runs, or it has written.
     pub fn kill(&self) -> Result<(), Fault> {
-        if self.since_ns.load(Ordering::Acquire) == 0 {
-            return Err(Fault::NOT_BUSY);
+        let mut fate = self.fate.load(Ordering::Acquire);
+        let number = fate / NEXT;
+        loop {
+            if self.since_ns.load(Ordering::Acquire) == 0 || fate / NEXT != number {
+                return Err(Fault::NOT_BUSY);
+            }
+            if fate & WRITTEN != 0 {
+                return Err(Fault::UNKILLABLE);
+            }
+            let killed = fate | KILLED;
+            match self.fate.compare_exchange(fate, killed, Ordering::AcqRel, Ordering::Acquire) {
+                Ok(_) => return Ok(()),
+                Err(present) => fate = present,
+            }
         }
-        if self.has_written.load(Ordering::Acquire) {
-            return Err(Fault::UNKILLABLE);
-        }
-        self.is_killed.store(true, Ordering::Release);
-        Ok(())
     }
 
-    /// Whether it was asked to end. One that has written meanwhile goes on.
+    /// Whether it was asked to end.
     #[inline]
     pub fn is_killed(&self) -> bool {
-        self.is_killed.load(Ordering::Relaxed) && !self.has_written.load(Ordering::Relaxed)
+        self.fate.load(Ordering::Relaxed) & KILLED != 0
     }
 }
 
@@ -139,6 +167,12 @@ pub struct Scripts {
 }
 
 impl Scripts {
+    /// Whether the script that runs is to end.
+    #[inline]
+    pub fn is_ending(&self) -> bool {
+        self.running.is_killed() || self.is_interrupted.load(Ordering::Relaxed)
+    }
+
     /// The script of that name, whatever the case of its digits.
     pub fn find(&self, name: &[u8]) -> Option<Arc<Script>> {
         let mut sha: Sha = name.try_into().ok()?;
@@ -233,6 +267,35 @@ mod tests {
         assert_eq!((scripts.evicted(), scripts.size().0), (1, MOST_EVALUATED + 1));
         scripts.flush();
         assert!(scripts.find(&sha(0)).is_none() && !first.is_known());
+    }
+
+    #[test]
+    fn a_script_is_killed_or_writes_whichever_comes_first() {
+        let running = Running::default();
+        assert_eq!(running.kill(), Err(Fault::NOT_BUSY));
+        running.begin(3, 10);
+        assert!(running.may_write() && running.may_write());
+        assert_eq!(running.kill(), Err(Fault::UNKILLABLE));
+        assert!(!running.is_killed() && !running.end());
+        running.begin(3, 20);
+        assert_eq!((running.kill(), running.kill()), (Ok(()), Ok(())));
+        assert!(running.is_killed() && !running.may_write());
+        assert!(running.end());
+        assert_eq!(running.kill(), Err(Fault::NOT_BUSY));
+        running.begin(3, 30);
+        assert!(!running.is_killed() && running.may_write());
+    }
+
+    #[test]
+    fn a_script_is_busy_from_the_threshold_on_and_never_without_one() {
+        let running = Running::default();
+        assert_eq!(running.left_ns(5_000_000, 2), Some(2_000_000));
+        running.begin(3, 5_000_000);
+        assert_eq!((running.left_ns(6_500_000, 2), running.busy_worker(6_500_000, 2)), (Some(500_000), None));
+        assert_eq!((running.left_ns(7_000_000, 2), running.busy_worker(7_000_000, 2)), (Some(0), Some(3)));
+        assert_eq!((running.left_ns(9_000_000, 0), running.busy_worker(9_000_000, 0)), (None, None));
+        running.end();
+        assert_eq!(running.busy_worker(9_000_000, 2), None);
     }
 
     #[test]

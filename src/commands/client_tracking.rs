@@ -164,16 +164,27 @@ fn start(cx: &mut Cx<'_>, tracker: Arc<Tracker>) {
 }
 
 /// A session tracks no longer. Keys it has read keep its id until they change.
-pub(crate) fn forget(host: &Host, db: &mut Db<'_>, session: &mut Session) {
-    let Some(tracking) = session.tracking.take() else { return };
-    host.trackers.leave(&session.client);
-    if tracking.tracker.mode.contains(Mode::BCAST) {
-        db.each_shard(0, |_, shard, _| {
-            // Asked under the shard's mutex: of those who leave at the same time the last one says no.
-            shard.broadcast(host.trackers.prefix_count() > 0);
-            true
-        });
+pub(super) fn forget(host: &Host, db: &mut Db<'_>, session: &mut Session) {
+    if leave(host, session) {
+        settle_broadcast(host, db);
     }
+}
+
+/// A session tracks no longer. True: it was told of every change, and shards may have nobody left whom they
+/// tell; [`settle_broadcast`] is to say so.
+pub(crate) fn leave(host: &Host, session: &mut Session) -> bool {
+    let Some(tracking) = session.tracking.take() else { return false };
+    host.trackers.leave(&session.client);
+    tracking.tracker.mode.contains(Mode::BCAST)
+}
+
+/// Tells the shards whether somebody is told of every change.
+pub(crate) fn settle_broadcast(host: &Host, db: &mut Db<'_>) {
+    db.each_shard(0, |_, shard, _| {
+        // Asked under the shard's mutex: of those who leave at the same time the last one says no.
+        shard.broadcast(host.trackers.prefix_count() > 0);
+        true
+    });
 }
 
 /// CLIENT TRACKINGINFO.

@@ -103,6 +103,9 @@ fn shutdown(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Outcome, Fault> {
     if asked.abort {
         return Err(Fault::NO_SHUTDOWN);
     }
+    if asked.save != Some(false) && cx.host.busy_worker().is_some() {
+        return Err(Fault::BUSY);
+    }
     if asked.failover {
         return Err(Fault::SHUTDOWN_FAILOVER);
     }

@@ -25,21 +25,23 @@ pub const GUARDED: Flags = Flags::PROTECTED.union(Flags::DEV);
 
 /// Checks a command whose arity is right.
 pub fn admit(host: &Host, settings: &Settings, session: &Session, entry: &Entry, now_ms: u64) -> Admission {
-    let flags = entry.row.flags;
-    if session.is_special()
-        && let Some(fault) = restriction(session, entry)
-    {
-        return Admission::Refuse(fault);
-    }
-    if flags.intersects(GUARDED)
-        && let Some(fault) = protection(settings, session, entry)
-    {
+    if let Some(fault) = refusal(settings, session, entry) {
         return Admission::Refuse(fault);
     }
     if is_paused(host, session, entry, now_ms) {
         return Admission::Wait;
     }
     Admission::Go
+}
+
+/// What session and settings do not allow.
+pub fn refusal(settings: &Settings, session: &Session, entry: &Entry) -> Option<Fault> {
+    if session.is_special()
+        && let Some(fault) = restriction(session, entry)
+    {
+        return Some(fault);
+    }
+    if entry.row.flags.intersects(GUARDED) { protection(settings, session, entry) } else { None }
 }
 
 /// What a transaction, a subscription or MONITOR does not allow.

@@ -169,6 +169,7 @@ fn serve_one(server: Server<'_>, db: &mut Db<'_>, ready: &[u8], blocked: &Arc<Bl
             served: Some(served),
             may_block: true,
             interpreter: &mut None,
+            meanwhile: None,
         };
         let result = guarded(&mut cx, args, entry);
         apply::under_locks(host, lane, cx.db.record, blocked.db, &args);

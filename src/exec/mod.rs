@@ -8,6 +8,7 @@
 pub mod admit;
 pub mod apply;
 pub mod block;
+pub mod busy;
 pub mod monitor;
 pub mod multi;
 mod notes;

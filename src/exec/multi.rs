@@ -108,11 +108,14 @@ impl Executor {
         let began = self.last;
         let (mark, waiting_bytes) = (out.mark(), out.len_bytes());
         let queue = session.transaction.take().map(|queue| *queue).unwrap_or_default();
-        session.end_transaction();
         let mut plan = plan_of(host, turn, &queue, session.watching.as_deref(), session.db);
         self.record.begin();
         let result = loop {
-            self.settle_gate(host, turn, matches!(plan, Plan::All));
+            let locks = if matches!(plan, Plan::All) { Locks::All } else { Locks::Keys };
+            if self.settle_gate(host, turn, locks).is_err() {
+                session.transaction = Some(Box::new(queue));
+                return Ran::Busy;
+            }
             let held = match &plan {
                 Plan::All => turn.all(),
                 Plan::Shards(shards) => turn.set(shards),
@@ -124,6 +127,7 @@ impl Executor {
                 plan = Plan::All;
                 continue;
             }
+            session.end_transaction();
             let held = self.up_to_date_anywhere(host, held);
             break self.run_held(host, held, session, out, (&queue, entry, &args));
         };
@@ -251,6 +255,7 @@ impl Executor {
                 served: None,
                 may_block: false,
                 interpreter: &mut self.interpreter,
+                meanwhile: self.meanwhile.as_ref(),
             };
             if is_monitored {
                 monitor::announce(host, &cx.session.client, db, entry, &args);

@@ -13,11 +13,12 @@ use crate::client::registry::bump;
 use crate::client::{ReplyMode, Session};
 use crate::clock::Chance;
 use crate::command::table::{Entry, Places};
-use crate::command::{Cx, Flags, Host, Locks, Outcome};
+use crate::command::{Cx, Flags, Host, Locks, Meanwhile, Outcome};
 use crate::config::{Directive, Settings};
 use crate::fault::Fault;
 use crate::keyspace::ahead::Graveyard;
 use crate::keyspace::db::{EachShard, Hashed, Reach};
+use crate::keyspace::gate::Busy;
 use crate::keyspace::lock::{Held, Turn};
 use crate::keyspace::record::{Record, Touch};
 use crate::keyspace::{Db, Shard};
@@ -45,6 +46,16 @@ pub enum Ran {
     Wait,
     /// It waits for a key: its reply comes by mail.
     Parked,
+    /// A script that has run for too long has the gate: the turn is over, and nothing was done.
+    Busy,
+}
+
+impl Ran {
+    /// Whether nothing of the request is left to do but, where it is parked, its reply.
+    #[inline]
+    fn is_over(self) -> bool {
+        !matches!(self, Ran::Wait | Ran::Busy)
+    }
 }
 
 /// A request, with what is found out about it before it runs.
@@ -136,6 +147,11 @@ pub struct Executor {
     sums: Sums,
     /// As in [`Cx`].
     pub(super) interpreter: Option<Box<dyn Any>>,
+    /// As in [`Cx`].
+    pub meanwhile: Option<Meanwhile>,
+    /// Keys that have changed for those who wait for them, when the gate was closed before they could be
+    /// served: to be done in the next turn.
+    unserved: Vec<(usize, Box<[u8]>)>,
 }
 
 /// Counts that become visible at the end of a turn.
@@ -187,6 +203,8 @@ impl Executor {
             graveyard: Graveyard::default(),
             sums: Sums::default(),
             interpreter: None,
+            meanwhile: None,
+            unserved: Vec::new(),
         };
         executor.version = u64::MAX;
         executor.refresh(host);
@@ -244,40 +262,9 @@ impl Executor {
             }
             entry => self.judge(host, turn, session, out, &call, entry),
         };
-        if (session.reply != ReplyMode::On) | session.tracking.is_some() {
+        if ((session.reply != ReplyMode::On) | session.tracking.is_some()) && ran.is_over() {
             conclude(session, out, start, call.entry(host));
         }
-        ran
-    }
-
-    /// Runs one request while a script holds everything for too long: what touches no key and is allowed then
-    /// runs, everything else is refused.
-    #[cold]
-    pub fn run_busy(&mut self, host: &Host, session: &mut Session, out: &mut Out, call: &Call<'_>) -> Ran {
-        self.last = host.ticks.now();
-        let Some(entry) = call.entry(host) else {
-            return self.refuse_unknown(host, session, out, &call.args);
-        };
-        if !session.authenticated && !is_open(entry) {
-            return self.refuse(host, session, out, Some(entry), Fault::NO_AUTH);
-        }
-        if let Err(fault) = check(entry, &call.args) {
-            return self.refuse(host, session, out, Some(entry), fault);
-        }
-        let is_allowed = entry.row.flags.contains(Flags::ALLOW_BUSY) && entry.row.locks == Locks::None;
-        if !is_allowed || entry.row.flags.contains(Flags::RUNS_QUEUE) {
-            return self.refuse(host, session, out, Some(entry), Fault::BUSY);
-        }
-        let mark = out.mark();
-        self.record.begin();
-        let result = self.handle(host, Reach::Nothing, session, out, call, entry);
-        let failed = result.is_err();
-        let ran = match result {
-            Ok(Outcome::Close) => Ran::Close,
-            Ok(Outcome::Done | Outcome::Block(_)) => Ran::Done,
-            Err(fault) => self.cut_off(host, out, mark, &fault),
-        };
-        self.account(host, session, &call.args, entry, failed, 0);
         ran
     }
 
@@ -334,7 +321,13 @@ impl Executor {
     /// A name without a row. What a browser would send ends the connection, so that no page makes it talk to
     /// the server.
     #[cold]
-    fn refuse_unknown(&mut self, host: &Host, session: &mut Session, out: &mut Out, args: &Args<'_>) -> Ran {
+    pub(super) fn refuse_unknown(
+        &mut self,
+        host: &Host,
+        session: &mut Session,
+        out: &mut Out,
+        args: &Args<'_>,
+    ) -> Ran {
         let name = args.get(0);
         if name.eq_ignore_ascii_case(b"post") || name.eq_ignore_ascii_case(b"host:") {
             let now_ns = host.ticks.since_start_ns().max(1);
@@ -355,7 +348,7 @@ impl Executor {
         self.refuse(host, session, out, None, Fault::unknown_command(name, args.from(1).iter()))
     }
 
-    fn refuse(
+    pub(super) fn refuse(
         &mut self,
         host: &Host,
         session: &mut Session,
@@ -397,8 +390,10 @@ impl Executor {
         self.record.begin();
         self.record.touch = if session.no_touch { Touch::No } else { self.knobs.touch };
         let locks = entry.locks(&call.args);
-        if turn.is_exclusive() || locks == Locks::All {
-            self.begin_exclusive(host, turn, session, call, entry, locks);
+        if (turn.is_exclusive() || locks == Locks::All)
+            && self.begin_exclusive(host, turn, session, call, entry, locks).is_err()
+        {
+            return Ran::Busy;
         }
         let shards;
         let mut steps;
@@ -467,7 +462,7 @@ impl Executor {
 
     /// Runs the handler, and what follows from it, with the locks taken.
     #[inline]
-    fn handle<'h>(
+    pub(super) fn handle<'h>(
         &'h mut self,
         host: &'h Host,
         reach: Reach<'h>,
@@ -489,6 +484,7 @@ impl Executor {
             served: None,
             may_block: true,
             interpreter: &mut self.interpreter,
+            meanwhile: self.meanwhile.as_ref(),
         };
         let mut result = guarded(&mut cx, args, entry);
         apply::under_locks(host, self.lane, cx.db.record, db, &args);
@@ -526,16 +522,20 @@ impl Executor {
                 }
             }
         }
-        turn.go_exclusive();
+        turn.go_exclusive_while(&mut || host.patience()).map_err(|Busy| Fault::BUSY)?;
         self.refresh(host);
         self.handle(host, Reach::Held(turn.all()), session, out, call, entry)
     }
 
-    /// Serves those who wait for keys that have changed, where that needs more than was held.
+    /// Serves those who wait for keys that have changed, where that needs more than was held. When the gate
+    /// is closed for too long the turn is over, and it is left for the next one.
     #[cold]
     pub fn serve_late(&mut self, host: &Host, turn: &mut Turn<'_, Shard>) {
         let was_exclusive = turn.is_exclusive();
-        turn.go_exclusive();
+        if turn.go_exclusive_while(&mut || host.patience()).is_err() {
+            self.unserved.append(&mut self.record.stirred);
+            return;
+        }
         self.refresh(host);
         {
             let mut db = Db::new(Reach::Held(turn.all()), &host.space, 0, self.now_ms, &mut self.record);
@@ -545,6 +545,19 @@ impl Executor {
         if !was_exclusive {
             turn.go_shared();
         }
+    }
+
+    /// Whether [`Executor::serve_late`] has left something for this turn.
+    #[inline]
+    pub fn has_unserved(&self) -> bool {
+        !self.unserved.is_empty()
+    }
+
+    /// Does it.
+    #[cold]
+    pub fn serve_unserved(&mut self, host: &Host, turn: &mut Turn<'_, Shard>) {
+        self.record.stirred.append(&mut self.unserved);
+        self.serve_late(host, turn);
     }
 
     /// Ends the waits of the worker's clients whose time is up.
@@ -566,30 +579,41 @@ impl Executor {
         call: &Call<'_>,
         entry: &Entry,
         locks: Locks,
-    ) {
-        self.settle_gate(host, turn, locks == Locks::All);
+    ) -> Result<(), Busy> {
+        self.settle_gate(host, turn, locks)?;
         if self.is_monitored {
             monitor::announce(host, &session.client, session.db, entry, &call.args);
         }
+        Ok(())
     }
 
     /// Goes exclusive for a command that locks everything, and back for one that does not.
+    ///
+    /// # Errors
+    /// When the gate is closed for too long; the turn is over.
     #[cold]
-    pub(super) fn settle_gate(&mut self, host: &Host, turn: &mut Turn<'_, Shard>, all: bool) {
+    pub(super) fn settle_gate(
+        &mut self,
+        host: &Host,
+        turn: &mut Turn<'_, Shard>,
+        locks: Locks,
+    ) -> Result<(), Busy> {
+        let all = locks == Locks::All;
         if all == turn.is_exclusive() {
             let since = self.exclusive_since;
             if !all || host.ticks.nanos_between(since, self.last) < EXCLUSIVE_NS {
-                return;
+                return Ok(());
             }
             turn.go_shared();
         }
         if all {
-            turn.go_exclusive();
+            turn.go_exclusive_while(&mut || host.patience())?;
             self.refresh(host);
             self.exclusive_since = self.last;
         } else {
             turn.go_shared();
         }
+        Ok(())
     }
 
     /// One sample of time feeds command statistics, slow log and latency.
@@ -677,7 +701,7 @@ fn is_plain(host: &Host, session: &Session, entry: &Entry, args: &Args<'_>) -> b
 }
 
 /// Whether a command may run before authentication.
-fn is_open(entry: &Entry) -> bool {
+pub(super) fn is_open(entry: &Entry) -> bool {
     entry.row.flags.contains(Flags::NO_AUTH)
 }
 
@@ -713,7 +737,7 @@ pub(super) fn log_each(host: &Host, lane: usize, record: &mut Record) {
 /// The checks that need only the row: a container was called without one of its subcommands, or the arity is
 /// wrong.
 #[inline]
-fn check(entry: &Entry, args: &Args<'_>) -> Result<(), Fault> {
+pub(super) fn check(entry: &Entry, args: &Args<'_>) -> Result<(), Fault> {
     if !entry.subs.is_empty()
         && let Some(sub) = args.opt(1)
     {
@@ -758,7 +782,7 @@ pub(super) fn observe(cx: &mut Cx<'_>, entry: &Entry, args: &Args<'_>, is_monito
 
 /// After a request whose reply is not to be sent, or whose client tracks keys.
 #[cold]
-fn conclude(session: &mut Session, out: &mut Out, start: Mark, entry: Option<&Entry>) {
+pub(super) fn conclude(session: &mut Session, out: &mut Out, start: Mark, entry: Option<&Entry>) {
     if session.reply != ReplyMode::On {
         mute(session, out, start);
     }

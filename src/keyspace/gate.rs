@@ -20,7 +20,9 @@
 //!   is let in before the next exclusive runs, also before those that already queued. So a parked entry waits
 //!   for the end of at most one exclusive, and an exclusive waits for at most one turn of each other part per
 //!   exclusive ahead of it.
-//! - A thread is notified only when it may go, so each waits once and its patience needs no clock.
+//! - A thread is notified only when it may go. What else wakes it is the end of a sleep, and then its
+//!   patience is asked again: it keeps its place in line as long as the answer is a time, and leaves the line
+//!   when it is `None`. So the gate itself needs no clock.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -38,6 +40,16 @@ const BARRED: u64 = 1 << 63;
 /// The gate stayed barred for longer than the caller's patience.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Busy;
+
+/// How long to wait at a barred gate: asked before each sleep for its longest time (`Duration::MAX`: for
+/// ever); `None` ends the wait in [`Busy`]. Asked under the queue's mutex: it must be quick and lock nothing.
+pub type Patience<'p> = &'p mut dyn FnMut() -> Option<Duration>;
+
+/// Patience for one sleep.
+fn once(time: Duration) -> impl FnMut() -> Option<Duration> {
+    let mut left = Some(time);
+    move || if time == Duration::MAX { left } else { left.take() }
+}
 
 /// A reader-writer lock in `parts` padded parts; see the room's comment for its rules.
 ///
@@ -91,6 +103,12 @@ impl Gate {
     /// On `Busy` the part is outside. Panics when the part is inside already.
     #[inline]
     pub fn enter(&self, part: usize, patience: Duration) -> Result<(), Busy> {
+        if self.try_enter(part) { Ok(()) } else { self.enter_barred(part, &mut once(patience)) }
+    }
+
+    /// As [`Gate::enter`], with a patience that is asked again and again.
+    #[inline]
+    pub fn enter_while(&self, part: usize, patience: Patience<'_>) -> Result<(), Busy> {
         if self.try_enter(part) { Ok(()) } else { self.enter_barred(part, patience) }
     }
 
@@ -121,6 +139,11 @@ impl Gate {
     /// queued. Panics when the part is inside: a shared turn ends first, and what it has read is stale
     /// afterwards.
     pub fn enter_exclusive(&self, part: usize, patience: Duration) -> Result<(), Busy> {
+        self.enter_exclusive_while(part, &mut once(patience))
+    }
+
+    /// As [`Gate::enter_exclusive`], with a patience that is asked again and again.
+    pub fn enter_exclusive_while(&self, part: usize, patience: Patience<'_>) -> Result<(), Busy> {
         self.assert_outside(part);
         let mut queue = self.queue.lock();
         self.wanted.fetch_add(1, Ordering::Relaxed);
@@ -135,17 +158,16 @@ impl Gate {
             self.spin_until_empty();
             queue = self.queue.lock();
         }
-        let mut timed_out = false;
         loop {
             if queue.holder == Some(part) && !self.is_anyone_inside() {
                 self.parts[part].word.fetch_add(INSIDE, Ordering::AcqRel);
                 return Ok(());
             }
-            if timed_out {
+            let Some(time) = patience() else {
                 self.give_up(queue, part);
                 return Err(Busy);
-            }
-            (queue, timed_out) = self.parts[part].wake.wait(queue, patience);
+            };
+            (queue, _) = self.parts[part].wake.wait(queue, time);
         }
     }
 
@@ -198,7 +220,7 @@ impl Gate {
     }
 
     #[cold]
-    fn enter_barred(&self, part: usize, patience: Duration) -> Result<(), Busy> {
+    fn enter_barred(&self, part: usize, patience: Patience<'_>) -> Result<(), Busy> {
         self.assert_outside(part);
         for _ in 0..SPINS {
             spin_loop();
@@ -214,14 +236,13 @@ impl Gate {
         }
         queue.parked.push(part);
         loop {
-            let timed_out;
-            (queue, timed_out) = own.wake.wait(queue, patience);
-            if own.word.load(Ordering::Acquire) & INSIDE != 0 {
-                return Ok(());
-            }
-            if timed_out {
+            let Some(time) = patience() else {
                 queue.parked.retain(|&other| other != part);
                 return Err(Busy);
+            };
+            (queue, _) = own.wake.wait(queue, time);
+            if own.word.load(Ordering::Acquire) & INSIDE != 0 {
+                return Ok(());
             }
         }
     }

@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use crossbeam_utils::CachePadded;
 
-use crate::keyspace::gate::{Busy, Gate, Stamp};
+use crate::keyspace::gate::{Busy, Gate, Patience, Stamp};
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::{RawLock as _, RawMutex, UnsafeCell, raw_mutex};
 
@@ -141,19 +141,11 @@ impl<T> Part<T> {
         Ok(Turn { shards: &self.shards, part: self.index, mode: Mode::Shared, here: PhantomData })
     }
 
-    /// As [`Part::enter`], with a patience asked for before each wait; `None` when one has run out and
-    /// `gives_up` says so.
-    pub fn enter_unless(
-        &mut self,
-        mut patience: impl FnMut() -> Duration,
-        mut gives_up: impl FnMut() -> bool,
-    ) -> Option<Turn<'_, T>> {
-        while self.shards.gate.enter(self.index, patience()).is_err() {
-            if gives_up() {
-                return None;
-            }
-        }
-        Some(Turn { shards: &self.shards, part: self.index, mode: Mode::Shared, here: PhantomData })
+    /// As [`Part::enter`], with a patience that is asked again and again.
+    #[inline]
+    pub fn enter_while(&mut self, patience: Patience<'_>) -> Result<Turn<'_, T>, Busy> {
+        self.shards.gate.enter_while(self.index, patience)?;
+        Ok(Turn { shards: &self.shards, part: self.index, mode: Mode::Shared, here: PhantomData })
     }
 
     /// The part's index.
@@ -245,6 +237,17 @@ impl<T> Turn<'_, T> {
         Ok(())
     }
 
+    /// As [`Turn::try_go_exclusive`], with a patience that is asked again and again.
+    pub fn go_exclusive_while(&mut self, patience: Patience<'_>) -> Result<(), Busy> {
+        if self.mode == Mode::Exclusive {
+            return Ok(());
+        }
+        self.leave();
+        self.shards.gate.enter_exclusive_while(self.part, patience)?;
+        self.mode = Mode::Exclusive;
+        Ok(())
+    }
+
     /// Lets the others in again and stays inside; waits for nobody. Nothing when shared already.
     pub fn go_shared(&mut self) {
         match self.mode {
@@ -255,6 +258,12 @@ impl<T> Turn<'_, T> {
             }
             Mode::Outside => panic!("the turn is over"),
         }
+    }
+
+    /// Whether it has ended before its time, by `Busy`: nothing can be reached in it.
+    #[inline]
+    pub fn is_over(&self) -> bool {
+        self.mode == Mode::Outside
     }
 
     /// Whether this turn has every shard to itself.
@@ -270,13 +279,13 @@ impl<T> Turn<'_, T> {
 
     /// Leaves and enters again in the same mode, so that a waiting exclusive gets in between.
     ///
-    /// Waits at most for `patience`. After `Busy` the turn is over.
-    pub fn breathe(&mut self, patience: Duration) -> Result<(), Busy> {
+    /// After `Busy` the turn is over.
+    pub fn breathe(&mut self, patience: Patience<'_>) -> Result<(), Busy> {
         let mode = self.mode;
         self.leave();
         match mode {
-            Mode::Shared => self.shards.gate.enter(self.part, patience)?,
-            Mode::Exclusive => self.shards.gate.enter_exclusive(self.part, patience)?,
+            Mode::Shared => self.shards.gate.enter_while(self.part, patience)?,
+            Mode::Exclusive => self.shards.gate.enter_exclusive_while(self.part, patience)?,
             Mode::Outside => return Err(Busy),
         }
         self.mode = mode;

@@ -341,9 +341,7 @@ fn welcome(
     }
     host.observe.most_clients.fetch_max(host.clients.count() as u64, Ordering::Relaxed);
     // Who comes to end a script that runs for too long must not wait for it.
-    let threshold_ms = host.settings.load().int(Directive::BusyReplyThreshold);
-    let stuck = host.scripts.running.busy_worker(host.ticks.since_start_ns(), threshold_ms);
-    let worker = least_busy(desks, stuck);
+    let worker = least_busy(desks, host.busy_worker());
     desks[worker].connections.fetch_add(1, Ordering::Relaxed);
     desks[worker].send(Mail::Arrival(Arrival { stream, addr, laddr, local }));
 }

@@ -6,6 +6,8 @@
 //! works in turns.
 
 pub mod conn;
+mod hall;
+mod held_up;
 pub mod listen;
 mod parked;
 pub mod poll;

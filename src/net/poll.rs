@@ -26,9 +26,9 @@ impl Events {
         Events(Vec::with_capacity(EVENTS))
     }
 
-    /// Token and flags of each.
-    pub fn iter(&self) -> impl Iterator<Item = (u64, epoll::EventFlags)> {
-        self.0.iter().map(|event| (event.data.u64(), event.flags))
+    /// Token and flags of one.
+    pub fn get(&self, at: usize) -> Option<(u64, epoll::EventFlags)> {
+        self.0.get(at).map(|event| (event.data.u64(), event.flags))
     }
 
     /// Whether there may be more than this look had room for.

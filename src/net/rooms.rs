@@ -2,7 +2,7 @@
 //!
 //! For: writing what comes by mail for subscribers, trackers and monitors, and telling channels and keys that
 //! a session is gone.
-//! May touch: the worker's connections, the gate, channels.
+//! May touch: the worker's connections, channels.
 //! Always: a message is heard before requests that were sent after it are run, so nobody who unsubscribes has
 //! missed one.
 
@@ -15,8 +15,6 @@ use super::worker::Worker;
 use crate::client::Session;
 use crate::commands::{client_tracking, monitor, pubsub};
 use crate::exec::Ran;
-use crate::keyspace::Db;
-use crate::keyspace::db::Reach;
 use crate::pubsub::{Body, Frame, Message, Notice, Seat};
 use crate::resp::Out;
 
@@ -54,7 +52,7 @@ pub(super) struct Inbox<'a> {
     /// Mail taken and not yet dealt with.
     pub mail: &'a mut Vec<Mail>,
     /// How much of `mail` was looked at for this connection.
-    pub heard: usize,
+    pub heard: &'a mut usize,
 }
 
 impl Inbox<'_> {
@@ -79,7 +77,7 @@ impl Inbox<'_> {
     fn hear(&mut self, conn: &mut Conn, ended_too: bool) {
         self.desk.mail.drain(self.mail);
         let id = conn.session.client.id;
-        for letter in &mut self.mail[self.heard..] {
+        for letter in &mut self.mail[*self.heard..] {
             match letter {
                 // What was sent after its reply comes after its reply.
                 Mail::Reply(reply) if reply.client == id => break,
@@ -92,17 +90,17 @@ impl Inbox<'_> {
                 _ => {}
             }
         }
-        self.heard = self.mail.len();
+        *self.heard = self.mail.len();
     }
 }
 
 impl Worker {
     /// Takes the messages that have come while requests were received; other mail waits for the next turn.
     pub(super) fn hear(&mut self) {
-        let mut mail = std::mem::take(&mut self.mail);
+        let mut mail = std::mem::take(&mut self.hall.mail);
         self.desks[self.index].mail.drain(&mut mail);
         if mail.is_empty() {
-            self.mail = mail;
+            self.hall.mail = mail;
             return;
         }
         for letter in mail {
@@ -113,22 +111,22 @@ impl Worker {
                     if !later.is_empty() {
                         let (but, body) = (message.but, message.body);
                         let message = Message { worker: self.index, to: Arc::new(later), but, body };
-                        self.mail.push(Mail::Message(message));
+                        self.hall.mail.push(Mail::Message(message));
                     }
                 }
-                letter => self.mail.push(letter),
+                letter => self.hall.mail.push(letter),
             }
         }
-        self.is_busy |= !self.mail.is_empty();
+        self.hall.is_busy |= !self.hall.mail.is_empty();
         self.send_told();
     }
 
     /// Receivers of a message for whom a reply was sent before it that waits for the next turn.
     fn behind_replies(&self, message: &Message) -> Vec<Seat> {
         let waits = |client| {
-            self.mail.iter().any(|mail| matches!(mail, Mail::Reply(reply) if reply.client == client))
+            self.hall.mail.iter().any(|mail| matches!(mail, Mail::Reply(reply) if reply.client == client))
         };
-        if self.mail.is_empty() {
+        if self.hall.mail.is_empty() {
             return Vec::new();
         }
         message.to.iter().filter(|seat| waits(seat.client)).copied().collect()
@@ -138,60 +136,60 @@ impl Worker {
     pub(super) fn deliver(&mut self, message: &Message, later: &[Seat]) {
         let to = message.to.iter().filter(|seat| !message.but.contains(&seat.client));
         for seat in to.filter(|seat| !later.contains(seat)) {
-            let Some(conn) = self.conns.get_mut(seat.place) else { continue };
+            let Some(conn) = self.hall.conns.get_mut(seat.place) else { continue };
             if conn.session.client.id != seat.client {
                 continue;
             }
             if conn.out.is_empty()
-                && let Some(mut out) = self.spare.pop()
+                && let Some(mut out) = self.hall.spare.pop()
             {
                 out.set_proto(conn.out.proto());
                 conn.out = out;
             }
             write(&conn.session, &mut conn.out, &message.body, false);
             if !std::mem::replace(&mut conn.is_told, true) {
-                self.told.push(seat.place);
+                self.hall.told.push(seat.place);
             }
         }
     }
 
     /// Ends those whose output has been above the soft limit for too long, and forgets those who have read.
     pub(super) fn end_strained(&mut self) {
-        if self.strained.is_empty() {
+        if self.hall.strained.is_empty() {
             return;
         }
         let now_ns = self.host.ticks.since_start_ns();
-        for key in std::mem::take(&mut self.strained) {
-            let Some(conn) = self.conns.get_mut(key) else { continue };
+        for key in std::mem::take(&mut self.hall.strained) {
+            let Some(conn) = self.hall.conns.get_mut(key) else { continue };
             conn.limit_output(self.exec.settings.output_limit(conn.class()), now_ns);
             if let Some(end) = conn.end {
                 self.close(key, end);
-            } else if conn.strained_ns.is_some() && !self.strained.contains(&key) {
-                self.strained.push(key);
+            } else if conn.strained_ns.is_some() && !self.hall.strained.contains(&key) {
+                self.hall.strained.push(key);
             }
         }
     }
 
     /// How long until one of them is to be ended.
     pub(super) fn strain_left(&self) -> Option<Duration> {
-        if self.strained.is_empty() {
+        if self.hall.strained.is_empty() {
             return None;
         }
         let now_ns = self.host.ticks.since_start_ns();
         let left = |&key: &usize| {
-            let conn = self.conns.get(key)?;
+            let conn = self.hall.conns.get(key)?;
             let limit = self.exec.settings.output_limit(conn.class());
             // A little later, so that it is over by then.
             let until_ns = conn.strained_ns?.saturating_add(soft_ns(limit)).saturating_add(STRAIN_SLACK_NS);
             Some(Duration::from_nanos(until_ns.saturating_sub(now_ns)))
         };
-        self.strained.iter().filter_map(left).min()
+        self.hall.strained.iter().filter_map(left).min()
     }
 
     /// Sends what messages have written.
     pub(super) fn send_told(&mut self) {
-        for key in std::mem::take(&mut self.told) {
-            if let Some(conn) = self.conns.get_mut(key) {
+        for key in std::mem::take(&mut self.hall.told) {
+            if let Some(conn) = self.hall.conns.get_mut(key) {
                 conn.is_told = false;
                 self.finish(key);
             }
@@ -202,19 +200,7 @@ impl Worker {
     pub(super) fn leave_rooms(&mut self, session: &mut Session) {
         pubsub::forget(&self.host, session);
         monitor::forget(&self.host, session);
-        let watching = session.end_watching();
-        if watching.is_none() && session.tracking.is_none() {
-            return;
-        }
-        let host = Arc::clone(&self.host);
-        let Ok(mut turn) = self.part.enter(Duration::MAX) else {
-            unreachable!("patience without end does not run out")
-        };
-        let now_ms = self.exec.now_ms();
-        let mut db = Db::new(Reach::Each(&mut turn), &host.space, 0, now_ms, &mut self.exec.record);
-        if let Some(watching) = watching {
-            db.unwatch(&watching.keys, &watching.watcher);
-        }
-        client_tracking::forget(&host, &mut db, session);
+        self.hall.farewells.unwatched.extend(session.end_watching().map(|it| *it));
+        self.hall.farewells.ends_broadcast |= client_tracking::leave(&self.host, session);
     }
 }

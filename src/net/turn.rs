@@ -6,22 +6,28 @@
 //! Always: a connection's requests run in the order in which they came; at most [`MOST_COMMANDS`] of one
 //! connection run in a turn.
 
+use std::collections::VecDeque;
 use std::ops::Range;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use super::conn::{Conn, End};
+use super::hall::Hall;
+use super::held_up::HeldUp;
+use super::parked::see_off;
 use super::rooms::Inbox;
+use super::wake::Desk;
 use super::worker::Worker;
 use crate::command::Host;
 use crate::config::Directive;
+use crate::exec::busy::Farewells;
 use crate::exec::{Call, Executor, Ran};
 use crate::keyspace::ahead::Seen;
 use crate::keyspace::expiry::{expire_due, refile};
-use crate::keyspace::lock::{Part, Turn};
+use crate::keyspace::lock::Turn;
 use crate::keyspace::{Shard, Space};
-use crate::resp::{Args, Command, Limits, Parsed, Scratch};
+use crate::resp::{Args, Command, Limits, OwnedArgs, Parsed, Scratch};
 
 /// Requests of one connection that run in one turn.
 const MOST_COMMANDS: usize = 1024;
@@ -73,10 +79,10 @@ impl Job {
 }
 
 /// Requests of one connection.
-struct Run {
-    key: usize,
+pub(super) struct Run {
+    pub(super) key: usize,
     source: Source,
-    jobs: Range<usize>,
+    pub(super) jobs: Range<usize>,
     /// One of them waits until nobody else runs anything.
     locks_all: bool,
 }
@@ -107,6 +113,27 @@ impl Batch {
         }
     }
 
+    /// How many runs it has.
+    pub(super) fn len(&self) -> usize {
+        self.runs.len()
+    }
+
+    /// One of them.
+    pub(super) fn run(&self, at: usize) -> &Run {
+        &self.runs[at]
+    }
+
+    /// The connections of some of them.
+    pub(super) fn keys(&self, runs: Range<usize>) -> impl Iterator<Item = usize> + '_ {
+        self.runs[runs].iter().map(|run| run.key)
+    }
+
+    /// Some requests of a run, apart from its bytes.
+    fn owned(&self, run: &Run, jobs: Range<usize>) -> VecDeque<OwnedArgs> {
+        let bytes = self.bytes(run.source);
+        self.jobs[jobs].iter().map(|job| self.scratch.args(bytes, &job.command).to_owned()).collect()
+    }
+
     fn bytes(&self, source: Source) -> &[u8] {
         match source {
             Source::Shared => &self.buf,
@@ -129,24 +156,32 @@ impl Default for Batch {
     }
 }
 
+/// The batch, to be filled or emptied.
+#[inline]
+pub(super) fn filled(batch: &mut Rc<Batch>) -> &mut Batch {
+    Rc::get_mut(batch).expect("a batch is shared only while it runs")
+}
+
 impl Worker {
     /// Receives from a readable connection and parses what came.
     pub(super) fn take(&mut self, key: usize) {
         if self.batch.buf.len() - self.batch.fill < READ + MOVABLE {
             if self.batch.buf.is_empty() {
-                self.batch.buf = vec![0; BUFFER];
+                filled(&mut self.batch).buf = vec![0; BUFFER];
             } else {
                 self.run_batch();
             }
         }
-        let Some(conn) = self.conns.get_mut(key) else { return };
+        let Worker { hall, batch, .. } = self;
+        let batch = filled(batch);
+        let Some(conn) = hall.conns.get_mut(key) else { return };
         if conn.has_more {
             // Its turn comes through `again`.
             return;
         }
-        let fill = self.batch.fill;
+        let fill = batch.fill;
         if conn.parser.target().is_some() {
-            if conn.receive_big(&mut self.batch.buf[fill..fill + READ]) {
+            if conn.receive_big(&mut batch.buf[fill..fill + READ]) {
                 self.resume(key);
             } else {
                 self.check_input(key);
@@ -158,21 +193,21 @@ impl Worker {
             return;
         }
         let kept = conn.input.len();
-        self.batch.buf[fill..fill + kept].copy_from_slice(&conn.input);
-        let n = conn.receive(&mut self.batch.buf[fill + kept..fill + kept + READ]);
+        batch.buf[fill..fill + kept].copy_from_slice(&conn.input);
+        let n = conn.receive(&mut batch.buf[fill + kept..fill + kept + READ]);
         if n == 0 {
             self.check_input(key);
             return;
         }
         conn.input = Vec::new();
-        self.batch.fill = fill + kept + n;
-        parse(&self.host, &mut self.batch, conn, key, Source::Shared, fill);
+        batch.fill = fill + kept + n;
+        parse(&self.host, batch, conn, key, Source::Shared, fill);
         self.check_input(key);
     }
 
     /// Receives behind a long half-received request, in the connection's own buffer.
     fn take_behind(&mut self, key: usize) {
-        let conn = &mut self.conns[key];
+        let conn = &mut self.hall.conns[key];
         let n = conn.receive_behind(READ);
         if n > 0 {
             self.resume(key);
@@ -183,22 +218,29 @@ impl Worker {
 
     /// Goes on with what a connection has received already.
     pub(super) fn resume(&mut self, key: usize) {
-        let Some(conn) = self.conns.get_mut(key) else { return };
+        let Worker { hall, batch, .. } = self;
+        let batch = filled(batch);
+        let Some(conn) = hall.conns.get_mut(key) else {
+            if hall.conns.is_lifted(key) {
+                hall.again.push(key);
+            }
+            return;
+        };
         if conn.is_parked || !conn.waiting.is_empty() {
             return;
         }
         conn.has_more = false;
         let own = std::mem::take(&mut conn.input);
-        self.batch.own.push(own);
-        let source = Source::Own(self.batch.own.len() - 1);
-        parse(&self.host, &mut self.batch, conn, key, source, 0);
+        batch.own.push(own);
+        let source = Source::Own(batch.own.len() - 1);
+        parse(&self.host, batch, conn, key, source, 0);
         self.check_input(key);
     }
 
     /// Ends a connection whose peer is gone or whose input has grown too large; puts it in line when it has
     /// more.
     fn check_input(&mut self, key: usize) {
-        let Some(conn) = self.conns.get_mut(key) else { return };
+        let Some(conn) = self.hall.conns.get_mut(key) else { return };
         if conn.end.is_some() || conn.is_done() {
             // What it sent before is still run, and answered as long as it reads.
             if self.batch.runs.iter().all(|run| run.key != key) {
@@ -224,7 +266,7 @@ impl Worker {
             }
         }
         if conn.has_more {
-            self.again.push(key);
+            self.hall.again.push(key);
         }
     }
 
@@ -232,89 +274,90 @@ impl Worker {
     pub(super) fn run_batch(&mut self) {
         let host = Arc::clone(&self.host);
         let (desks, index) = (Arc::clone(&self.desks), self.index);
-        let Worker { part, conns, exec, batch, spare, paused, again, is_busy, setbacks, mail, .. } = self;
+        let Worker { part, hall, exec, batch, setbacks, held_up, .. } = self;
         let began = host.ticks.now();
-        let Some(mut turn) = enter_unless_busy(&host, part, exec.settings.int(Directive::BusyReplyThreshold))
-        else {
+        let Some(Ok(mut turn)) = part.as_mut().map(|part| part.enter_while(&mut || host.patience())) else {
             return self.run_busy_batch();
         };
         exec.refresh(&host);
+        if hall.has_farewells() {
+            see_off(&host, exec, &mut turn, hall);
+        }
         let mut fetcher = Fetcher::start(&host, &turn, &batch.jobs);
+        if exec.has_unserved() {
+            exec.serve_unserved(&host, &mut turn);
+        }
+        let held_up = held_up.as_deref();
+        let mut floor = Floor { host: &host, hall, held_up, desk: &desks[index], batch, only: None };
         let mut sent = 0;
-        for (at, run) in batch.runs.iter().enumerate() {
+        let mut at = 0;
+        while at < batch.runs.len() && !turn.is_over() {
+            let run = &batch.runs[at];
             if run.locks_all && !turn.is_exclusive() || exec.is_late {
                 // Who is done need not wait for what may take long.
                 let done = &batch.runs[sent..at];
+                let conns = &mut floor.hall.conns;
                 done.iter().for_each(|run| conns.get_mut(run.key).into_iter().for_each(Conn::send));
                 (sent, exec.is_late) = (at, false);
             }
-            let Some(conn) = conns.get_mut(run.key) else { continue };
-            if let Some(out) = spare.pop().filter(|_| conn.out.is_empty()) {
-                let proto = conn.out.proto();
-                conn.out = out;
-                conn.out.set_proto(proto);
-            }
-            let mut inbox = Inbox { desk: &desks[index], mail, heard: 0 };
-            if run_jobs(&host, exec, &mut turn, &mut fetcher, conn, (batch, run), &mut inbox) {
-                again.retain(|&k| k != run.key);
-                paused.push(run.key);
-            }
-            if turn.is_wanted() {
-                turn.breathe(Duration::MAX).unwrap_or_else(|_| unreachable!("patience without end"));
+            floor.run(exec, &mut turn, &mut fetcher, at);
+            if turn.is_wanted() && turn.breathe(&mut || host.patience()).is_ok() {
                 exec.refresh(&host);
             }
+            at += 1;
         }
-        turn.go_shared();
-        let spent_ns =
-            if batch.runs.is_empty() { EXPIRE_NS } else { host.ticks.nanos_between(began, host.ticks.now()) };
-        follow_setbacks(&host, exec, &mut turn, index, setbacks);
-        *is_busy |= expire(&host, exec, &mut turn, index, spent_ns);
-        help_overdue(&host, exec, &mut turn, index);
-        exec.time_out(&host, &mut turn, index);
+        let only = floor.only;
+        if turn.is_over() {
+            hall.is_held_up = true;
+        } else {
+            hall.is_held_up = false;
+            turn.go_shared();
+            let is_idle = batch.runs.is_empty();
+            let spent_ns =
+                if is_idle { EXPIRE_NS } else { host.ticks.nanos_between(began, host.ticks.now()) };
+            follow_setbacks(&host, exec, &mut turn, index, setbacks);
+            hall.is_busy |= expire(&host, exec, &mut turn, index, spent_ns);
+            help_overdue(&host, exec, &mut turn, index);
+            if !turn.is_over() {
+                exec.time_out(&host, &mut turn, index);
+            }
+        }
         exec.end_turn(&host, turn);
-        let keys: Vec<usize> = batch.runs.iter().map(|run| run.key).collect();
-        batch.clear();
+        self.end_batch(at, only);
+    }
+
+    /// Answers what the batch has from run `at` on, which the gate was closed to, and sends all replies.
+    /// `only`: everybody else is answered already.
+    fn end_batch(&mut self, at: usize, only: Option<usize>) {
+        let mut batch = std::mem::take(&mut self.batch);
+        for at in at..batch.len() {
+            if only.is_none_or(|key| batch.runs[at].key == key) {
+                self.answer_busy(&batch, at..at + 1);
+            }
+        }
+        let keys: Vec<usize> = batch.keys(0..batch.len()).collect();
+        filled(&mut batch).clear();
+        self.batch = batch;
         keys.into_iter().for_each(|key| self.finish(key));
     }
 
     /// Answers the batch while a script holds everything for too long.
     #[cold]
     fn run_busy_batch(&mut self) {
-        let host = Arc::clone(&self.host);
-        let Worker { conns, exec, batch, .. } = self;
-        for run in &batch.runs {
-            let Some(conn) = conns.get_mut(run.key) else { continue };
-            let bytes = batch.bytes(run.source);
-            let args = |job: &Job| batch.scratch.args(bytes, &job.command);
-            let jobs = &batch.jobs[run.jobs.clone()];
-            if conn.is_parked || !conn.waiting.is_empty() {
-                conn.waiting.extend(jobs.iter().map(|job| args(job).to_owned()));
-                continue;
-            }
-            for job in jobs {
-                if exec.run_busy(&host, &mut conn.session, &mut conn.out, &job.call(args(job))) == Ran::Close
-                {
-                    conn.session.closing = true;
-                    break;
-                }
-            }
-            tell_broken(conn);
-        }
-        let keys: Vec<usize> = batch.runs.iter().map(|run| run.key).collect();
-        batch.clear();
-        keys.into_iter().for_each(|key| self.finish(key));
+        self.hall.is_held_up = true;
+        self.end_batch(0, None);
     }
 
     /// Sends a connection's replies after its requests have run.
     pub(super) fn finish(&mut self, key: usize) {
-        let Some(conn) = self.conns.get_mut(key) else { return };
+        let Some(conn) = self.hall.conns.get_mut(key) else { return };
         conn.limits.authenticated = conn.session.authenticated;
         if !conn.out.is_empty() {
             conn.send();
             let now_ns = self.host.ticks.since_start_ns();
             conn.limit_output(self.exec.settings.output_limit(conn.class()), now_ns);
-            if conn.strained_ns.is_some() && !self.strained.contains(&key) {
-                self.strained.push(key);
+            if conn.strained_ns.is_some() && !self.hall.strained.contains(&key) {
+                self.hall.strained.push(key);
             }
         }
         self.after_send(key);
@@ -322,48 +365,65 @@ impl Worker {
 
     /// Lets connections go on whose pause has ended.
     pub(super) fn resume_paused(&mut self) {
-        if self.paused.is_empty() {
-            return;
-        }
-        let host = Arc::clone(&self.host);
-        for key in std::mem::take(&mut self.paused) {
-            let Some(conn) = self.conns.get_mut(key) else { continue };
-            let Ok(mut turn) = self.part.enter(Duration::MAX) else { unreachable!("patience without end") };
-            self.exec.refresh(&host);
-            while !conn.session.closing
-                && let Some(args) = conn.waiting.pop_front()
-            {
-                let call = Call::of(&host, args.as_args());
-                let ran = self.exec.run(&host, &mut turn, &mut conn.session, &mut conn.out, call);
-                if conn.session.may_be_told() {
-                    let desk = &self.desks[self.index];
-                    Inbox { desk, mail: &mut self.mail, heard: 0 }.follow(conn, call.runs_queue(&host), ran);
-                }
-                match ran {
-                    Ran::Wait => {
-                        conn.waiting.push_front(args);
-                        break;
-                    }
-                    Ran::Parked => {
-                        conn.is_parked = true;
-                        break;
-                    }
-                    Ran::Close => conn.session.closing = true,
-                    Ran::Done => {}
-                }
-            }
-            drop(turn);
+        for _ in 0..self.hall.paused.len() {
+            let Some(key) = self.hall.paused.pop_front() else { return };
+            let Some(mut conn) = self.hall.conns.lift(key) else { continue };
+            self.run_waiting(&mut conn);
             if conn.session.closing {
                 conn.waiting.clear();
             }
             let waits = !conn.waiting.is_empty() && !conn.is_parked;
             conn.session.client.paused.store(waits, Ordering::Relaxed);
+            self.hall.conns.lower(key, conn);
             if waits {
-                self.paused.push(key);
+                self.hall.paused.push_back(key);
             } else {
                 self.resume(key);
             }
             self.finish(key);
+        }
+    }
+
+    /// Runs what a connection has sent before its pause ended, as far as it may run now.
+    fn run_waiting(&mut self, conn: &mut Conn) {
+        let host = Arc::clone(&self.host);
+        let Worker { part, hall, exec, held_up, desks, index, .. } = self;
+        let mut turn = part.as_mut().and_then(|part| part.enter_while(&mut || host.patience()).ok());
+        match turn {
+            Some(_) => exec.refresh(&host),
+            None if host.pause.is_set() => return,
+            None => {}
+        }
+        while !conn.session.closing
+            && let Some(args) = conn.waiting.pop_front()
+        {
+            let call = Call::of(&host, args.as_args());
+            let mut ran = Ran::Busy;
+            if let Some(turn) = turn.as_mut().filter(|turn| !turn.is_over()) {
+                ran = lending(held_up.as_deref(), hall, None, || {
+                    exec.run(&host, turn, &mut conn.session, &mut conn.out, call)
+                })
+                .0;
+            }
+            if ran == Ran::Busy {
+                ran = exec.run_busy(&host, &mut conn.session, &mut conn.out, &call, &mut hall.farewells);
+            }
+            if conn.session.may_be_told() {
+                let desk = &desks[*index];
+                Inbox { desk, mail: &mut hall.mail, heard: &mut 0 }.follow(conn, call.runs_queue(&host), ran);
+            }
+            match ran {
+                Ran::Wait => {
+                    conn.waiting.push_front(args);
+                    break;
+                }
+                Ran::Parked => {
+                    conn.is_parked = true;
+                    break;
+                }
+                Ran::Close => conn.session.closing = true,
+                Ran::Done | Ran::Busy => {}
+            }
         }
     }
 }
@@ -457,82 +517,157 @@ impl Fetcher {
     }
 }
 
-/// Runs a connection's requests. True: it has met a pause, and the rest waits.
-fn run_jobs(
-    host: &Host,
-    exec: &mut Executor,
-    turn: &mut Turn<'_, Shard>,
-    fetcher: &mut Fetcher,
-    conn: &mut Conn,
-    (batch, run): (&Batch, &Run),
-    inbox: &mut Inbox<'_>,
-) -> bool {
-    let bytes = batch.bytes(run.source);
-    let args = |job: &Job| batch.scratch.args(bytes, &job.command);
-    conn.session.client.active_ns.store(host.ticks.since_start_ns(), Ordering::Relaxed);
-    if conn.is_parked || !conn.waiting.is_empty() {
-        // An earlier run of this batch has met a pause, or waits for a key.
-        conn.waiting.extend(batch.jobs[run.jobs.clone()].iter().map(|job| args(job).to_owned()));
-        return false;
+/// What the runs of a batch run with.
+struct Floor<'a> {
+    host: &'a Host,
+    hall: &'a mut Box<Hall>,
+    held_up: Option<&'a HeldUp>,
+    desk: &'a Desk,
+    batch: &'a Rc<Batch>,
+    /// Only this connection has requests left in the batch: the stand-in has answered those of the others.
+    only: Option<usize>,
+}
+
+impl Floor<'_> {
+    /// Runs the requests of one connection.
+    fn run(&mut self, exec: &mut Executor, turn: &mut Turn<'_, Shard>, fetcher: &mut Fetcher, at: usize) {
+        let key = self.batch.runs[at].key;
+        if self.only.is_some_and(|only| only != key) {
+            return;
+        }
+        let Some(mut conn) = self.hall.conns.lift(key) else { return };
+        if let Some(out) = self.hall.spare.pop().filter(|_| conn.out.is_empty()) {
+            let proto = conn.out.proto();
+            conn.out = out;
+            conn.out.set_proto(proto);
+        }
+        let has_paused = self.run_jobs(exec, turn, fetcher, &mut conn, at);
+        self.hall.conns.lower(key, conn);
+        if has_paused {
+            self.hall.again.retain(|&k| k != key);
+            self.hall.paused.push_back(key);
+        }
     }
-    inbox.catch_up(conn);
-    let mut was_late = false;
-    for at in run.jobs.clone() {
-        let job = &batch.jobs[at];
-        fetcher.step(host, turn, &batch.jobs, at);
-        if conn.session.closing || conn.session.client.killed.load(Ordering::Relaxed) {
+
+    /// True: it has met a pause, and the rest waits.
+    fn run_jobs(
+        &mut self,
+        exec: &mut Executor,
+        turn: &mut Turn<'_, Shard>,
+        fetcher: &mut Fetcher,
+        conn: &mut Conn,
+        at_run: usize,
+    ) -> bool {
+        let (host, batch) = (self.host, self.batch);
+        let run = &batch.runs[at_run];
+        let bytes = batch.bytes(run.source);
+        conn.session.client.active_ns.store(host.ticks.since_start_ns(), Ordering::Relaxed);
+        if conn.is_parked || !conn.waiting.is_empty() {
+            // An earlier run of this batch has met a pause, or waits for a key.
+            conn.waiting.extend(batch.owned(run, run.jobs.clone()));
             return false;
         }
-        let call = job.call(args(job));
-        if run.locks_all && at > run.jobs.start && !turn.is_exclusive() && call.locks_all(host) {
-            conn.send();
-        }
-        let ran = exec.run(host, turn, &mut conn.session, &mut conn.out, call);
-        if conn.session.may_be_told() {
-            inbox.follow(conn, call.runs_queue(host), ran);
-        }
-        match ran {
-            Ran::Done => {}
-            Ran::Close => conn.session.closing = true,
-            Ran::Parked => {
-                let rest = &batch.jobs[at + 1..run.jobs.end];
-                conn.waiting = rest.iter().map(|job| args(job).to_owned()).collect();
-                conn.is_parked = true;
+        let (mut was_late, mut heard) = (false, 0);
+        self.inbox(&mut heard).catch_up(conn);
+        for at in run.jobs.clone() {
+            let job = &batch.jobs[at];
+            if conn.session.closing || conn.session.client.killed.load(Ordering::Relaxed) {
                 return false;
             }
-            Ran::Wait => {
-                let rest = &batch.jobs[at..run.jobs.end];
-                conn.waiting = rest.iter().map(|job| args(job).to_owned()).collect();
-                conn.session.client.paused.store(true, Ordering::Relaxed);
-                return true;
+            fetcher.step(host, turn, &batch.jobs, at);
+            let call = job.call(batch.scratch.args(bytes, &job.command));
+            if run.locks_all && at > run.jobs.start && !turn.is_exclusive() && call.locks_all(host) {
+                conn.send();
+            }
+            let ran = if run.locks_all || conn.session.transaction.is_some() {
+                let (ran, has_turned) = lending(self.held_up, self.hall, Some((batch, at_run)), || {
+                    exec.run(host, turn, &mut conn.session, &mut conn.out, call)
+                });
+                if has_turned {
+                    (self.only, heard) = (Some(run.key), 0);
+                }
+                ran
+            } else {
+                exec.run(host, turn, &mut conn.session, &mut conn.out, call)
+            };
+            if conn.session.may_be_told() {
+                self.inbox(&mut heard).follow(conn, call.runs_queue(host), ran);
+            }
+            if ran == Ran::Close {
+                conn.session.closing = true;
+            } else if ran != Ran::Done || turn.is_over() {
+                let undone = matches!(ran, Ran::Wait | Ran::Busy);
+                self.keep(exec, conn, run, at + usize::from(!undone), ran);
+                return ran == Ran::Wait;
+            }
+            if conn.out.len_bytes() > SEND_EARLY || exec.is_late && !was_late {
+                was_late = exec.is_late;
+                send_early(host, exec, conn);
+                if conn.end.is_some() {
+                    return false;
+                }
             }
         }
-        if conn.out.len_bytes() > SEND_EARLY || exec.is_late && !was_late {
-            was_late = exec.is_late;
-            send_early(host, exec, conn);
-            if conn.end.is_some() {
-                return false;
-            }
+        tell_broken(conn);
+        false
+    }
+
+    /// The rest of a run waits, from request `from` on; or it is answered, where the gate is closed.
+    #[cold]
+    fn keep(&mut self, exec: &mut Executor, conn: &mut Conn, run: &Run, from: usize, why: Ran) {
+        let (batch, rest) = (&**self.batch, from..run.jobs.end);
+        (conn.is_parked, conn.waiting) = match why {
+            Ran::Parked | Ran::Wait => (why == Ran::Parked, batch.owned(run, rest)),
+            _ => return answer_jobs(self.host, exec, conn, (batch, rest, run), &mut self.hall.farewells),
+        };
+        conn.session.client.paused.store(why == Ran::Wait, Ordering::Relaxed);
+    }
+
+    fn inbox<'i>(&'i mut self, heard: &'i mut usize) -> Inbox<'i> {
+        Inbox { desk: self.desk, mail: &mut self.hall.mail, heard }
+    }
+}
+
+/// Does what may take long, with everything else of the worker lent to its stand-in. True besides: that one
+/// has had a turn.
+#[inline]
+fn lending<R>(
+    held_up: Option<&HeldUp>,
+    hall: &mut Box<Hall>,
+    batch: Option<(&Rc<Batch>, usize)>,
+    f: impl FnOnce() -> R,
+) -> (R, bool) {
+    if let Some(held_up) = held_up {
+        held_up.lend(hall, batch);
+    }
+    let result = f();
+    (result, held_up.is_some_and(|held_up| held_up.take_back(hall)))
+}
+
+/// Answers some requests of a run while a script holds everything for too long.
+#[cold]
+pub(super) fn answer_jobs(
+    host: &Host,
+    exec: &mut Executor,
+    conn: &mut Conn,
+    (batch, jobs, run): (&Batch, Range<usize>, &Run),
+    farewells: &mut Farewells,
+) {
+    if conn.is_parked || !conn.waiting.is_empty() {
+        conn.waiting.extend(batch.owned(run, jobs));
+        return;
+    }
+    let bytes = batch.bytes(run.source);
+    for job in &batch.jobs[jobs] {
+        if conn.session.closing || conn.session.client.killed.load(Ordering::Relaxed) {
+            return;
+        }
+        let call = job.call(batch.scratch.args(bytes, &job.command));
+        if exec.run_busy(host, &mut conn.session, &mut conn.out, &call, farewells) == Ran::Close {
+            conn.session.closing = true;
         }
     }
     tell_broken(conn);
-    false
-}
-
-/// Enters the gate; `None` when a script that has run for too long holds it.
-#[inline]
-fn enter_unless_busy<'p>(
-    host: &Host,
-    part: &'p mut Part<Shard>,
-    threshold_ms: i64,
-) -> Option<Turn<'p, Shard>> {
-    let is_busy = || host.scripts.running.busy_worker(host.ticks.since_start_ns(), threshold_ms).is_some();
-    let patience = || match u64::try_from(threshold_ms) {
-        Ok(0) | Err(_) => Duration::MAX,
-        Ok(_) if is_busy() => Duration::ZERO,
-        Ok(threshold_ms) => Duration::from_millis(threshold_ms),
-    };
-    part.enter_unless(patience, is_busy)
 }
 
 /// Sends what there is before further requests of the connection run.
@@ -571,7 +706,7 @@ fn help_overdue(host: &Host, exec: &mut Executor, turn: &mut Turn<'_, Shard>, wo
     let space: &Space = &host.space;
     let late_ms = exec.now_ms().saturating_sub(OVERDUE_MS);
     for other in (0..space.alarms.len()).filter(|&other| other != worker) {
-        if space.is_overdue(other, late_ms) {
+        if !turn.is_over() && space.is_overdue(other, late_ms) {
             expire(host, exec, turn, other, EXPIRE_NS);
             space.rearm(other);
         }
@@ -606,7 +741,7 @@ fn expire(
             if !exec.record.stirred.is_empty() {
                 exec.serve_late(host, turn);
             }
-            if is_over() {
+            if turn.is_over() || is_over() {
                 return true;
             }
         }

@@ -4,16 +4,18 @@
 //! Always: everything it owns is touched by its thread alone; others reach it through its
 //! [`Desk`](super::wake::Desk).
 
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use rustix::event::epoll::EventFlags;
-use slab::Slab;
 
 use super::conn::{Conn, End, Watched};
-use super::poll::{Events, PollSet};
-use super::turn::Batch;
+use super::hall::Hall;
+use super::held_up::HeldUp;
+use super::poll::PollSet;
+use super::turn::{Batch, filled};
 use super::wake::{Arrival, Desks, Mail};
 use crate::client::{Client, Session};
 use crate::clock::Chance;
@@ -23,7 +25,6 @@ use crate::exec::Executor;
 use crate::keyspace::Shard;
 use crate::keyspace::lock::Part;
 use crate::observe::stats::add;
-use crate::resp::Out;
 
 /// The poll set's token of the bell; connections have their place in the slab.
 const BELL: u64 = u64::MAX;
@@ -31,31 +32,29 @@ const BELL: u64 = u64::MAX;
 const HEAR: EventFlags = EventFlags::IN.union(EventFlags::RDHUP);
 /// Emptied outputs kept for the next replies.
 const SPARE_OUTS: usize = 1024;
+/// How often a worker that has something to do within the gate looks whether a script that has run for too
+/// long still holds it.
+const LOOK_AT_GATE: Duration = Duration::from_millis(10);
+/// The stream of chance of a stand-in, which draws nothing.
+const STAND_IN: u64 = u64::MAX;
 
 /// A worker.
 pub struct Worker {
     pub(super) index: usize,
     pub(super) host: Arc<Host>,
-    pub(super) part: Part<Shard>,
-    pub(super) conns: Slab<Conn>,
+    /// Its part of the gate; a stand-in has none.
+    pub(super) part: Option<Part<Shard>>,
+    /// Its connections; empty while a request runs that may take long.
+    pub(super) hall: Box<Hall>,
     pub(super) exec: Executor,
-    pub(super) batch: Batch,
-    /// Connections to go on with at the next turn without waiting for their sockets.
-    pub(super) again: Vec<usize>,
-    /// Connections that wait for the end of a pause.
-    pub(super) paused: Vec<usize>,
-    pub(super) spare: Vec<Out>,
-    /// Connections with more output than their soft limit.
-    pub(super) strained: Vec<usize>,
-    /// Connections that messages were written to since the last sending.
-    pub(super) told: Vec<usize>,
-    /// Something is left to do that no socket will tell of.
-    pub(super) is_busy: bool,
+    /// Shared only while it runs.
+    pub(super) batch: Rc<Batch>,
     /// Steps back of the clock that its shards have followed.
     pub(super) setbacks: u64,
-    poll: PollSet,
-    pub(super) mail: Vec<Mail>,
+    poll: Rc<PollSet>,
     pub(super) desks: Desks,
+    /// Serves its connections while a request takes long; a stand-in has none.
+    pub(super) held_up: Option<Rc<HeldUp>>,
 }
 
 /// What a worker is made of, on the thread that will be its own: what a worker keeps stays on one thread.
@@ -87,52 +86,59 @@ impl Place {
 impl Worker {
     fn at(place: Place) -> Worker {
         let Place { index, host, desks, chance, poll } = place;
-        Worker {
+        let poll = Rc::new(poll);
+        let make = |part, chance, held_up| Worker {
             index,
-            part: host.space.shards.part(index),
-            conns: Slab::new(),
+            part,
+            hall: Box::default(),
             exec: Executor::new(&host, index, chance),
-            batch: Batch::new(),
-            again: Vec::new(),
-            paused: Vec::new(),
-            spare: Vec::new(),
-            strained: Vec::new(),
-            told: Vec::new(),
-            is_busy: false,
+            batch: Rc::default(),
             setbacks: host.space.clock.setbacks(),
-            poll,
-            mail: Vec::new(),
-            desks,
-            host,
-        }
+            poll: Rc::clone(&poll),
+            desks: Arc::clone(&desks),
+            held_up,
+            host: Arc::clone(&host),
+        };
+        let held_up = Rc::new(HeldUp::new(make(None, chance.fork(STAND_IN), None)));
+        let mut worker = make(Some(host.space.shards.part(index)), chance, Some(Rc::clone(&held_up)));
+        worker.exec.meanwhile = Some(Rc::new(move || held_up.look()));
+        worker
     }
 
     /// Turns and sleeps until it is told to stop.
     fn run(mut self) {
-        let mut events = Events::new();
         loop {
             // Who leaves mail, or arms an earlier deadline, from here on rings the bell.
-            let may_sleep = !self.is_busy && self.desks[self.index].mail.prepare_sleep();
+            let may_sleep = !self.hall.is_busy && self.desks[self.index].mail.prepare_sleep();
             let patience = if may_sleep { self.sleep_time() } else { Some(Duration::ZERO) };
-            self.poll.wait(&mut events, patience);
+            self.poll(patience);
             if may_sleep {
                 self.desks[self.index].mail.awake();
                 self.host.space.alarms[self.index].awake();
             }
-            if !self.turn(&events) {
+            if !self.turn() {
                 return;
             }
         }
     }
 
+    /// Looks for what is ready.
+    pub(super) fn poll(&mut self, patience: Option<Duration>) {
+        self.hall.heard = 0;
+        self.poll.wait(&mut self.hall.events, patience);
+    }
+
     /// How long it may sleep when nobody wakes it; `None`: for ever.
     fn sleep_time(&self) -> Option<Duration> {
+        if self.hall.is_held_up {
+            return self.strain_left().into_iter().chain([LOOK_AT_GATE]).min();
+        }
         let space = &self.host.space;
         let mut until_ms = space.promise(self.index);
         if !space.active_expiry.load(Ordering::Relaxed) {
             until_ms = u64::MAX;
         }
-        if !self.paused.is_empty() {
+        if !self.hall.paused.is_empty() {
             until_ms = until_ms.min(self.host.pause.until_ms());
         }
         until_ms = until_ms.min(space.waiting.first_ms(self.index));
@@ -141,10 +147,10 @@ impl Worker {
     }
 
     /// One turn. False: the worker is to stop.
-    fn turn(&mut self, events: &Events) -> bool {
+    fn turn(&mut self) -> bool {
         let host = Arc::clone(&self.host);
         let began = host.ticks.now();
-        self.is_busy = events.is_full();
+        self.hall.is_busy = self.hall.events.is_full();
         // An event of a connection that the mail closes finds nobody, or a new one in its place, from which
         // it then receives nothing.
         if !self.read_mail() {
@@ -153,29 +159,47 @@ impl Worker {
         // After the look: who was told that a setting is in force sends what relies on it later.
         self.exec.refresh_settings(&host);
         self.end_strained();
-        self.batch.max_bulk = self.exec.settings.bytes(Directive::ProtoMaxBulkLen);
-        for key in std::mem::take(&mut self.again) {
-            self.resume(key);
-        }
-        for (token, flags) in events.iter() {
-            if token == BELL {
-                self.desks[self.index].bell.hush();
-            } else {
-                self.ready(token as usize, flags);
-            }
-        }
+        self.receive();
         self.hear();
         self.resume_paused();
         self.run_batch();
-        self.is_busy |= !self.again.is_empty() || !self.mail.is_empty();
+        let hall = &mut *self.hall;
+        hall.is_busy |= !hall.again.is_empty() || !hall.mail.is_empty() || hall.missed.is_some();
+        hall.is_busy |= hall.has_farewells() && !hall.is_held_up;
         let lane = host.observe.lane(self.index);
         add(&lane.turns, 1);
         add(&lane.turn_nanos, host.ticks.nanos_between(began, host.ticks.now()));
         true
     }
 
+    /// Receives from every connection that has something.
+    pub(super) fn receive(&mut self) {
+        let max_bulk = self.exec.settings.bytes(Directive::ProtoMaxBulkLen);
+        filled(&mut self.batch).max_bulk = max_bulk;
+        if !self.hall.missed.is_some_and(|(key, _)| self.hall.conns.is_lifted(key))
+            && let Some((key, flags)) = self.hall.missed.take()
+        {
+            self.ready(key, flags);
+        }
+        for key in std::mem::take(&mut self.hall.again) {
+            self.resume(key);
+        }
+        while let Some((token, flags)) = self.hall.next_event() {
+            if token == BELL {
+                self.desks[self.index].bell.hush();
+            } else {
+                self.ready(token as usize, flags);
+            }
+        }
+    }
+
     fn ready(&mut self, key: usize, flags: EventFlags) {
-        let Some(conn) = self.conns.get_mut(key) else { return };
+        if self.hall.conns.is_lifted(key) {
+            let before = self.hall.missed.map_or(EventFlags::empty(), |(_, before)| before);
+            self.hall.missed = Some((key, before | flags));
+            return;
+        }
+        let Some(conn) = self.hall.conns.get_mut(key) else { return };
         if flags.contains(EventFlags::OUT) {
             conn.is_full = false;
             conn.session.client.active_ns.store(self.host.ticks.since_start_ns(), Ordering::Relaxed);
@@ -183,7 +207,7 @@ impl Worker {
             self.after_send(key);
         }
         let hurt = EventFlags::HUP | EventFlags::ERR;
-        let Some(conn) = self.conns.get_mut(key) else { return };
+        let Some(conn) = self.hall.conns.get_mut(key) else { return };
         if !conn.watched.read {
             let gone = if conn.is_parked { hurt.union(EventFlags::RDHUP) } else { hurt };
             if flags.intersects(gone) {
@@ -192,10 +216,10 @@ impl Worker {
         } else if flags.intersects(HEAR | hurt) {
             conn.is_dry = false;
             self.take(key);
-            let Some(conn) = self.conns.get(key) else { return };
+            let Some(conn) = self.hall.conns.get(key) else { return };
             // The end of the stream may be there already, behind the bytes.
             if !conn.is_dry || flags.contains(EventFlags::RDHUP) {
-                self.is_busy = true;
+                self.hall.is_busy = true;
                 self.watch(key, Watched { level: true, ..conn.watched });
             }
         }
@@ -203,7 +227,7 @@ impl Worker {
 
     /// Takes what has come by mail. False: stop.
     fn read_mail(&mut self) -> bool {
-        let mut mail = std::mem::take(&mut self.mail);
+        let mut mail = std::mem::take(&mut self.hall.mail);
         let mut must_look = false;
         self.desks[self.index].mail.drain(&mut mail);
         for letter in mail.drain(..) {
@@ -219,7 +243,7 @@ impl Worker {
                 }
             }
         }
-        self.mail = mail;
+        self.hall.mail = mail;
         self.send_told();
         if must_look {
             self.look();
@@ -227,7 +251,7 @@ impl Worker {
         true
     }
 
-    fn arrive(&mut self, arrival: Arrival) {
+    pub(super) fn arrive(&mut self, arrival: Arrival) {
         use std::os::fd::AsRawFd;
         let Arrival { stream, addr, laddr, local } = arrival;
         let fd = stream.fd().as_raw_fd();
@@ -238,10 +262,10 @@ impl Worker {
         let session = Session::new(Arc::clone(&client), free, local);
         let mut conn = Conn::new(stream, session, Arc::clone(&self.host));
         conn.limits.authenticated = free;
-        let slot = self.conns.vacant_entry();
-        conn.session.seat = slot.key();
-        client.place.store(slot.key(), Ordering::Relaxed);
-        if let Err(error) = self.poll.add(conn.stream.fd(), slot.key() as u64, HEAR | EventFlags::ET) {
+        let seat = self.hall.conns.next_seat();
+        conn.session.seat = seat;
+        client.place.store(seat, Ordering::Relaxed);
+        if let Err(error) = self.poll.add(conn.stream.fd(), seat as u64, HEAR | EventFlags::ET) {
             tracing::warn!("Error registering fd event for the new client: {error}");
             self.host.clients.release();
             self.desks[self.index].connections.fetch_sub(1, Ordering::Relaxed);
@@ -249,34 +273,35 @@ impl Worker {
         }
         self.host.clients.add(client);
         add(&self.host.observe.lane(self.index).connections, 1);
-        slot.insert(conn);
+        self.hall.conns.insert(conn);
     }
 
     /// Sessions or the pause have changed: closes who was killed.
     fn look(&mut self) {
         let killed: Vec<usize> = self
+            .hall
             .conns
             .iter()
             .filter(|(_, c)| c.session.client.killed.load(Ordering::Acquire))
             .map(|(key, _)| key)
             .collect();
         for key in killed {
-            self.conns[key].send();
+            self.hall.conns[key].send();
             self.close(key, End::Ours);
         }
     }
 
     fn stop(&mut self) {
-        let all: Vec<usize> = self.conns.iter().map(|(key, _)| key).collect();
+        let all: Vec<usize> = self.hall.conns.iter().map(|(key, _)| key).collect();
         for key in all {
-            self.conns[key].send();
+            self.hall.conns[key].send();
             self.close(key, End::Ours);
         }
     }
 
     /// Settles a connection after some of its output was sent: closes it, or watches for room.
     pub(super) fn after_send(&mut self, key: usize) {
-        let conn = &mut self.conns[key];
+        let conn = &mut self.hall.conns[key];
         if let Some(end) = conn.end {
             return self.close(key, end);
         }
@@ -287,19 +312,19 @@ impl Worker {
             if conn.is_done() {
                 return self.close(key, End::Peer);
             }
-            if self.spare.len() < SPARE_OUTS {
+            if self.hall.spare.len() < SPARE_OUTS {
                 let proto = conn.out.proto();
                 let mut out = std::mem::take(&mut conn.out);
                 conn.out.set_proto(proto);
                 out.clear();
-                self.spare.push(out);
+                self.hall.spare.push(out);
             }
         }
-        let conn = &self.conns[key];
+        let conn = &self.hall.conns[key];
         let write = !conn.out.is_empty();
         let read = !conn.session.closing && !conn.is_heard_out && conn.waiting.is_empty() && !conn.is_parked;
         // It was only others' turn: the socket may take more at once, and then tells nothing.
-        self.is_busy |= write && !conn.is_full;
+        self.hall.is_busy |= write && !conn.is_full;
         let end = conn.is_parked;
         let level = conn.watched.level || write;
         self.watch(key, Watched { read, write, end, level });
@@ -307,7 +332,7 @@ impl Worker {
 
     /// Changes what the poll set watches a connection for.
     pub(super) fn watch(&mut self, key: usize, wanted: Watched) {
-        let conn = &mut self.conns[key];
+        let conn = &mut self.hall.conns[key];
         if conn.watched == wanted {
             return;
         }
@@ -322,7 +347,7 @@ impl Worker {
 
     /// Ends a connection.
     pub(super) fn close(&mut self, key: usize, end: End) {
-        let Some(mut conn) = self.conns.try_remove(key) else { return };
+        let Some(mut conn) = self.hall.conns.try_remove(key) else { return };
         let lane = self.host.observe.lane(self.index);
         match end {
             End::Peer | End::Ours => {}
@@ -340,7 +365,7 @@ impl Worker {
         self.host.clients.remove(conn.session.client.id);
         self.host.clients.release();
         self.desks[self.index].connections.fetch_sub(1, Ordering::Relaxed);
-        self.again.retain(|&k| k != key);
-        self.paused.retain(|&k| k != key);
+        self.hall.again.retain(|&k| k != key);
+        self.hall.paused.retain(|&k| k != key);
     }
 }

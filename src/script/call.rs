@@ -71,7 +71,13 @@ pub struct Caller<'a, 'c> {
     pub unit: &'a mut Vec<Effect>,
     /// Changes so far.
     pub dirty: u64,
+    /// Raw ticks from which on others are looked after again; 0 before the first command.
+    pub look_at: u64,
 }
+
+/// A script that spends its time in commands looks after others this often, nanoseconds; one that does not
+/// looks by the number of its instructions.
+const LOOK_NS: u64 = 1_000_000;
 
 /// Memory that is used again for every command.
 #[derive(Default)]
@@ -195,6 +201,11 @@ impl Caller<'_, '_> {
     fn call(&mut self, args: &Args<'_>, out: &mut Out) -> Result<(), Fault> {
         let host = self.cx.host;
         let entry = self.admit(host, args)?;
+        // It may catch the error, but does nothing else until the look at its instructions ends it.
+        let may_write = !entry.row.flags.contains(Flags::WRITE) || host.scripts.running.may_write();
+        if host.scripts.is_ending() || !may_write {
+            return Err(Fault::SCRIPT_KILLED);
+        }
         let (worker, db) = (self.cx.worker, self.cx.session.db);
         let began = host.ticks.now();
         self.cx.db.record.follow();
@@ -210,6 +221,7 @@ impl Caller<'_, '_> {
                 served: None,
                 may_block: false,
                 interpreter: &mut None,
+                meanwhile: None,
             };
             let result = run::guarded(&mut cx, *args, entry);
             if host.monitors.any() | cx.session.tracking.is_some() {
@@ -224,12 +236,13 @@ impl Caller<'_, '_> {
         if self.choices.repl.get() != 0 {
             self.unit.append(&mut effects);
         }
-        if record.dirty > 0 {
-            self.cx.host.scripts.running.note_write();
-        }
         self.dirty += record.dirty;
         record.dirty = 0;
-        let nanos = host.ticks.nanos_between(began, host.ticks.now());
+        let ended = host.ticks.now();
+        let nanos = host.ticks.nanos_between(began, ended);
+        if ended > self.look_at {
+            self.look_after_others(ended);
+        }
         let lane = host.observe.lane(worker);
         lane.ran(entry.index, nanos, result.is_err(), false);
         add(&lane.ran, 1);
@@ -239,6 +252,15 @@ impl Caller<'_, '_> {
             Outcome::Done | Outcome::Close => {}
         }
         Ok(())
+    }
+
+    #[cold]
+    fn look_after_others(&mut self, now: u64) {
+        let is_first = self.look_at == 0;
+        if !is_first && let Some(meanwhile) = self.cx.meanwhile {
+            meanwhile();
+        }
+        self.look_at = now + self.cx.host.ticks.in_nanos(LOOK_NS);
     }
 }
 

@@ -21,7 +21,7 @@ use super::raw::{self, Guard};
 use super::shebang;
 use super::{bit, cjson, cmsgpack, structs};
 use crate::command::scripts::{MOST_EVALUATED, Script, ScriptFlags, Scripts, Sha};
-use crate::command::{Cx, Host, Outcome};
+use crate::command::{Cx, Host, Meanwhile, Outcome};
 use crate::fault::Fault;
 use crate::resp::{Args, Proto};
 use crate::value::sha1::sha1_hex;
@@ -89,7 +89,10 @@ fn with_engine<R>(
     let kept = cx.interpreter.take().and_then(|kept: Box<dyn Any>| kept.downcast::<Engine>().ok());
     let mut engine = match kept {
         Some(engine) => engine,
-        None => Box::new(Engine::new(&cx.host.scripts).map_err(|error| fault_of(&error))?),
+        None => {
+            let made = Engine::new(&cx.host.scripts, cx.meanwhile.cloned());
+            Box::new(made.map_err(|error| fault_of(&error))?)
+        }
     };
     let result = f(&mut engine, cx);
     if !engine.is_spent {
@@ -128,7 +131,7 @@ struct Engine {
 }
 
 impl Engine {
-    fn new(scripts: &Arc<Scripts>) -> mlua::Result<Engine> {
+    fn new(scripts: &Arc<Scripts>, meanwhile: Option<Meanwhile>) -> mlua::Result<Engine> {
         let lua = raw::state();
         let choices = Rc::new(Choices::new());
         let json = cjson::Shared::default();
@@ -144,6 +147,9 @@ impl Engine {
         let scripts = Arc::clone(scripts);
         let hook = HookTriggers::new().every_nth_instruction(LOOK_EVERY);
         lua.set_global_hook(hook, move |lua, _| {
+            if let Some(meanwhile) = &meanwhile {
+                meanwhile();
+            }
             let goes_down = scripts.is_interrupted.load(Ordering::Relaxed);
             if !goes_down && !scripts.running.is_killed() {
                 return Ok(VmState::Continue);
@@ -248,7 +254,8 @@ impl Engine {
         let mut unit = std::mem::take(&mut cx.db.record.effects);
         host.scripts.running.begin(cx.worker, host.ticks.since_start_ns());
         let choices = Rc::clone(&self.choices);
-        let mut caller = Caller { cx, choices: &choices, is_read_only, unit: &mut unit, dirty: 0 };
+        let mut caller =
+            Caller { cx, choices: &choices, is_read_only, unit: &mut unit, dirty: 0, look_at: 0 };
         let result = self.execute(&mut caller, &how, &compiled);
         let dirty = caller.dirty;
         // The look at every instruction goes with its state.
