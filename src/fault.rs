@@ -17,6 +17,8 @@ macro_rules! faults {
     };
 }
 
+mod functions;
+
 faults! {
     /// An option that is unknown, misplaced or in conflict with another.
     SYNTAX = "ERR syntax error";

@@ -13,9 +13,12 @@ use bitflags::bitflags;
 use parking_lot::Mutex;
 
 use crate::fault::Fault;
+use crate::resp::{Args, OwnedArgs};
 
 /// Scripts that came with EVAL and are kept for EVALSHA.
 pub const MOST_EVALUATED: usize = 500;
+/// Bytes of the last function's command that are kept for the next one's.
+const MOST_KEPT: usize = 64 << 10;
 
 bitflags! {
     /// What the first line of a script says about it.
@@ -34,6 +37,15 @@ bitflags! {
         /// It has such a first line at all.
         const DECLARED = 1 << 5;
     }
+}
+
+/// What runs in a state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// EVAL and its relatives.
+    Script,
+    /// FCALL and its relative.
+    Function,
 }
 
 /// The name of a script: the SHA-1 digest of its text in lower-case hex digits.
@@ -69,17 +81,58 @@ pub struct Running {
     /// `Ticks` nanoseconds at which it began, 0 when none runs.
     since_ns: AtomicU64,
     worker: AtomicUsize,
+    is_function: AtomicBool,
+    /// The name of the function, then the command that runs it; of the last one where none runs.
+    called: Mutex<OwnedArgs>,
     has_written: AtomicBool,
     is_killed: AtomicBool,
 }
 
 impl Running {
-    /// A script begins on a worker.
-    pub fn begin(&self, worker: usize, now_ns: u64) {
+    /// A script begins on a worker, or a function that was [`announced`](Running::announce).
+    pub fn begin(&self, worker: usize, now_ns: u64, kind: Kind) {
         self.worker.store(worker, Ordering::Relaxed);
+        self.is_function.store(kind == Kind::Function, Ordering::Relaxed);
         self.has_written.store(false, Ordering::Relaxed);
         self.is_killed.store(false, Ordering::Relaxed);
         self.since_ns.store(now_ns.max(1), Ordering::Release);
+    }
+
+    /// Keeps what FUNCTION STATS shows of the function that is about to begin.
+    pub fn announce(&self, name: &[u8], args: &Args<'_>) {
+        let mut called = self.called.lock();
+        if called.memory_bytes() > MOST_KEPT {
+            *called = OwnedArgs::default();
+        }
+        called.clear();
+        called.push(name);
+        args.iter().for_each(|arg| called.push(arg));
+    }
+
+    /// What runs, if anything does.
+    pub fn kind(&self) -> Option<Kind> {
+        let runs = self.since_ns.load(Ordering::Acquire) > 0;
+        let is_function = self.is_function.load(Ordering::Relaxed);
+        runs.then_some(if is_function { Kind::Function } else { Kind::Script })
+    }
+
+    /// The function that runs: its name with the command that runs it, and for how many milliseconds.
+    pub fn function<R>(&self, now_ns: u64, f: impl FnOnce(&[u8], Args<'_>, u64) -> R) -> Option<R> {
+        let since_ns = self.since_ns.load(Ordering::Acquire);
+        if self.kind() != Some(Kind::Function) || since_ns == 0 {
+            return None;
+        }
+        let called = self.called.lock();
+        let args = called.as_args();
+        Some(f(args.get(0), args.from(1), now_ns.saturating_sub(since_ns) / 1_000_000))
+    }
+
+    /// How commands are refused while what runs takes too long.
+    pub fn busy(&self) -> Fault {
+        match self.kind() {
+            Some(Kind::Function) => Fault::BUSY_FUNCTION,
+            _ => Fault::BUSY,
+        }
     }
 
     /// It has ended. True: because it was killed.
@@ -104,16 +157,17 @@ impl Running {
         is_busy.then(|| self.worker.load(Ordering::Relaxed))
     }
 
-    /// Asks the script to end.
+    /// Asks what runs to end.
     ///
     /// # Errors
-    /// When none runs, or it has written.
-    pub fn kill(&self) -> Result<(), Fault> {
-        if self.since_ns.load(Ordering::Acquire) == 0 {
-            return Err(Fault::NOT_BUSY);
-        }
+    /// When nothing runs, or it has written, or it is of another kind.
+    pub fn kill(&self, kind: Kind) -> Result<(), Fault> {
+        let Some(runs) = self.kind() else { return Err(Fault::NOT_BUSY) };
         if self.has_written.load(Ordering::Acquire) {
             return Err(Fault::UNKILLABLE);
+        }
+        if runs != kind {
+            return Err(self.busy());
         }
         self.is_killed.store(true, Ordering::Release);
         Ok(())
@@ -134,6 +188,8 @@ pub struct Scripts {
     known: Mutex<HashMap<Sha, Arc<Script>>>,
     uses: AtomicU64,
     evicted: AtomicU64,
+    /// Bytes of all states, of scripts and of functions.
+    states: [AtomicUsize; 2],
     /// The server goes down: whatever runs is to end.
     pub is_interrupted: AtomicBool,
 }
@@ -201,6 +257,18 @@ impl Scripts {
     pub fn size(&self) -> (usize, usize) {
         let known = self.known.lock();
         (known.len(), known.values().map(|script| script.text.len() + size_of::<Script>()).sum())
+    }
+
+    /// A state has grown or shrunk.
+    pub fn count_memory(&self, kind: Kind, before: usize, now: usize) {
+        if before != now {
+            self.states[kind as usize].fetch_add(now.wrapping_sub(before), Ordering::Relaxed);
+        }
+    }
+
+    /// Bytes of all states of that kind, as they were when they last ended something.
+    pub fn state_bytes(&self, kind: Kind) -> usize {
+        self.states[kind as usize].load(Ordering::Relaxed)
     }
 
     /// Scripts that gave way to newer ones since the start.

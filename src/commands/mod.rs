@@ -20,6 +20,7 @@ pub mod debug;
 mod debug_value;
 pub mod expire;
 pub mod flush;
+pub mod function;
 pub mod generic;
 pub mod geo;
 pub mod geo_search;
@@ -85,6 +86,7 @@ pub const FAMILIES: &[&[Command]] = &[
     debug::ROWS,
     expire::ROWS,
     flush::ROWS,
+    function::ROWS,
     generic::ROWS,
     geo::ROWS,
     geo_search::ROWS,

@@ -269,7 +269,7 @@ impl Executor {
         }
         let is_allowed = entry.row.flags.contains(Flags::ALLOW_BUSY) && entry.row.locks == Locks::None;
         if !is_allowed || entry.row.flags.contains(Flags::RUNS_QUEUE) {
-            return self.refuse(host, session, out, Some(entry), Fault::BUSY);
+            return self.refuse(host, session, out, Some(entry), host.scripts.running.busy());
         }
         let mark = out.mark();
         self.record.begin();

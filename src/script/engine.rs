@@ -1,26 +1,25 @@
-//! The state of a worker, and running a script in it.
+//! A state, and running scripts and functions in it.
 //!
 //! For: compiling scripts, handing them their keys and arguments, and taking their results. May touch: what
 //! `Cx` carries.
-//! Always: made on first use; memory and depth are limited; what a script has set is forgotten before the
-//! next.
+//! Always: a worker's state for scripts and a dataset's state for functions are made on first use; memory and
+//! depth are limited; what a script has set is forgotten before the next.
 
 use std::any::Any;
 use std::collections::HashMap;
-use std::ffi::c_int;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use mlua::chunk::ChunkMode;
-use mlua::{Function, HookTriggers, Lua, MultiValue, Table, Value, VmState};
+use mlua::{FromLua, Function, HookTriggers, Lua, MultiValue, Table, Value, VmState};
 
-use super::call::{Caller, Choices, Room, seed};
+use super::call::{Caller, Choices, Room};
 use super::raw::{self, Guard};
 use super::result::{Fields, Refused, Writer};
 use super::shebang;
 use super::{bit, cjson, cmsgpack, structs};
-use crate::command::scripts::{MOST_EVALUATED, Script, ScriptFlags, Scripts, Sha};
+use crate::command::scripts::{Kind, MOST_EVALUATED, Script, ScriptFlags, Sha};
 use crate::command::{Cx, Host, Outcome};
 use crate::fault::Fault;
 use crate::resp::{Args, Proto};
@@ -37,8 +36,9 @@ const MOST_COROUTINES: u32 = 100;
 const LOOK_EVERY: u32 = 100_000;
 /// Compiled scripts of which some may have left the cache; with more, those that have are dropped.
 const MOST_COMPILED: usize = 2 * MOST_EVALUATED;
-/// The name of a script in errors.
-const CHUNK: &str = "@user_script";
+/// The name of a script in errors, and that of a library of functions.
+const SCRIPT: &str = "@user_script";
+const LIBRARY: &str = "@user_function";
 
 /// How a client names a script.
 #[derive(Clone, Copy)]
@@ -84,15 +84,18 @@ pub fn load(cx: &mut Cx<'_>, text: &[u8]) -> Result<Sha, Fault> {
 /// Takes the worker's state out of its place while it is used: what runs inside has none.
 fn with_engine<R>(
     cx: &mut Cx<'_>,
-    f: impl FnOnce(&mut Engine, &mut Cx<'_>) -> Result<R, Fault>,
+    f: impl FnOnce(&mut Scripting, &mut Cx<'_>) -> Result<R, Fault>,
 ) -> Result<R, Fault> {
-    let kept = cx.interpreter.take().and_then(|kept: Box<dyn Any>| kept.downcast::<Engine>().ok());
+    let kept = cx.interpreter.take().and_then(|kept: Box<dyn Any>| kept.downcast::<Scripting>().ok());
     let mut engine = match kept {
         Some(engine) => engine,
-        None => Box::new(Engine::new(&cx.host.scripts).map_err(|error| fault_of(&error))?),
+        None => Box::new(Scripting::new(cx.host)?),
     };
     let result = f(&mut engine, cx);
-    if !engine.is_spent {
+    // The look at every instruction goes with its state.
+    if engine.engine.is_spent {
+        engine.engine.forget(cx.host);
+    } else {
         *cx.interpreter = Some(engine);
     }
     result
@@ -103,59 +106,18 @@ struct Compiled {
     function: Function,
 }
 
-struct Engine {
-    lua: Lua,
-    /// What scripts see as globals, behind the table that protects it.
-    real: Table,
-    /// Runs a function with the one that calls commands.
-    runner: Function,
-    /// Resets what the prelude keeps.
-    reset: Function,
-    fields: Fields,
-    choices: Rc<Choices>,
-    room: Room,
+/// A worker's state for scripts, and what is compiled in it.
+struct Scripting {
+    engine: Engine,
     by_sha: HashMap<Sha, Rc<Compiled>>,
     /// By the hash of the text.
     by_text: HashMap<u64, Rc<Compiled>>,
-    /// A script was killed in it: the next one gets a new state.
-    is_spent: bool,
 }
 
-impl Engine {
-    fn new(scripts: &Arc<Scripts>) -> mlua::Result<Engine> {
-        let lua = raw::state();
-        let choices = Rc::new(Choices::new());
-        let native = natives(&lua, &choices)?;
-        let prelude = lua.load(PRELUDE).set_name("=ochre").set_mode(ChunkMode::Text);
-        let (globals, real, runner, reset) = prelude.call::<(Table, Table, Function, Function)>(native)?;
-        lua.set_globals(globals)?;
-        lua.set_memory_limit(MOST_MEMORY)?;
-        let scripts = Arc::clone(scripts);
-        let hook = HookTriggers::new().every_nth_instruction(LOOK_EVERY);
-        lua.set_global_hook(hook, move |lua, _| {
-            let goes_down = scripts.is_interrupted.load(Ordering::Relaxed);
-            if !goes_down && !scripts.running.is_killed() {
-                return Ok(VmState::Continue);
-            }
-            let ending = move || if goes_down { ending() } else { killed() };
-            // At every instruction from now on: a script that catches errors gets no further either.
-            lua.set_hook(HookTriggers::new().every_nth_instruction(1), move |_, _| Err(ending()))?;
-            Err(ending())
-        })?;
-        let fields = Fields::new(&lua)?;
-        let (by_sha, by_text) = (HashMap::new(), HashMap::new());
-        Ok(Engine {
-            lua,
-            real,
-            runner,
-            reset,
-            fields,
-            choices,
-            room: Room::default(),
-            by_sha,
-            by_text,
-            is_spent: false,
-        })
+impl Scripting {
+    fn new(host: &Host) -> Result<Scripting, Fault> {
+        let engine = Engine::new(host, Kind::Script).map_err(|error| fault_of(&error))?;
+        Ok(Scripting { engine, by_sha: HashMap::new(), by_text: HashMap::new() })
     }
 
     /// The script that is named, compiled.
@@ -183,7 +145,7 @@ impl Engine {
     /// Compiles a script and adds it to the cache.
     fn compile(&mut self, host: &Host, text: &[u8], stays: bool) -> Result<Rc<Compiled>, Fault> {
         let (flags, body) = shebang::parse(text)?;
-        let function = self.function(body)?;
+        let function = self.engine.script(body)?;
         let script = host.scripts.add(sha1_hex(text), text, flags, stays);
         Ok(self.insert(host, Compiled { script, function }))
     }
@@ -191,7 +153,7 @@ impl Engine {
     /// Compiles a script that another worker has added.
     fn keep(&mut self, host: &Host, script: Arc<Script>) -> Result<Rc<Compiled>, Fault> {
         let (_, body) = shebang::parse(&script.text)?;
-        let function = self.function(body)?;
+        let function = self.engine.script(body)?;
         Ok(self.insert(host, Compiled { script, function }))
     }
 
@@ -206,31 +168,168 @@ impl Engine {
         compiled
     }
 
-    fn function(&self, body: &[u8]) -> Result<Function, Fault> {
-        let chunk = self.lua.load(body).set_name(CHUNK).set_mode(ChunkMode::Text);
-        chunk.into_function().map_err(|error| match error {
-            mlua::Error::SyntaxError { message, .. } => Fault::script_syntax(message.as_bytes()),
-            other => fault_of(&other),
-        })
-    }
-
     fn run(&mut self, cx: &mut Cx<'_>, how: How<'_>) -> Result<Outcome, Fault> {
         let host = cx.host;
         let compiled = self.find(host, how.script)?;
         host.scripts.touch(&compiled.script);
         let flags = compiled.script.flags;
-        let is_read_only = how.is_read_only || flags.contains(ScriptFlags::NO_WRITES);
         let may_write = flags.contains(ScriptFlags::DECLARED) && !flags.contains(ScriptFlags::NO_WRITES);
         if how.is_read_only && may_write {
             return Err(Fault::SCRIPT_NOT_RO);
         }
+        let is_read_only = how.is_read_only || flags.contains(ScriptFlags::NO_WRITES);
+        let given = Given { keys: how.keys, args: how.args };
+        self.engine.choices.set_seed(0);
+        self.engine.perform(cx, &compiled.function, given, is_read_only)
+    }
+}
+
+/// What a script or a function is given.
+#[derive(Clone, Copy)]
+pub(super) struct Given<'a> {
+    /// Its keys.
+    pub keys: usize,
+    /// Keys, then other arguments.
+    pub args: Args<'a>,
+}
+
+/// A state in which scripts run, or functions.
+pub(super) struct Engine {
+    kind: Kind,
+    lua: Lua,
+    /// What scripts see as globals, behind the table that protects it.
+    real: Table,
+    /// Runs a function with the one that calls commands.
+    runner: Function,
+    /// Resets what the prelude keeps.
+    reset: Function,
+    /// Runs a library and answers what it has registered.
+    loader: Function,
+    fields: Fields,
+    choices: Arc<Choices>,
+    room: Room,
+    /// `Ticks` nanoseconds at which the library that is being loaded has taken too long, 0 when none is.
+    until_ns: Arc<AtomicU64>,
+    /// What its memory is counted as, in `Scripts`.
+    counted_bytes: usize,
+    /// Something was killed in it, and every instruction fails.
+    is_spent: bool,
+}
+
+impl Engine {
+    /// A state.
+    ///
+    /// # Errors
+    /// When there is no memory for it.
+    pub(super) fn new(host: &Host, kind: Kind) -> mlua::Result<Engine> {
+        let lua = raw::state();
+        let choices = Arc::new(Choices::new());
+        let native = natives(&lua, &choices, kind)?;
+        let prelude = lua.load(PRELUDE).set_name("=ochre").set_mode(ChunkMode::Text);
+        let (globals, real, runner, reset, loader) =
+            prelude.call::<(Table, Table, Function, Function, Function)>(native)?;
+        lua.set_globals(globals)?;
+        lua.set_memory_limit(MOST_MEMORY)?;
+        let until_ns = Arc::new(AtomicU64::new(0));
+        watch(&lua, host, kind, &until_ns)?;
+        let fields = Fields::new(&lua)?;
+        let room = Room::default();
+        let (counted_bytes, is_spent) = (0, false);
+        Ok(Engine {
+            kind,
+            lua,
+            real,
+            runner,
+            reset,
+            loader,
+            fields,
+            choices,
+            room,
+            until_ns,
+            counted_bytes,
+            is_spent,
+        })
+    }
+
+    fn chunk(&self, body: &[u8], name: &str) -> mlua::Result<Function> {
+        self.lua.load(body).set_name(name).set_mode(ChunkMode::Text).into_function()
+    }
+
+    fn script(&self, body: &[u8]) -> Result<Function, Fault> {
+        self.chunk(body, SCRIPT).map_err(|error| match error {
+            mlua::Error::SyntaxError { message, .. } => Fault::script_syntax(message.as_bytes()),
+            other => fault_of(&other),
+        })
+    }
+
+    /// Runs a library for at most `most_ns`; what it has registered.
+    ///
+    /// # Errors
+    /// Those of compiling and running it.
+    pub(super) fn load(&mut self, host: &Host, body: &[u8], most_ns: u64) -> Result<Vec<Registered>, Fault> {
+        let library = self.chunk(body, LIBRARY).map_err(|error| match error {
+            mlua::Error::SyntaxError { message, .. } => Fault::library_syntax(message.as_bytes()),
+            other => Fault::library_failed(fault_of(&other).text()),
+        })?;
+        self.until_ns.store(host.ticks.since_start_ns().saturating_add(most_ns), Ordering::Relaxed);
+        let loaded: mlua::Result<(bool, Value)> = self.loader.call(library);
+        self.until_ns.store(0, Ordering::Relaxed);
+        self.tidy(host);
+        let made = match loaded {
+            Ok((true, Value::Table(made))) => made.sequence_values().collect::<mlua::Result<Vec<_>>>(),
+            Ok((_, Value::String(text))) => return Err(Fault::library_failed(&text.as_bytes())),
+            Ok((_, Value::Error(error))) => Err(*error),
+            Ok(_) => return Err(Fault::library_failed(Fault::SCRIPT_FAILED.text())),
+            Err(error) => Err(error),
+        };
+        made.map_err(|error| Fault::library_failed(fault_of(&error).text()))
+    }
+
+    /// Counts the memory, and collects what is more than a state keeps.
+    fn tidy(&mut self, host: &Host) {
+        if self.lua.used_memory() > KEPT_MEMORY {
+            // It fails only where memory ran out, and then the next script collects.
+            let _ = self.lua.gc_collect();
+        }
+        let bytes = self.lua.used_memory();
+        host.scripts.count_memory(self.kind, self.counted_bytes, bytes);
+        self.counted_bytes = bytes;
+    }
+
+    /// Its memory counts no more.
+    pub(super) fn forget(&mut self, host: &Host) {
+        host.scripts.count_memory(self.kind, self.counted_bytes, 0);
+        self.counted_bytes = 0;
+    }
+
+    /// After a kill: instructions succeed again.
+    pub(super) fn revive(&mut self, host: &Host) -> mlua::Result<()> {
+        self.is_spent = false;
+        watch(&self.lua, host, self.kind, &self.until_ns)
+    }
+
+    /// Whether something was killed in it: it must be revived, or replaced.
+    pub(super) fn is_spent(&self) -> bool {
+        self.is_spent
+    }
+
+    /// Runs a function and writes what it returns.
+    ///
+    /// # Errors
+    /// Those of the function.
+    pub(super) fn perform(
+        &mut self,
+        cx: &mut Cx<'_>,
+        function: &Function,
+        given: Given<'_>,
+        is_read_only: bool,
+    ) -> Result<Outcome, Fault> {
+        let host = cx.host;
         let home = cx.session.db;
         let (mut unit, mut room) =
             (std::mem::take(&mut cx.db.record.effects), std::mem::take(&mut self.room));
-        host.scripts.running.begin(cx.worker, host.ticks.since_start_ns());
-        let (returned, dirty) =
-            self.execute(cx, &how, &compiled.function, is_read_only, &mut unit, &mut room);
-        // The look at every instruction goes with its state.
+        host.scripts.running.begin(cx.worker, host.ticks.since_start_ns(), self.kind);
+        let (returned, dirty) = self.execute(cx, given, function, is_read_only, &mut unit, &mut room);
         self.is_spent = host.scripts.running.end();
         self.room = room;
         if cx.session.db != home {
@@ -242,10 +341,7 @@ impl Engine {
             Ok(value) => self.answer(cx, &value),
             Err(fault) => Err(fault),
         };
-        if self.lua.used_memory() > KEPT_MEMORY {
-            // It fails only where memory ran out, and then the next script collects.
-            let _ = self.lua.gc_collect();
-        }
+        self.tidy(host);
         result
     }
 
@@ -253,21 +349,21 @@ impl Engine {
     fn execute(
         &self,
         cx: &mut Cx<'_>,
-        how: &How<'_>,
+        given: Given<'_>,
         function: &Function,
         is_read_only: bool,
         unit: &mut Vec<crate::keyspace::record::Effect>,
         room: &mut Room,
     ) -> (Result<Value, Fault>, u64) {
         self.choices.reset();
-        let choices = Rc::clone(&self.choices);
+        let choices = Arc::clone(&self.choices);
         let mut caller = Caller { cx, choices, is_read_only, unit, dirty: 0, room };
-        let ran: mlua::Result<(bool, Value)> = self.hand_over(how).and_then(|()| {
+        let ran: mlua::Result<(bool, Value)> = self.hand_over(given).and_then(|(keys, args)| {
             self.lua.scope(|scope| {
                 let caller = &mut caller;
                 let invoke =
                     scope.create_function_mut(|lua, values: MultiValue| caller.invoke(lua, &values))?;
-                self.runner.call((function, invoke))
+                self.runner.call((function, invoke, keys, args))
             })
         });
         let returned = match ran {
@@ -278,8 +374,8 @@ impl Engine {
         (returned, caller.dirty)
     }
 
-    /// Sets what the script sees of its arguments.
-    fn hand_over(&self, how: &How<'_>) -> mlua::Result<()> {
+    /// Keys and arguments: a script sees them as globals, a function as its own arguments.
+    fn hand_over(&self, given: Given<'_>) -> mlua::Result<(Option<Table>, Option<Table>)> {
         let table = |args: Args<'_>, count: usize| -> mlua::Result<Table> {
             let table = self.lua.create_table_with_capacity(count, 0)?;
             for (at, arg) in args.iter().take(count).enumerate() {
@@ -287,14 +383,21 @@ impl Engine {
             }
             Ok(table)
         };
-        let others = how.args.from(how.keys);
-        self.real.raw_set("KEYS", table(how.args, how.keys)?)?;
-        self.real.raw_set("ARGV", table(others, others.len())?)?;
-        self.reset.call(())
+        let others = given.args.from(given.keys);
+        let (keys, args) = (table(given.args, given.keys)?, table(others, others.len())?);
+        self.reset.call::<()>(())?;
+        match self.kind {
+            Kind::Script => {
+                self.real.raw_set("KEYS", keys)?;
+                self.real.raw_set("ARGV", args)?;
+                Ok((None, None))
+            }
+            Kind::Function => Ok((Some(keys), Some(args))),
+        }
     }
 
     fn answer(&self, cx: &mut Cx<'_>, value: &Value) -> Result<Outcome, Fault> {
-        let mut writer = Writer { fields: &self.fields, script: self.choices.proto.get(), out: cx.out };
+        let mut writer = Writer { fields: &self.fields, script: self.choices.proto(), out: cx.out };
         match writer.write(value, 0) {
             Ok(()) => Ok(Outcome::Done),
             Err(Refused::Fault(fault)) => Err(fault),
@@ -303,8 +406,58 @@ impl Engine {
     }
 }
 
-fn killed() -> mlua::Error {
-    mlua::Error::runtime("Script killed by user with SCRIPT KILL.")
+/// Something that a library has registered.
+pub(super) struct Registered {
+    /// As the library calls it.
+    pub name: Vec<u8>,
+    /// What runs.
+    pub function: Function,
+    /// What the library says about it.
+    pub description: Option<Vec<u8>>,
+    /// `ScriptFlags` bits.
+    pub flags: ScriptFlags,
+}
+
+impl FromLua for Registered {
+    fn from_lua(value: Value, lua: &Lua) -> mlua::Result<Registered> {
+        let made = Table::from_lua(value, lua)?;
+        let text = |text: mlua::LuaString| text.as_bytes().to_vec();
+        Ok(Registered {
+            name: text(made.raw_get("name")?),
+            function: made.raw_get("callback")?,
+            description: made.raw_get::<Option<mlua::LuaString>>("description")?.map(text),
+            flags: ScriptFlags::from_bits_truncate(made.raw_get("flags")?),
+        })
+    }
+}
+
+/// Looks at the state every so many instructions: whether what runs in it is to end.
+fn watch(lua: &Lua, host: &Host, kind: Kind, until_ns: &Arc<AtomicU64>) -> mlua::Result<()> {
+    let (scripts, ticks, until_ns) = (Arc::clone(&host.scripts), host.ticks.clone(), Arc::clone(until_ns));
+    lua.set_global_hook(HookTriggers::new().every_nth_instruction(LOOK_EVERY), move |lua, _| {
+        let goes_down = scripts.is_interrupted.load(Ordering::Relaxed);
+        if !goes_down && !scripts.running.is_killed() {
+            let until_ns = until_ns.load(Ordering::Relaxed);
+            // A library has nothing by which it could catch the error.
+            let is_late = until_ns > 0 && ticks.since_start_ns() > until_ns;
+            return if is_late { Err(late()) } else { Ok(VmState::Continue) };
+        }
+        let ending = move || if goes_down { ending() } else { killed(kind) };
+        // At every instruction from now on: a script that catches errors gets no further either.
+        lua.set_hook(HookTriggers::new().every_nth_instruction(1), move |_, _| Err(ending()))?;
+        Err(ending())
+    })
+}
+
+fn killed(kind: Kind) -> mlua::Error {
+    mlua::Error::runtime(match kind {
+        Kind::Script => "Script killed by user with SCRIPT KILL.",
+        Kind::Function => "Script killed by user with FUNCTION KILL.",
+    })
+}
+
+fn late() -> mlua::Error {
+    mlua::Error::runtime("FUNCTION LOAD timeout")
 }
 
 fn ending() -> mlua::Error {
@@ -324,7 +477,7 @@ fn raised(error: &Value) -> Fault {
     }
 }
 
-fn fault_of(error: &mlua::Error) -> Fault {
+pub(super) fn fault_of(error: &mlua::Error) -> Fault {
     match error {
         mlua::Error::MemoryError(_) => Fault::SCRIPT_MEMORY,
         error => Fault::script_failed(error.to_string().lines().next().unwrap_or_default().as_bytes()),
@@ -332,8 +485,9 @@ fn fault_of(error: &mlua::Error) -> Fault {
 }
 
 /// What the prelude is made of.
-fn natives(lua: &Lua, choices: &Rc<Choices>) -> mlua::Result<Table> {
+fn natives(lua: &Lua, choices: &Arc<Choices>, kind: Kind) -> mlua::Result<Table> {
     let native = lua.create_table()?;
+    native.set("is_library", kind == Kind::Function)?;
     native.set("mark", lua.create_function(|lua, meta: Table| raw::mark(lua, &meta))?)?;
     for (name, guard) in [
         ("guard_write", Guard::Write),
@@ -359,33 +513,34 @@ fn natives(lua: &Lua, choices: &Rc<Choices>) -> mlua::Result<Table> {
             Ok(())
         })?,
     )?;
-    let own = Rc::clone(choices);
+    let own = Arc::clone(choices);
     native.set("random", lua.create_function(move |_, ()| Ok(own.draw()))?)?;
-    let own = Rc::clone(choices);
+    let own = Arc::clone(choices);
     native.set(
         "seed",
         lua.create_function(move |_, number: f64| {
-            own.chance.set(seed(number as i64 as c_int));
+            own.set_seed(number as i64 as i32);
             Ok(())
         })?,
     )?;
-    let own = Rc::clone(choices);
+    let own = Arc::clone(choices);
     native.set(
         "setresp",
         lua.create_function(move |_, version: u8| {
-            own.proto.set(if version == 3 { Proto::Resp3 } else { Proto::Resp2 });
+            own.set_proto(if version == 3 { Proto::Resp3 } else { Proto::Resp2 });
             Ok(())
         })?,
     )?;
-    let own = Rc::clone(choices);
+    let own = Arc::clone(choices);
     native.set(
         "set_repl",
         lua.create_function(move |_, bits: u8| {
-            own.repl.set(bits);
+            own.set_repl(bits);
             Ok(())
         })?,
     )?;
     native.set("facts", facts(lua)?)?;
+    native.set("flags", flags(lua)?)?;
     native.set("bit", bit::function(lua)?)?;
     native.set("cjson", cjson::functions(lua, &Rc::default())?)?;
     let libraries = lua.create_table()?;
@@ -393,6 +548,13 @@ fn natives(lua: &Lua, choices: &Rc<Choices>) -> mlua::Result<Table> {
     libraries.set("struct", structs::library(lua)?)?;
     native.set("libraries", libraries)?;
     Ok(native)
+}
+
+/// The flags that a function may be registered with: bits by name.
+fn flags(lua: &Lua) -> mlua::Result<Table> {
+    let flags = lua.create_table()?;
+    shebang::FLAGS.iter().try_for_each(|(name, flag)| flags.set(lua.create_string(name)?, flag.bits()))?;
+    Ok(flags)
 }
 
 /// What scripts are told of the server.
