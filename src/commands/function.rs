@@ -78,7 +78,10 @@ const fn calls(name: &'static str, handler: Handler, flags: Flags, keys: &'stati
         .union(Flags::SKIP_MONITOR)
         .union(Flags::NO_MANDATORY_KEYS)
         .union(Flags::MOVABLE_KEYS);
-    keeps(name, handler, -3, flags).keys(keys).locks(Locks::All).cost("Depends on the function that is called.")
+    keeps(name, handler, -3, flags)
+        .keys(keys)
+        .locks(Locks::All)
+        .cost("Depends on the function that is called.")
 }
 
 const fn keeps(name: &'static str, handler: Handler, arity: i16, flags: Flags) -> Command {

@@ -73,7 +73,8 @@ impl Choices {
     /// so that scripts draw what they draw elsewhere.
     pub fn draw(&self) -> f64 {
         const MOST: u64 = i32::MAX as u64;
-        let next = self.chance.load(Ordering::Relaxed).wrapping_mul(0x5_DEEC_E66D).wrapping_add(0xB) & ((1 << 48) - 1);
+        let next = self.chance.load(Ordering::Relaxed).wrapping_mul(0x5_DEEC_E66D).wrapping_add(0xB)
+            & ((1 << 48) - 1);
         self.chance.store(next, Ordering::Relaxed);
         ((next >> 17) % MOST) as f64 / MOST as f64
     }

@@ -113,9 +113,14 @@ impl Catalogue {
 impl Library {
     fn bytes(&self) -> usize {
         let of = |function: &Function| {
-            size_of::<Function>() + function.name.len() + function.description.as_ref().map_or(0, |it| it.len())
+            size_of::<Function>()
+                + function.name.len()
+                + function.description.as_ref().map_or(0, |it| it.len())
         };
-        size_of::<Library>() + self.name.len() + self.text.len() + self.functions.iter().map(of).sum::<usize>()
+        size_of::<Library>()
+            + self.name.len()
+            + self.text.len()
+            + self.functions.iter().map(of).sum::<usize>()
     }
 }
 

@@ -9,7 +9,7 @@ use std::any::Any;
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use mlua::chunk::ChunkMode;
 use mlua::{FromLua, Function, HookTriggers, Lua, MultiValue, Table, Value, VmState};
@@ -210,6 +210,8 @@ pub(super) struct Engine {
     room: Room,
     /// `Ticks` nanoseconds at which the library that is being loaded has taken too long, 0 when none is.
     until_ns: Arc<AtomicU64>,
+    /// What has failed last has been told how: the kill has had its effect.
+    is_over: Arc<AtomicBool>,
     /// What its memory is counted as, in `Scripts`.
     counted_bytes: usize,
     /// Something was killed in it, and every instruction fails.
@@ -224,14 +226,15 @@ impl Engine {
     pub(super) fn new(host: &Host, kind: Kind) -> mlua::Result<Engine> {
         let lua = raw::state();
         let choices = Arc::new(Choices::new());
-        let native = natives(&lua, &choices, kind)?;
+        let is_over = Arc::new(AtomicBool::new(false));
+        let native = natives(&lua, &choices, kind, &is_over)?;
         let prelude = lua.load(PRELUDE).set_name("=ochre").set_mode(ChunkMode::Text);
         let (globals, real, runner, reset, loader) =
             prelude.call::<(Table, Table, Function, Function, Function)>(native)?;
         lua.set_globals(globals)?;
         lua.set_memory_limit(MOST_MEMORY)?;
         let until_ns = Arc::new(AtomicU64::new(0));
-        watch(&lua, host, kind, &until_ns)?;
+        watch(&lua, host, kind, &until_ns, &is_over)?;
         let fields = Fields::new(&lua)?;
         let room = Room::default();
         let (counted_bytes, is_spent) = (0, false);
@@ -246,6 +249,7 @@ impl Engine {
             choices,
             room,
             until_ns,
+            is_over,
             counted_bytes,
             is_spent,
         })
@@ -305,7 +309,7 @@ impl Engine {
     /// After a kill: instructions succeed again.
     pub(super) fn revive(&mut self, host: &Host) -> mlua::Result<()> {
         self.is_spent = false;
-        watch(&self.lua, host, self.kind, &self.until_ns)
+        watch(&self.lua, host, self.kind, &self.until_ns, &self.is_over)
     }
 
     /// Whether something was killed in it: it must be revived, or replaced.
@@ -356,6 +360,7 @@ impl Engine {
         room: &mut Room,
     ) -> (Result<Value, Fault>, u64) {
         self.choices.reset();
+        self.is_over.store(false, Ordering::Relaxed);
         let choices = Arc::clone(&self.choices);
         let mut caller = Caller { cx, choices, is_read_only, unit, dirty: 0, room };
         let ran: mlua::Result<(bool, Value)> = self.hand_over(given).and_then(|(keys, args)| {
@@ -432,8 +437,15 @@ impl FromLua for Registered {
 }
 
 /// Looks at the state every so many instructions: whether what runs in it is to end.
-fn watch(lua: &Lua, host: &Host, kind: Kind, until_ns: &Arc<AtomicU64>) -> mlua::Result<()> {
+fn watch(
+    lua: &Lua,
+    host: &Host,
+    kind: Kind,
+    until_ns: &Arc<AtomicU64>,
+    is_over: &Arc<AtomicBool>,
+) -> mlua::Result<()> {
     let (scripts, ticks, until_ns) = (Arc::clone(&host.scripts), host.ticks.clone(), Arc::clone(until_ns));
+    let is_over = Arc::clone(is_over);
     lua.set_global_hook(HookTriggers::new().every_nth_instruction(LOOK_EVERY), move |lua, _| {
         let goes_down = scripts.is_interrupted.load(Ordering::Relaxed);
         if !goes_down && !scripts.running.is_killed() {
@@ -444,7 +456,11 @@ fn watch(lua: &Lua, host: &Host, kind: Kind, until_ns: &Arc<AtomicU64>) -> mlua:
         }
         let ending = move || if goes_down { ending() } else { killed(kind) };
         // At every instruction from now on: a script that catches errors gets no further either.
-        lua.set_hook(HookTriggers::new().every_nth_instruction(1), move |_, _| Err(ending()))?;
+        // Only the way back is open.
+        let is_over = Arc::clone(&is_over);
+        lua.set_hook(HookTriggers::new().every_nth_instruction(1), move |_, _| {
+            if is_over.load(Ordering::Relaxed) { Ok(VmState::Continue) } else { Err(ending()) }
+        })?;
         Err(ending())
     })
 }
@@ -480,13 +496,30 @@ fn raised(error: &Value) -> Fault {
 pub(super) fn fault_of(error: &mlua::Error) -> Fault {
     match error {
         mlua::Error::MemoryError(_) => Fault::SCRIPT_MEMORY,
-        error => Fault::script_failed(error.to_string().lines().next().unwrap_or_default().as_bytes()),
+        error => Fault::script_failed(message(error).as_bytes()),
+    }
+}
+
+/// What an error says, in one line.
+fn message(error: &mlua::Error) -> String {
+    match error {
+        mlua::Error::RuntimeError(text) => text.lines().next().unwrap_or_default().to_owned(),
+        mlua::Error::CallbackError { cause, .. } => message(cause),
+        other => other.to_string().lines().next().unwrap_or_default().to_owned(),
     }
 }
 
 /// What the prelude is made of.
-fn natives(lua: &Lua, choices: &Arc<Choices>, kind: Kind) -> mlua::Result<Table> {
+fn natives(lua: &Lua, choices: &Arc<Choices>, kind: Kind, is_over: &Arc<AtomicBool>) -> mlua::Result<Table> {
     let native = lua.create_table()?;
+    let over = Arc::clone(is_over);
+    native.set(
+        "fails",
+        lua.create_function(move |_, error: Value| {
+            over.store(true, Ordering::Relaxed);
+            Ok(error.as_error().map(message))
+        })?,
+    )?;
     native.set("is_library", kind == Kind::Function)?;
     native.set("mark", lua.create_function(|lua, meta: Table| raw::mark(lua, &meta))?)?;
     for (name, guard) in [

@@ -233,7 +233,8 @@ fn loaded(name: &[u8], text: &[u8], registered: Vec<Registered>) -> Result<Loade
         let callback =
             Callback { name: own.clone(), library: name.into(), flags: it.flags, function: it.function };
         callbacks.push((folded(&own), Arc::new(callback)));
-        let description = it.description.map(|text| text.split(|&byte| byte == 0).next().unwrap_or(&text).into());
+        let description =
+            it.description.map(|text| text.split(|&byte| byte == 0).next().unwrap_or(&text).into());
         functions.push(Function { name: own, description, flags: it.flags });
     }
     if functions.is_empty() {

@@ -52,8 +52,10 @@ local function place()
 end
 
 local function handler(e)
-  local text
-  if type(e) == 'table' then
+  local text = native.fails(e)
+  if text then
+    text = 'ERR ' .. text
+  elseif type(e) == 'table' then
     text = rawget(e, 'err')
     if type(text) ~= 'string' then text = 'ERR unknown error' end
   else
@@ -480,7 +482,7 @@ loadable.server = loadable.redis
 setmetatable(loadable, strict)
 
 local function reason(e)
-  return type(e) == 'table' and rawget(e, 'err') or 'ERR ' .. tostring(e)
+  return type(e) == 'table' and rawget(e, 'err') or 'ERR ' .. (native.fails(e) or tostring(e))
 end
 
 local function load_library(library)

@@ -156,7 +156,9 @@ mod tests {
         assert_eq!(read(b"\xc2\xff\xff\xff\x7f"), found("2147483647", 0));
         assert_eq!(read(b"\xc3\x04\x02\x01abx"), None);
         assert_eq!(read(b"\xc3\x03\x02\x01abx"), found("ab", 1));
-        for broken in [&b""[..], b"\x03ab", b"\x82abc", b"\xc4", b"\xc1\0", b"\x81\xff\xff\xff\xff\xff\xff\xff\xffa"] {
+        for broken in
+            [&b""[..], b"\x03ab", b"\x82abc", b"\xc4", b"\xc1\0", b"\x81\xff\xff\xff\xff\xff\xff\xff\xffa"]
+        {
             assert_eq!(read(broken), None);
         }
     }
