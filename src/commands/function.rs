@@ -65,7 +65,8 @@ const SUBCOMMANDS: &[Command] = &[
         .tips(&["nondeterministic_output", "request_policy:all_shards", "response_policy:special"]),
 ];
 
-/// The version of the payloads that are written: the first that knows libraries, so that every server reads them.
+/// The version of the payloads that are written: the first that knows libraries, so that every server reads
+/// them.
 const PAYLOAD_VERSION: u16 = 10;
 /// What stands before a library in a payload, and before one as release candidates wrote it.
 const LIBRARY: u8 = 245;

@@ -11,8 +11,8 @@ use super::parse::ProtocolError;
 /// A real server drops this byte wherever it stands in an inline word; only an escape can spell it.
 const DROPPED: u8 = 0xff;
 
-/// The words of a line, which is free of NUL, with the quoting rules of inline commands; `None` when a quote has
-/// no end.
+/// The words of a line, which is free of NUL, with the quoting rules of inline commands; `None` when a quote
+/// has no end.
 pub fn words(line: &[u8]) -> Option<Vec<Vec<u8>>> {
     let (mut spans, mut words) = (Vec::new(), Vec::new());
     split_quoted(line, &mut spans, &mut words, 0).ok()?;
