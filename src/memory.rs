@@ -132,7 +132,11 @@ unsafe impl GlobalAlloc for Counting {
         // SAFETY: the caller keeps the contract of `GlobalAlloc::alloc`, which is mimalloc's; every block of
         // it is aligned to a word.
         let block = unsafe {
-            if layout.align() <= WORD { mi_malloc(layout.size()).cast() } else { MiMalloc.alloc(layout) }
+            if is_natural(layout, layout.size()) {
+                mi_malloc(layout.size()).cast()
+            } else {
+                MiMalloc.alloc(layout)
+            }
         };
         if !block.is_null() {
             count(layout.size().cast_signed());
@@ -144,7 +148,7 @@ unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         // SAFETY: as for `alloc`.
         let block = unsafe {
-            if layout.align() <= WORD {
+            if is_natural(layout, layout.size()) {
                 mi_zalloc(layout.size()).cast()
             } else {
                 MiMalloc.alloc_zeroed(layout)
@@ -168,7 +172,7 @@ unsafe impl GlobalAlloc for Counting {
         // SAFETY: the block came from `alloc` or `realloc` above with this layout, so from mimalloc, and
         // needs no other alignment than before.
         let moved = unsafe {
-            if layout.align() <= WORD {
+            if is_natural(layout, size) {
                 mi_realloc(block.cast(), size).cast()
             } else {
                 MiMalloc.realloc(block, layout, size)
@@ -183,9 +187,18 @@ unsafe impl GlobalAlloc for Counting {
 
 type Print = extern "C" fn(text: *const c_char, report: *mut c_void);
 
-/// Alignment that every block has. The allocator's own function for aligned blocks asks for more room than is
-/// needed unless the size is a power of two: every other block would be of the next larger class.
+/// Alignment that every block has.
 const WORD: usize = 8;
+/// Alignment that every block of at least so many bytes has, as C promises of `malloc`.
+const WIDE: usize = 16;
+
+/// Whether a block of that size is aligned as asked in any case. The allocator's own function for aligned
+/// blocks asks for more room than is needed unless the size is a power of two: every other block would be of
+/// the next larger class.
+#[inline]
+fn is_natural(layout: Layout, size: usize) -> bool {
+    layout.align() <= WORD || layout.align() <= WIDE && size >= WIDE
+}
 
 unsafe extern "C" {
     fn mi_malloc(size: usize) -> *mut c_void;
@@ -247,6 +260,19 @@ mod tests {
         assert_eq!(used(), 0);
         assert!(used_roughly() < 2 * ROUGH_BYTES as usize);
         assert!((250_000..300_000).contains(&peak()), "{}", peak());
+    }
+
+    #[test]
+    fn blocks_of_two_words_and_more_are_aligned_to_two_words() {
+        let blocks: Vec<usize> = (WIDE..4096)
+            // SAFETY: sizes are not zero.
+            .map(|size| unsafe { mi_malloc(size) }.expose_provenance())
+            .collect();
+        for block in blocks {
+            assert_eq!(block % WIDE, 0);
+            // SAFETY: it came from `mi_malloc` and is freed once.
+            unsafe { MiMalloc.dealloc(std::ptr::with_exposed_provenance_mut(block), Layout::new::<u8>()) };
+        }
     }
 
     #[test]

@@ -41,6 +41,40 @@ fn scripts_are_compiled_on_every_worker_and_forgotten_by_all() {
 }
 
 #[test]
+fn every_script_finds_its_own_keys_and_arguments_and_nothing_else_in_them() {
+    let local = Local::with(&[("io-threads", "1")]);
+    let seen = "local n = 0 for _ in pairs(KEYS) do n = n + 1 end for _ in pairs(ARGV) do n = n + 1 end \
+                return table.concat({#KEYS, #ARGV, n, tostring(getmetatable(KEYS)), KEYS[1], ARGV[1]}, ' ')";
+    for script in [
+        "return 1",
+        "KEYS.x = 1 ARGV.x = 2",
+        "setmetatable(KEYS, {__index = function() return 'x' end, __newindex = function() end})",
+        "for i = 1, 1000 do KEYS[i] = i ARGV[-i] = i end",
+        "for i = 1, 64 do KEYS[i] = i end",
+        "KEYS[1] = nil",
+        "KEYS[KEYS] = KEYS",
+        "KEYS = nil",
+        "error(KEYS)",
+    ] {
+        let mut client = local.client();
+        let _ = client.call(&["EVAL", script, "2", "a", "b", "c"]);
+        let answer = client.call(&["EVAL", seen, "1", "k", "v"]).expect("a reply");
+        assert_eq!(answer.text().as_deref(), Some("1 1 2 nil k v"), "after {script}");
+    }
+}
+
+#[test]
+fn a_reply_of_many_large_pieces_is_read_whole() {
+    let local = Local::with(&[("io-threads", "1")]);
+    let script = "redis.call('SET', 'big', string.rep('x', 100000)) redis.call('SET', 'small', 'y') \
+                  local a = redis.call('MGET', 'big', 'small', 'none', 'big') \
+                  return table.concat({#a[1], a[2], tostring(a[3]), #a[4]}, ' ')";
+    for _ in 0..2 {
+        assert_eq!(eval(&local, script).text().as_deref(), Some("100000 y false 100000"));
+    }
+}
+
+#[test]
 fn nothing_of_a_script_is_left_for_the_next() {
     let local = Local::with(&[("io-threads", "1")]);
     for script in [

@@ -30,6 +30,8 @@ pub struct Entry {
     pub subs: std::ops::Range<usize>,
     /// Where its keys are.
     pub places: Places,
+    /// Where the first of them is, 0 if that is nowhere in particular.
+    first: u8,
     /// Some arguments name keys that only the data tells ([`Find::Derived`]).
     may_derive: bool,
 }
@@ -160,6 +162,16 @@ fn places(row: &Command) -> Places {
     }
 }
 
+/// Where the first key is, 0 if that is nowhere in particular.
+fn first(row: &Command) -> u8 {
+    let at = row.keys.first().map_or(0, |spec| match spec.find {
+        Find::Range { .. } => spec.begin,
+        Find::Count { first, .. } => spec.begin + first,
+        Find::Behind { .. } | Find::Derived { .. } | Find::Streams => 0,
+    });
+    u8::try_from(at).unwrap_or(0)
+}
+
 /// A name as two words that are the same for every case of its letters: up to 16 bytes go in completely, of a
 /// longer one the first and last eight. Other bytes than letters can give the same words (a CR and a `-`).
 #[inline]
@@ -186,7 +198,7 @@ fn fold((first, last): (u64, u64), len: usize) -> usize {
 impl Entry {
     fn of(row: &'static Command, full_name: String, index: usize) -> Entry {
         let may_derive = row.keys.iter().any(|spec| matches!(spec.find, Find::Derived { .. }));
-        Entry { row, full_name, index, subs: 0..0, places: places(row), may_derive }
+        Entry { row, full_name, index, subs: 0..0, places: places(row), first: first(row), may_derive }
     }
 
     /// What is locked for these arguments: what the row says, but everything if they name keys that only the
@@ -206,14 +218,20 @@ impl Entry {
         self.row.keys.iter().all(|spec| spec.visit(args, &mut |at| visit(at, spec)))
     }
 
-    /// The first key, for commands that have one at a fixed place.
+    /// The first key, for commands that have one at a fixed place; of one that may have no keys at all it may
+    /// be another argument.
     #[inline]
     pub fn first_key<'a>(&self, args: &Args<'a>) -> Option<&'a [u8]> {
-        match self.places {
-            Places::None => None,
-            Places::First => args.opt(1),
-            Places::Specified => args.opt(self.row.keys[0].begin as usize),
+        match self.first {
+            0 => None,
+            at => args.opt(at.into()),
         }
+    }
+
+    /// Whether it runs a script, which changes neither settings nor the clock.
+    #[inline]
+    pub fn runs_script(&self) -> bool {
+        self.row.flags.contains(Flags::NO_MANDATORY_KEYS) && self.row.locks == Locks::All
     }
 
     /// Whether it needs no lock at all.

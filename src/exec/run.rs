@@ -585,7 +585,7 @@ impl Executor {
         self.sums.dirty += self.record.dirty;
         bump(&session.client.commands, 1);
         session.client.last_command.store(entry.index as u32, Ordering::Relaxed);
-        if entry.row.locks != Locks::Keys {
+        if entry.row.locks != Locks::Keys && !entry.runs_script() {
             self.show(host, entry);
         }
         let took = Took { nanos, request_bytes: args.size_bytes() as u64, reply_bytes };

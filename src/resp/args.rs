@@ -136,6 +136,12 @@ impl<'a> Args<'a> {
         Args { spans: self.spans.get(i..).unwrap_or(&[]), ..*self }
     }
 
+    /// The first `count` arguments; all of them when there are fewer.
+    #[inline]
+    pub fn to(&self, count: usize) -> Args<'a> {
+        Args { spans: self.spans.get(..count).unwrap_or(self.spans), ..*self }
+    }
+
     /// The arguments in order.
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = &'a [u8]> + ExactSizeIterator + Clone + use<'a> {
         let view = *self;

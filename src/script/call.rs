@@ -5,13 +5,10 @@
 //! Always: a command is checked as if a client had sent it, and more: it must not be forbidden to scripts,
 //! nor write in a script that only reads. Its effects join the script's unit.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
-use mlua::{Lua, MultiValue, Value};
-
-use super::reply;
-use crate::command::{Cx, Entry, Flags, Locks, Outcome};
+use super::stack::{Kind, Stack};
+use crate::command::{Cx, Entry, Flags, Host, Locks, Outcome};
 use crate::exec::{apply, run};
 use crate::fault::Fault;
 use crate::keyspace::record::Effect;
@@ -30,8 +27,8 @@ pub struct Choices {
 /// Effects go to all.
 pub const REPL_ALL: u8 = 3;
 
-/// Integers between these have the same digits as a float and as an integer.
-const EXACT: i64 = 1 << 52;
+/// Whole numbers up to this have the same digits as a float and as an integer.
+const EXACT: f64 = (1u64 << 52) as f64;
 
 impl Choices {
     /// What a script begins with.
@@ -60,6 +57,11 @@ impl Choices {
     }
 
     /// `redis.REPL_*` bits.
+    pub fn repl(&self) -> u8 {
+        self.repl.load(Ordering::Relaxed)
+    }
+
+    /// Further effects go where those bits say.
     pub fn set_repl(&self, bits: u8) {
         self.repl.store(bits, Ordering::Relaxed);
     }
@@ -90,15 +92,13 @@ pub struct Caller<'a, 'c> {
     /// The context of the command that runs the script.
     pub cx: &'a mut Cx<'c>,
     /// What the script has set.
-    pub choices: Arc<Choices>,
+    pub choices: &'a Choices,
     /// The script may not write.
     pub is_read_only: bool,
     /// What its commands did so far, for the log.
     pub unit: &'a mut Vec<Effect>,
     /// Changes so far.
     pub dirty: u64,
-    /// Room for the arguments and the reply of a command.
-    pub room: &'a mut Room,
 }
 
 /// Memory that is used again for every command.
@@ -106,11 +106,13 @@ pub struct Caller<'a, 'c> {
 pub struct Room {
     args: OwnedArgs,
     out: Out,
+    /// The text of an error, or a reply that came in several pieces.
+    text: Vec<u8>,
 }
 
 /// How the script called.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Form {
+pub enum Form {
     /// Errors are raised.
     Call,
     /// Errors are values.
@@ -119,80 +121,86 @@ enum Form {
     Check,
 }
 
+/// What a call came to; the bytes are in the room.
+pub enum Answer {
+    /// A reply.
+    Reply,
+    /// It might be called.
+    Yes,
+    /// An error.
+    Error {
+        /// It ends the script, unless that catches it.
+        raises: bool,
+        /// It is one of a command, and counted as such.
+        is_counted: bool,
+    },
+}
+
+impl Room {
+    /// More is given back after a command.
+    const KEPT_TEXT: usize = 64 * 1024;
+
+    /// The bytes of a reply.
+    pub fn reply(&self) -> &[u8] {
+        if self.out.is_empty() { &self.text } else { self.out.as_slice().unwrap_or_default() }
+    }
+
+    /// The text of an error.
+    pub fn error(&self) -> &[u8] {
+        &self.text
+    }
+
+    /// An error that no command has made.
+    pub fn refuse(&mut self, fault: &Fault) -> Answer {
+        self.put(fault);
+        Answer::Error { raises: true, is_counted: false }
+    }
+
+    fn put(&mut self, fault: &Fault) {
+        self.text.clear();
+        self.text.shrink_to(Self::KEPT_TEXT);
+        self.text.extend_from_slice(fault.text());
+    }
+}
+
 impl Caller<'_, '_> {
-    /// `redis.call` and its relatives: the first value says which; answers a value and whether to raise it.
-    pub fn invoke(&mut self, lua: &Lua, values: &MultiValue) -> mlua::Result<(Value, bool)> {
-        let form = match values.front() {
-            Some(Value::Integer(1)) => Form::PCall,
-            Some(Value::Integer(2)) => Form::Check,
-            _ => Form::Call,
-        };
-        if let Err(fault) = self.take(values) {
-            return Ok((error(lua, &fault, false)?, form != Form::PCall));
+    /// `redis.call` and its relatives, with what is on the stack. Nothing here raises.
+    pub fn invoke(&mut self, stack: Stack, room: &mut Room, form: Form) -> Answer {
+        let raises = form != Form::PCall;
+        if let Err(fault) = take(stack, &mut room.args) {
+            room.put(&fault);
+            return Answer::Error { raises, is_counted: false };
         }
-        let room = std::mem::take(self.room);
-        let Room { args, mut out } = room;
         let ran = if form == Form::Check {
-            let known = run::find(self.cx.host, &args.as_args()).is_some();
+            let known = run::find(self.cx.host, &room.args.as_args()).is_some();
             if known { Ok(()) } else { Err(Fault::SCRIPT_ACL_COMMAND) }
         } else {
-            out.clear();
-            out.set_proto(self.choices.proto());
-            self.call(&args.as_args(), &mut out)
+            room.out.clear();
+            room.out.set_proto(self.choices.proto());
+            self.call(&room.args.as_args(), &mut room.out)
         };
-        let answer = match ran {
+        match ran {
             Err(fault) => {
                 if form == Form::PCall {
                     self.cx.host.observe.error(fault.code());
                 }
-                (error(lua, &fault, true)?, form != Form::PCall)
+                room.put(&fault);
+                Answer::Error { raises, is_counted: true }
             }
-            Ok(()) if form == Form::Check => (Value::Boolean(true), false),
-            Ok(()) => match out.as_slice() {
-                Some(bytes) => (reply::value(lua, bytes)?, false),
-                None => (reply::value(lua, &gather(&mut out))?, false),
-            },
-        };
-        *self.room = Room { args, out };
-        Ok(answer)
-    }
-
-    /// Puts what the script gave into the arguments.
-    fn take(&mut self, values: &MultiValue) -> Result<(), Fault> {
-        let args = &mut self.room.args;
-        args.clear();
-        if values.len() < 2 {
-            return Err(Fault::SCRIPT_NO_ARGUMENT);
-        }
-        let mut digits = Vec::new();
-        for value in values.iter().skip(1) {
-            match value {
-                Value::String(text) => args.push(&text.as_bytes()),
-                Value::Integer(number) if (-EXACT..=EXACT).contains(number) => {
-                    args.push(itoa::Buffer::new().format(*number).as_bytes());
+            Ok(()) if form == Form::Check => Answer::Yes,
+            Ok(()) => {
+                room.text.clear();
+                if room.out.as_slice().is_none() {
+                    room.text = gather(&mut room.out);
                 }
-                Value::Number(number) if *number == 0.0 => args.push(b"0"),
-                Value::Integer(_) | Value::Number(_) => {
-                    digits.clear();
-                    let number = match value {
-                        Value::Integer(number) => *number as f64,
-                        value => value.as_number().unwrap_or(f64::NAN),
-                    };
-                    if number.is_nan() && number.is_sign_negative() {
-                        digits.push(b'-');
-                    }
-                    format_double(number, &mut digits);
-                    args.push(&digits);
-                }
-                _ => return Err(Fault::SCRIPT_BAD_ARGUMENT),
+                Answer::Reply
             }
         }
-        Ok(())
     }
 
     /// The checks of a command called by a script, in Redis's order.
-    fn admit(&self, args: &Args<'_>) -> Result<&'_ Entry, Fault> {
-        let entry = run::find(self.cx.host, args).ok_or(Fault::SCRIPT_UNKNOWN_COMMAND)?;
+    fn admit<'h>(&self, host: &'h Host, args: &Args<'_>) -> Result<&'h Entry, Fault> {
+        let entry = run::find(host, args).ok_or(Fault::SCRIPT_UNKNOWN_COMMAND)?;
         if !entry.subs.is_empty()
             && let Some(sub) = args.opt(1)
         {
@@ -213,9 +221,8 @@ impl Caller<'_, '_> {
 
     /// Runs a command; its reply is in `out`.
     fn call(&mut self, args: &Args<'_>, out: &mut Out) -> Result<(), Fault> {
-        self.admit(args)?;
         let host = self.cx.host;
-        let Some(entry) = run::find(host, args) else { return Err(Fault::SCRIPT_UNKNOWN_COMMAND) };
+        let entry = self.admit(host, args)?;
         let (worker, db) = (self.cx.worker, self.cx.session.db);
         let began = host.ticks.now();
         self.cx.db.record.follow();
@@ -238,7 +245,7 @@ impl Caller<'_, '_> {
         apply::tell(host, record);
         record.happenings.clear();
         let mut effects = apply::effects(record, db, args);
-        if self.choices.repl.load(Ordering::Relaxed) != 0 {
+        if self.choices.repl() != 0 {
             self.unit.append(&mut effects);
         }
         if record.dirty > 0 {
@@ -259,14 +266,34 @@ impl Caller<'_, '_> {
     }
 }
 
-/// An error as a Lua value. `is_counted`: it is one of a command.
-fn error(lua: &Lua, fault: &Fault, is_counted: bool) -> mlua::Result<Value> {
-    let table = lua.create_table_with_capacity(0, 2)?;
-    table.raw_set("err", lua.create_string(fault.text())?)?;
-    if is_counted {
-        table.raw_set("ignore_error_stats_update", true)?;
+/// Makes arguments of what the script gave.
+fn take(stack: Stack, args: &mut OwnedArgs) -> Result<(), Fault> {
+    args.clear();
+    let given = stack.top();
+    if given == 0 {
+        return Err(Fault::SCRIPT_NO_ARGUMENT);
     }
-    Ok(Value::Table(table))
+    for at in 1..=given {
+        match stack.kind(at) {
+            Kind::Text => args.push(stack.text(at)),
+            Kind::Number => push_number(args, stack.number(at)),
+            _ => return Err(Fault::SCRIPT_BAD_ARGUMENT),
+        }
+    }
+    Ok(())
+}
+
+fn push_number(args: &mut OwnedArgs, number: f64) {
+    if number.trunc() == number && number.abs() <= EXACT {
+        args.push(itoa::Buffer::new().format(number as i64).as_bytes());
+        return;
+    }
+    let mut digits = Vec::new();
+    if number.is_nan() && number.is_sign_negative() {
+        digits.push(b'-');
+    }
+    format_double(number, &mut digits);
+    args.push(&digits);
 }
 
 /// All that is in an output of several pieces.

@@ -144,10 +144,6 @@ fn option(lua: &Lua, options: &Shared) -> mlua::Result<Function> {
             "sparse_convert" => switch(&mut options.converts_sparse),
             "decode_invalid_numbers" => switch(&mut options.decode_invalid),
             "encode_keep_buffer" => switch(&mut options.keeps_buffer),
-            "reset" => {
-                *options = Options::default();
-                Ok(Value::Nil)
-            }
             _ => {
                 options.encode_invalid = match (&value, flag) {
                     (_, Some(true)) => Invalid::Number,

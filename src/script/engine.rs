@@ -9,14 +9,14 @@ use std::any::Any;
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use mlua::chunk::ChunkMode;
-use mlua::{FromLua, Function, HookTriggers, Lua, MultiValue, Table, Value, VmState};
+use mlua::{FromLua, Function, HookTriggers, Lua, RegistryKey, Table, Value, VmState};
 
-use super::call::{Caller, Choices, Room};
+use super::bridge::Bridge;
+use super::call::{Caller, Choices};
 use super::raw::{self, Guard};
-use super::result::{Fields, Refused, Writer};
 use super::shebang;
 use super::{bit, cjson, cmsgpack, structs};
 use crate::command::scripts::{Kind, MOST_EVALUATED, Script, ScriptFlags, Sha};
@@ -103,13 +103,22 @@ fn with_engine<R>(
 
 struct Compiled {
     script: Arc<Script>,
-    function: Function,
+    function: RegistryKey,
+}
+
+impl Compiled {
+    /// Whether it is the script of that text, and still known.
+    fn is_at_hand(&self, text: &[u8]) -> bool {
+        *self.script.text == *text && self.script.is_known()
+    }
 }
 
 /// A worker's state for scripts, and what is compiled in it.
 struct Scripting {
     engine: Engine,
     by_sha: HashMap<Sha, Rc<Compiled>>,
+    /// The one that ran last: mostly it is the one that runs next.
+    last: Option<Rc<Compiled>>,
     /// By the hash of the text.
     by_text: HashMap<u64, Rc<Compiled>>,
 }
@@ -117,15 +126,18 @@ struct Scripting {
 impl Scripting {
     fn new(host: &Host) -> Result<Scripting, Fault> {
         let engine = Engine::new(host, Kind::Script).map_err(|error| fault_of(&error))?;
-        Ok(Scripting { engine, by_sha: HashMap::new(), by_text: HashMap::new() })
+        Ok(Scripting { engine, by_sha: HashMap::new(), last: None, by_text: HashMap::new() })
     }
 
     /// The script that is named, compiled.
     fn find(&mut self, host: &Host, named: Named<'_>) -> Result<Rc<Compiled>, Fault> {
         match named {
             Named::Text(text) => {
+                if let Some(last) = self.last.as_ref().filter(|it| it.is_at_hand(text)) {
+                    return Ok(Rc::clone(last));
+                }
                 let known = self.by_text.get(&host.space.hasher.hash(text));
-                match known.filter(|it| *it.script.text == *text && it.script.is_known()) {
+                match known.filter(|it| it.is_at_hand(text)) {
                     Some(compiled) => Ok(Rc::clone(compiled)),
                     None => self.compile(host, text, false),
                 }
@@ -133,7 +145,9 @@ impl Scripting {
             Named::Sha(name) => {
                 let mut sha: Sha = name.try_into().map_err(|_| Fault::NO_SCRIPT)?;
                 sha.make_ascii_lowercase();
-                if let Some(compiled) = self.by_sha.get(&sha).filter(|it| it.script.is_known()) {
+                let last = self.last.as_ref().filter(|it| it.script.sha == sha);
+                let known = last.or_else(|| self.by_sha.get(&sha));
+                if let Some(compiled) = known.filter(|it| it.script.is_known()) {
                     return Ok(Rc::clone(compiled));
                 }
                 let script = host.scripts.find(&sha).ok_or(Fault::NO_SCRIPT)?;
@@ -161,6 +175,7 @@ impl Scripting {
         if self.by_sha.len() >= MOST_COMPILED {
             self.by_sha.retain(|_, it| it.script.is_known());
             self.by_text.retain(|_, it| it.script.is_known());
+            self.engine.lua.expire_registry_values();
         }
         let compiled = Rc::new(compiled);
         self.by_text.insert(host.space.hasher.hash(&compiled.script.text), Rc::clone(&compiled));
@@ -171,6 +186,7 @@ impl Scripting {
     fn run(&mut self, cx: &mut Cx<'_>, how: How<'_>) -> Result<Outcome, Fault> {
         let host = cx.host;
         let compiled = self.find(host, how.script)?;
+        self.last = Some(Rc::clone(&compiled));
         host.scripts.touch(&compiled.script);
         let flags = compiled.script.flags;
         let may_write = flags.contains(ScriptFlags::DECLARED) && !flags.contains(ScriptFlags::NO_WRITES);
@@ -197,21 +213,16 @@ pub(super) struct Given<'a> {
 pub(super) struct Engine {
     kind: Kind,
     lua: Lua,
-    /// What scripts see as globals, behind the table that protects it.
-    real: Table,
-    /// Runs a function with the one that calls commands.
-    runner: Function,
-    /// Resets what the prelude keeps.
+    bridge: Bridge,
+    /// Puts right what a script that failed may have left in the prelude.
     reset: Function,
+    has_failed: bool,
     /// Runs a library and answers what it has registered.
     loader: Function,
-    fields: Fields,
     choices: Arc<Choices>,
-    room: Room,
+    json: cjson::Shared,
     /// `Ticks` nanoseconds at which the library that is being loaded has taken too long, 0 when none is.
     until_ns: Arc<AtomicU64>,
-    /// What has failed last has been told how: the kill has had its effect.
-    is_over: Arc<AtomicBool>,
     /// What its memory is counted as, in `Scripts`.
     counted_bytes: usize,
     /// Something was killed in it, and every instruction fails.
@@ -226,30 +237,30 @@ impl Engine {
     pub(super) fn new(host: &Host, kind: Kind) -> mlua::Result<Engine> {
         let lua = raw::state();
         let choices = Arc::new(Choices::new());
-        let is_over = Arc::new(AtomicBool::new(false));
-        let native = natives(&lua, &choices, kind, &is_over)?;
+        let json = cjson::Shared::default();
+        let mut bridge = Bridge::new(&lua)?;
+        let native = natives(&lua, &choices, &json, kind)?;
+        let [call, pcall, check] = bridge.functions(&lua)?;
+        native.set("commands", lua.create_sequence_from([call, pcall, check])?)?;
         let prelude = lua.load(PRELUDE).set_name("=ochre").set_mode(ChunkMode::Text);
-        let (globals, real, runner, reset, loader) =
+        let (globals, given, handler, reset, loader) =
             prelude.call::<(Table, Table, Function, Function, Function)>(native)?;
+        bridge.furnish(&lua, &given, &handler)?;
         lua.set_globals(globals)?;
         lua.set_memory_limit(MOST_MEMORY)?;
         let until_ns = Arc::new(AtomicU64::new(0));
-        watch(&lua, host, kind, &until_ns, &is_over)?;
-        let fields = Fields::new(&lua)?;
-        let room = Room::default();
-        let (counted_bytes, is_spent) = (0, false);
+        watch(&lua, host, kind, &until_ns)?;
+        let (has_failed, counted_bytes, is_spent) = (false, 0, false);
         Ok(Engine {
             kind,
             lua,
-            real,
-            runner,
+            bridge,
             reset,
+            has_failed,
             loader,
-            fields,
             choices,
-            room,
+            json,
             until_ns,
-            is_over,
             counted_bytes,
             is_spent,
         })
@@ -259,11 +270,12 @@ impl Engine {
         self.lua.load(body).set_name(name).set_mode(ChunkMode::Text).into_function()
     }
 
-    fn script(&self, body: &[u8]) -> Result<Function, Fault> {
-        self.chunk(body, SCRIPT).map_err(|error| match error {
+    fn script(&self, body: &[u8]) -> Result<RegistryKey, Fault> {
+        let script = self.chunk(body, SCRIPT).map_err(|error| match error {
             mlua::Error::SyntaxError { message, .. } => Fault::script_syntax(message.as_bytes()),
             other => fault_of(&other),
-        })
+        })?;
+        self.lua.create_registry_value(script).map_err(|error| fault_of(&error))
     }
 
     /// Runs a library for at most `most_ns`; what it has registered.
@@ -278,6 +290,7 @@ impl Engine {
         self.until_ns.store(host.ticks.since_start_ns().saturating_add(most_ns), Ordering::Relaxed);
         let loaded: mlua::Result<(bool, Value)> = self.loader.call(library);
         self.until_ns.store(0, Ordering::Relaxed);
+        self.lua.expire_registry_values();
         self.tidy(host);
         let made = match loaded {
             Ok((true, Value::Table(made))) => made.sequence_values().collect::<mlua::Result<Vec<_>>>(),
@@ -309,7 +322,7 @@ impl Engine {
     /// After a kill: instructions succeed again.
     pub(super) fn revive(&mut self, host: &Host) -> mlua::Result<()> {
         self.is_spent = false;
-        watch(&self.lua, host, self.kind, &self.until_ns, &self.is_over)
+        watch(&self.lua, host, self.kind, &self.until_ns)
     }
 
     /// Whether something was killed in it: it must be revived, or replaced.
@@ -317,97 +330,50 @@ impl Engine {
         self.is_spent
     }
 
-    /// Runs a function and writes what it returns.
+    /// Runs what the registry keeps, and writes what it returns.
     ///
     /// # Errors
-    /// Those of the function.
+    /// Those of the script or function.
     pub(super) fn perform(
         &mut self,
         cx: &mut Cx<'_>,
-        function: &Function,
+        function: &RegistryKey,
         given: Given<'_>,
         is_read_only: bool,
     ) -> Result<Outcome, Fault> {
-        let host = cx.host;
-        let home = cx.session.db;
-        let (mut unit, mut room) =
-            (std::mem::take(&mut cx.db.record.effects), std::mem::take(&mut self.room));
+        let (host, home) = (cx.host, cx.session.db);
+        let mut unit = std::mem::take(&mut cx.db.record.effects);
         host.scripts.running.begin(cx.worker, host.ticks.since_start_ns(), self.kind);
-        let (returned, dirty) = self.execute(cx, given, function, is_read_only, &mut unit, &mut room);
+        let choices = Arc::clone(&self.choices);
+        let mut caller = Caller { cx, choices: &choices, is_read_only, unit: &mut unit, dirty: 0 };
+        let result = self.execute(&mut caller, given, function);
+        let dirty = caller.dirty;
         self.is_spent = host.scripts.running.end();
-        self.room = room;
         if cx.session.db != home {
             cx.session.select(home);
         }
         let record = &mut *cx.db.record;
         (record.dirty, record.rewritten, record.effects) = (dirty, true, unit);
-        let result = match returned {
-            Ok(value) => self.answer(cx, &value),
-            Err(fault) => Err(fault),
-        };
         self.tidy(host);
         result
     }
 
-    /// Runs a function; what it returned, and how much its commands have changed.
+    /// Runs it as if it were the first one.
     fn execute(
-        &self,
-        cx: &mut Cx<'_>,
+        &mut self,
+        caller: &mut Caller<'_, '_>,
         given: Given<'_>,
-        function: &Function,
-        is_read_only: bool,
-        unit: &mut Vec<crate::keyspace::record::Effect>,
-        room: &mut Room,
-    ) -> (Result<Value, Fault>, u64) {
+        function: &RegistryKey,
+    ) -> Result<Outcome, Fault> {
         self.choices.reset();
-        self.is_over.store(false, Ordering::Relaxed);
-        let choices = Arc::clone(&self.choices);
-        let mut caller = Caller { cx, choices, is_read_only, unit, dirty: 0, room };
-        let ran: mlua::Result<(bool, Value)> = self.hand_over(given).and_then(|(keys, args)| {
-            self.lua.scope(|scope| {
-                let caller = &mut caller;
-                let invoke =
-                    scope.create_function_mut(|lua, values: MultiValue| caller.invoke(lua, &values))?;
-                self.runner.call((function, invoke, keys, args))
-            })
-        });
-        let returned = match ran {
-            Ok((true, value)) => Ok(value),
-            Ok((false, error)) => Err(raised(&error)),
-            Err(error) => Err(fault_of(&error)),
-        };
-        (returned, caller.dirty)
-    }
-
-    /// Keys and arguments: a script sees them as globals, a function as its own arguments.
-    fn hand_over(&self, given: Given<'_>) -> mlua::Result<(Option<Table>, Option<Table>)> {
-        let table = |args: Args<'_>, count: usize| -> mlua::Result<Table> {
-            let table = self.lua.create_table_with_capacity(count, 0)?;
-            for (at, arg) in args.iter().take(count).enumerate() {
-                table.raw_set(at + 1, self.lua.create_string(arg)?)?;
-            }
-            Ok(table)
-        };
-        let others = given.args.from(given.keys);
-        let (keys, args) = (table(given.args, given.keys)?, table(others, others.len())?);
-        self.reset.call::<()>(())?;
-        match self.kind {
-            Kind::Script => {
-                self.real.raw_set("KEYS", keys)?;
-                self.real.raw_set("ARGV", args)?;
-                Ok((None, None))
-            }
-            Kind::Function => Ok((Some(keys), Some(args))),
+        *self.json.lock() = cjson::Options::default();
+        if std::mem::take(&mut self.has_failed) {
+            self.reset.call::<()>(()).map_err(|error| fault_of(&error))?;
         }
-    }
-
-    fn answer(&self, cx: &mut Cx<'_>, value: &Value) -> Result<Outcome, Fault> {
-        let mut writer = Writer { fields: &self.fields, script: self.choices.proto(), out: cx.out };
-        match writer.write(value, 0) {
-            Ok(()) => Ok(Outcome::Done),
-            Err(Refused::Fault(fault)) => Err(fault),
-            Err(Refused::Lua(error)) => Err(fault_of(&error)),
-        }
+        let (keys, others) = (given.args.to(given.keys), given.args.from(given.keys));
+        let ran = self.bridge.run(function, keys, others, caller);
+        self.has_failed = ran.is_err();
+        ran.map(|()| Outcome::Done)
     }
 }
 
@@ -416,7 +382,7 @@ pub(super) struct Registered {
     /// As the library calls it.
     pub name: Vec<u8>,
     /// What runs.
-    pub function: Function,
+    pub function: RegistryKey,
     /// What the library says about it.
     pub description: Option<Vec<u8>>,
     /// `ScriptFlags` bits.
@@ -429,7 +395,7 @@ impl FromLua for Registered {
         let text = |text: mlua::LuaString| text.as_bytes().to_vec();
         Ok(Registered {
             name: text(made.raw_get("name")?),
-            function: made.raw_get("callback")?,
+            function: lua.create_registry_value(made.raw_get::<Function>("callback")?)?,
             description: made.raw_get::<Option<mlua::LuaString>>("description")?.map(text),
             flags: ScriptFlags::from_bits_truncate(made.raw_get("flags")?),
         })
@@ -437,15 +403,8 @@ impl FromLua for Registered {
 }
 
 /// Looks at the state every so many instructions: whether what runs in it is to end.
-fn watch(
-    lua: &Lua,
-    host: &Host,
-    kind: Kind,
-    until_ns: &Arc<AtomicU64>,
-    is_over: &Arc<AtomicBool>,
-) -> mlua::Result<()> {
+fn watch(lua: &Lua, host: &Host, kind: Kind, until_ns: &Arc<AtomicU64>) -> mlua::Result<()> {
     let (scripts, ticks, until_ns) = (Arc::clone(&host.scripts), host.ticks.clone(), Arc::clone(until_ns));
-    let is_over = Arc::clone(is_over);
     lua.set_global_hook(HookTriggers::new().every_nth_instruction(LOOK_EVERY), move |lua, _| {
         let goes_down = scripts.is_interrupted.load(Ordering::Relaxed);
         if !goes_down && !scripts.running.is_killed() {
@@ -456,11 +415,7 @@ fn watch(
         }
         let ending = move || if goes_down { ending() } else { killed(kind) };
         // At every instruction from now on: a script that catches errors gets no further either.
-        // Only the way back is open.
-        let is_over = Arc::clone(&is_over);
-        lua.set_hook(HookTriggers::new().every_nth_instruction(1), move |_, _| {
-            if is_over.load(Ordering::Relaxed) { Ok(VmState::Continue) } else { Err(ending()) }
-        })?;
+        lua.set_hook(HookTriggers::new().every_nth_instruction(1), move |_, _| Err(ending()))?;
         Err(ending())
     })
 }
@@ -480,19 +435,6 @@ fn ending() -> mlua::Error {
     mlua::Error::runtime("the server is going down")
 }
 
-/// What the handler of errors has made of one: a table with the text, or a bare text where it could not run.
-fn raised(error: &Value) -> Fault {
-    match error {
-        Value::Table(table) => match table.raw_get(1) {
-            Ok(Value::String(text)) => Fault::of(text.as_bytes().to_vec()),
-            _ => Fault::SCRIPT_FAILED,
-        },
-        Value::String(text) => Fault::script_failed(&text.as_bytes()),
-        Value::Error(error) => fault_of(error),
-        _ => Fault::SCRIPT_FAILED,
-    }
-}
-
 pub(super) fn fault_of(error: &mlua::Error) -> Fault {
     match error {
         mlua::Error::MemoryError(_) => Fault::SCRIPT_MEMORY,
@@ -510,17 +452,10 @@ fn message(error: &mlua::Error) -> String {
 }
 
 /// What the prelude is made of.
-fn natives(lua: &Lua, choices: &Arc<Choices>, kind: Kind, is_over: &Arc<AtomicBool>) -> mlua::Result<Table> {
+fn natives(lua: &Lua, choices: &Arc<Choices>, json: &cjson::Shared, kind: Kind) -> mlua::Result<Table> {
     let native = lua.create_table()?;
-    let over = Arc::clone(is_over);
-    native.set(
-        "fails",
-        lua.create_function(move |_, error: Value| {
-            over.store(true, Ordering::Relaxed);
-            Ok(error.as_error().map(message))
-        })?,
-    )?;
     native.set("is_library", kind == Kind::Function)?;
+    native.set("message", lua.create_function(|_, error: Value| Ok(error.as_error().map(message)))?)?;
     native.set("mark", lua.create_function(|lua, meta: Table| raw::mark(lua, &meta))?)?;
     for (name, guard) in [
         ("guard_write", Guard::Write),
@@ -575,7 +510,7 @@ fn natives(lua: &Lua, choices: &Arc<Choices>, kind: Kind, is_over: &Arc<AtomicBo
     native.set("facts", facts(lua)?)?;
     native.set("flags", flags(lua)?)?;
     native.set("bit", bit::function(lua)?)?;
-    native.set("cjson", cjson::functions(lua, &Rc::default())?)?;
+    native.set("cjson", cjson::functions(lua, json)?)?;
     let libraries = lua.create_table()?;
     libraries.set("cmsgpack", cmsgpack::library(lua)?)?;
     libraries.set("struct", structs::library(lua)?)?;

@@ -40,7 +40,7 @@ struct Callback {
     name: Box<[u8]>,
     library: Box<[u8]>,
     flags: ScriptFlags,
-    function: mlua::Function,
+    function: mlua::RegistryKey,
 }
 
 /// A library that was run and is not taken in yet.

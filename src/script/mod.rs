@@ -8,6 +8,7 @@
 //! own; no error, of memory or of depth, passes the border of a state but as an error reply.
 
 mod bit;
+mod bridge;
 mod call;
 mod catalogue;
 mod cjson;
@@ -19,6 +20,7 @@ mod raw;
 mod reply;
 mod result;
 mod shebang;
+mod stack;
 mod structs;
 
 pub use catalogue::{Collision, Library};

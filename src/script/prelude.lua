@@ -3,7 +3,7 @@
 local native = ...
 local error, type, tostring, tonumber, select, next = error, type, tostring, tonumber, select, next
 local setmetatable, getmetatable, rawget, rawset = setmetatable, getmetatable, rawget, rawset
-local raw_pcall, raw_xpcall, setfenv = pcall, xpcall, setfenv
+local raw_pcall, raw_xpcall, setfenv, unpack = pcall, xpcall, setfenv, unpack
 local raw_loadstring, getinfo, floor = loadstring, debug.getinfo, math.floor
 local find, sub, byte, concat = string.find, string.sub, string.byte, table.concat
 local resume, create = coroutine.resume, coroutine.create
@@ -52,7 +52,7 @@ local function place()
 end
 
 local function handler(e)
-  local text = native.fails(e)
+  local text = native.message(e)
   if text then
     text = 'ERR ' .. text
   elseif type(e) == 'table' then
@@ -63,19 +63,6 @@ local function handler(e)
   end
   local at = place()
   return { at and text .. ' script: on ' .. at .. '.' or text }
-end
-
--- Scripts find their keys and arguments as globals, functions are called with them.
-local invoke, script, keys, args
-
-local function main()
-  if keys then return (script(keys, args)) end
-  return (script())
-end
-
-local function run(f, invoker, own_keys, own_args)
-  script, invoke, keys, args = f, invoker, own_keys, own_args
-  return raw_xpcall(main, handler)
 end
 
 -- Base.
@@ -208,22 +195,6 @@ local redis = {
 }
 for name, value in next, native.facts do redis[name] = value end
 
-function redis.call(...)
-  local reply, failed = invoke(0, ...)
-  if failed then return error(reply, 0) end
-  return reply
-end
-
-function redis.pcall(...)
-  return (invoke(1, ...))
-end
-
-function redis.acl_check_cmd(...)
-  local reply, failed = invoke(2, ...)
-  if failed then return error(reply, 0) end
-  return reply
-end
-
 local function reply_of(field, ...)
   local text = ...
   if select('#', ...) ~= 1 or type(text) ~= 'string' then
@@ -290,6 +261,7 @@ end
 for name, value in next, redis do
   if type(value) == 'function' then redis[name] = forward(value) end
 end
+redis.call, redis.pcall, redis.acl_check_cmd = unpack(native.commands)
 real.redis = protect(redis)
 real.server = real.redis
 
@@ -410,6 +382,21 @@ local _, surface = protect(real, globals)
 real._G = globals
 setmetatable(real, strict)
 
+-- Functions do not find their keys and arguments as globals, but are called with them; what they keep of
+-- them is theirs.
+local given = {}
+
+local function twin(list)
+  local own = {}
+  for at = 1, #list do own[at] = list[at] end
+  return own
+end
+
+local function calling(callback)
+  local f = forward(callback)
+  return function() return (f(twin(given.KEYS), twin(given.ARGV))) end
+end
+
 -- Libraries of functions: while one is loaded, it sees a few things only, and may register functions.
 local made
 
@@ -430,7 +417,7 @@ local function register_named(given)
       if type(value) ~= 'function' then
         fail('ERR callback argument given to server.register_function must be a function')
       end
-      f.callback = value
+      f.callback = calling(value)
     elseif key == 'flags' then
       if type(value) ~= 'table' then
         fail('ERR flags argument to server.register_function must be a table representing function flags')
@@ -462,7 +449,7 @@ local function register(...)
     if type(callback) ~= 'function' then
       fail('ERR second argument to server.register_function must be a function')
     end
-    made[#made + 1] = { name = name, callback = callback, flags = 0 }
+    made[#made + 1] = { name = name, callback = calling(callback), flags = 0 }
     return
   end
   if type(name) ~= 'table' then
@@ -482,7 +469,7 @@ loadable.server = loadable.redis
 setmetatable(loadable, strict)
 
 local function reason(e)
-  return type(e) == 'table' and rawget(e, 'err') or 'ERR ' .. (native.fails(e) or tostring(e))
+  return type(e) == 'table' and rawget(e, 'err') or 'ERR ' .. (native.message(e) or tostring(e))
 end
 
 local function load_library(library)
@@ -493,7 +480,6 @@ local function load_library(library)
   return ok, ok and result or why
 end
 
-return globals, real, run, function()
+return globals, native.is_library and given or real, handler, function()
   depth = 0
-  json_option('reset')
 end, load_library

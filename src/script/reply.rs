@@ -1,22 +1,29 @@
 //! Replies of commands, as Lua values.
 //!
-//! For: reading what a command has written, in the protocol the script asked for. May touch: bytes and Lua
-//! tables.
-//! Always: the bytes are the server's own, so they are sound; what is not is nil.
+//! For: reading what a command has written, in the protocol the script asked for. May touch: bytes and the
+//! stack of the function that the script called.
+//! Always: the bytes are the server's own, so they are sound; what is not is nil. Errors of the state leave
+//! these frames by a long jump: nothing here has a destructor.
 
-use mlua::{Lua, Value};
+use super::stack::{Kind, Stack};
 
-/// The value that a reply stands for.
-///
-/// # Errors
-/// When the state is out of memory.
-pub fn value(lua: &Lua, bytes: &[u8]) -> mlua::Result<Value> {
-    Reader { lua, bytes }.next()
+/// Slots of the stack that a table takes while it is filled.
+const SLOTS: std::ffi::c_int = 8;
+
+/// Pushes the value that a reply stands for. May raise.
+pub fn push(stack: Stack, bytes: &[u8]) {
+    Reader { stack, bytes }.push();
 }
 
+#[derive(Clone, Copy)]
 struct Reader<'a> {
-    lua: &'a Lua,
+    stack: Stack,
     bytes: &'a [u8],
+}
+
+/// A number in decimal digits.
+fn integer(text: &[u8]) -> Option<i64> {
+    std::str::from_utf8(text).ok()?.parse().ok()
 }
 
 impl<'a> Reader<'a> {
@@ -29,7 +36,7 @@ impl<'a> Reader<'a> {
     }
 
     fn count(&mut self) -> Option<usize> {
-        std::str::from_utf8(self.line()).ok()?.parse().ok()
+        integer(self.line()).and_then(|count| count.try_into().ok())
     }
 
     /// So many bytes and the line end behind them.
@@ -39,32 +46,36 @@ impl<'a> Reader<'a> {
         taken
     }
 
-    fn next(&mut self) -> mlua::Result<Value> {
-        let Some((&sign, rest)) = self.bytes.split_first() else { return Ok(Value::Nil) };
+    /// Pushes one value. May raise.
+    fn push(&mut self) {
+        let stack = self.stack;
+        let Some((&sign, rest)) = self.bytes.split_first() else { return stack.push_nil() };
         self.bytes = rest;
         match sign {
             b'$' => match self.count() {
-                Some(count) => self.string(count),
-                None => Ok(Value::Boolean(false)),
+                Some(count) => stack.push_text(self.take(count)),
+                None => stack.push_bool(false),
             },
-            b':' => {
-                let number = std::str::from_utf8(self.line()).ok().and_then(|text| text.parse::<i64>().ok());
-                Ok(number.map_or(Value::Nil, |number| Value::Number(number as f64)))
-            }
+            b':' => match integer(self.line()) {
+                Some(number) => stack.push_number(number as f64),
+                None => stack.push_nil(),
+            },
             b'*' | b'>' => match self.count() {
                 Some(count) => self.array(count),
-                None => Ok(Value::Boolean(false)),
+                None => stack.push_bool(false),
             },
             b'+' => self.line_in("ok"),
             b'-' => self.line_in("err"),
             b'_' => {
                 self.line();
-                Ok(Value::Nil)
+                stack.push_nil();
             }
-            b'#' => Ok(Value::Boolean(self.line() == b"t")),
+            b'#' => stack.push_bool(self.line() == b"t"),
             b',' => {
                 let number = std::str::from_utf8(self.line()).ok().and_then(|text| text.parse().ok());
-                self.table("double", Value::Number(number.unwrap_or(f64::NAN)))
+                self.open("double");
+                stack.push_number(number.unwrap_or(f64::NAN));
+                stack.set(-3);
             }
             b'(' => self.line_in("big_number"),
             b'=' => self.verbatim(),
@@ -72,68 +83,73 @@ impl<'a> Reader<'a> {
             b'~' => self.set(),
             b'|' => {
                 for _ in 0..2 * self.count().unwrap_or(0) {
-                    self.next()?;
+                    self.push();
+                    stack.pop(1);
                 }
-                self.next()
+                self.push();
             }
-            _ => Ok(Value::Nil),
+            _ => stack.push_nil(),
         }
     }
 
-    fn string(&mut self, count: usize) -> mlua::Result<Value> {
-        self.lua.create_string(self.take(count)).map(Value::String)
+    /// Pushes a table and the name of its only field, whose value is to follow. May raise.
+    fn open(&self, field: &str) {
+        self.stack.reserve(SLOTS);
+        self.stack.push_table(0, 1);
+        self.stack.push_text(field.as_bytes());
     }
 
-    fn table(&self, field: &str, value: Value) -> mlua::Result<Value> {
-        let table = self.lua.create_table_with_capacity(0, 1)?;
-        table.raw_set(field, value)?;
-        Ok(Value::Table(table))
+    fn line_in(&mut self, field: &str) {
+        self.open(field);
+        self.stack.push_text(self.line());
+        self.stack.set(-3);
     }
 
-    fn line_in(&mut self, field: &str) -> mlua::Result<Value> {
-        let text = self.lua.create_string(self.line())?;
-        self.table(field, Value::String(text))
-    }
-
-    fn array(&mut self, count: usize) -> mlua::Result<Value> {
-        let table = self.lua.create_table_with_capacity(count, 0)?;
+    fn array(&mut self, count: usize) {
+        self.stack.reserve(SLOTS);
+        self.stack.push_table(count, 0);
         for at in 1..=count {
-            table.raw_set(at, self.next()?)?;
+            self.push();
+            self.stack.set_at(-2, at);
         }
-        Ok(Value::Table(table))
     }
 
-    fn verbatim(&mut self) -> mlua::Result<Value> {
+    fn verbatim(&mut self) {
         let count = self.count().unwrap_or(0);
-        let bytes = self.take(count);
-        let (format, text) = bytes.split_at_checked(4).unwrap_or_default();
-        let table = self.lua.create_table_with_capacity(0, 2)?;
-        table.raw_set("format", self.lua.create_string(&format[..format.len().min(3)])?)?;
-        table.raw_set("string", self.lua.create_string(text)?)?;
-        self.table("verbatim_string", Value::Table(table))
+        let (format, text) = self.take(count).split_at_checked(4).unwrap_or_default();
+        self.open("verbatim_string");
+        self.stack.push_table(0, 2);
+        self.stack.set_text("format", &format[..format.len().min(3)]);
+        self.stack.set_text("string", text);
+        self.stack.set(-3);
     }
 
-    fn map(&mut self) -> mlua::Result<Value> {
+    fn map(&mut self) {
         let count = self.count().unwrap_or(0);
-        let table = self.lua.create_table_with_capacity(0, count)?;
+        self.open("map");
+        self.stack.push_table(0, count);
         for _ in 0..count {
-            let (key, value) = (self.next()?, self.next()?);
-            if !key.is_nil() {
-                table.raw_set(key, value)?;
-            }
+            self.push();
+            self.push();
+            self.keep();
         }
-        self.table("map", Value::Table(table))
+        self.stack.set(-3);
     }
 
-    fn set(&mut self) -> mlua::Result<Value> {
+    fn set(&mut self) {
         let count = self.count().unwrap_or(0);
-        let table = self.lua.create_table_with_capacity(0, count)?;
+        self.open("set");
+        self.stack.push_table(0, count);
         for _ in 0..count {
-            let member = self.next()?;
-            if !member.is_nil() {
-                table.raw_set(member, true)?;
-            }
+            self.push();
+            self.stack.push_bool(true);
+            self.keep();
         }
-        self.table("set", Value::Table(table))
+        self.stack.set(-3);
+    }
+
+    /// Puts the key and value on top into the table below them, unless the key is nil.
+    fn keep(&self) {
+        if self.stack.kind(-2) == Kind::Nil { self.stack.pop(2) } else { self.stack.set(-3) }
     }
 }

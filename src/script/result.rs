@@ -1,65 +1,45 @@
 //! What a script returns, as a reply.
 //!
-//! For: writing Lua values in the client's protocol. May touch: Lua tables and the reply.
+//! For: writing Lua values in the client's protocol. May touch: the stack of the function that ran the
+//! script, and the reply.
 //! Always: numbers lose what is behind the point; arrays end at the first nil; a value nested more than
-//! [`MOST_NESTED`] deep is refused.
+//! [`MOST_NESTED`] deep is refused. Errors of the state leave these frames by a long jump: what has a
+//! destructor is gone before the stack is asked for anything that may raise.
 
-use mlua::{Lua, LuaString, Table, Value};
+use std::ffi::c_int;
 
+use super::stack::{Kind, Stack};
 use crate::fault::Fault;
 use crate::resp::{Out, Proto};
 
 /// Tables within tables that a result may have.
 const MOST_NESTED: usize = 500;
+/// Slots of the stack that a table takes while it is read.
+const SLOTS: c_int = 8;
 
-/// The fields that make a table something else than an array; strings of one state.
-pub struct Fields {
-    err: LuaString,
-    ok: LuaString,
-    double: LuaString,
-    map: LuaString,
-    set: LuaString,
-    big_number: LuaString,
-    verbatim: LuaString,
-    format: LuaString,
-    string: LuaString,
-}
+/// The fields that make a table something else than an array, in the order of [`Field`].
+pub const FIELDS: [&str; 9] =
+    ["err", "ok", "double", "map", "set", "big_number", "verbatim_string", "format", "string"];
 
-impl Fields {
-    /// For this state.
-    pub fn new(lua: &Lua) -> mlua::Result<Fields> {
-        Ok(Fields {
-            err: lua.create_string("err")?,
-            ok: lua.create_string("ok")?,
-            double: lua.create_string("double")?,
-            map: lua.create_string("map")?,
-            set: lua.create_string("set")?,
-            big_number: lua.create_string("big_number")?,
-            verbatim: lua.create_string("verbatim_string")?,
-            format: lua.create_string("format")?,
-            string: lua.create_string("string")?,
-        })
-    }
-}
-
-/// Why a result could not be written.
-pub enum Refused {
-    /// The script answers with this error.
-    Fault(Fault),
-    /// The state failed.
-    Lua(mlua::Error),
-}
-
-impl From<mlua::Error> for Refused {
-    fn from(error: mlua::Error) -> Refused {
-        Refused::Lua(error)
-    }
+#[derive(Clone, Copy)]
+enum Field {
+    Err,
+    Ok,
+    Double,
+    Map,
+    Set,
+    BigNumber,
+    Verbatim,
+    Format,
+    String,
 }
 
 /// Writes a result.
 pub struct Writer<'a> {
-    /// The strings of the state.
-    pub fields: &'a Fields,
+    /// Where it lies on top.
+    pub stack: Stack,
+    /// The first of the upvalues that hold [`FIELDS`].
+    pub fields: c_int,
     /// The protocol the script has chosen.
     pub script: Proto,
     /// The reply.
@@ -67,92 +47,122 @@ pub struct Writer<'a> {
 }
 
 impl Writer<'_> {
-    /// Writes a value; `depth` tables are around it.
-    pub fn write(&mut self, value: &Value, depth: usize) -> Result<(), Refused> {
-        match value {
-            Value::String(text) => self.out.bulk(&text.as_bytes()),
-            Value::Integer(number) => self.out.int(*number),
-            Value::Number(number) => self.out.int(truncated(*number)),
-            Value::Boolean(value) if self.script == Proto::Resp3 => self.out.boolean(*value),
-            Value::Boolean(true) => self.out.int(1),
-            Value::Table(table) => return self.table(table, depth),
+    /// Writes the value on top, and leaves it there; `depth` tables are around it. May raise.
+    ///
+    /// # Errors
+    /// When it is an error itself, or nested too deep; then something may be left on the stack.
+    pub fn write(&mut self, depth: usize) -> Result<(), Fault> {
+        match self.stack.kind(-1) {
+            Kind::Text => self.out.bulk(self.stack.text(-1)),
+            Kind::Number => self.out.int(truncated(self.stack.number(-1))),
+            Kind::Boolean if self.script == Proto::Resp3 => self.out.boolean(self.stack.is_true(-1)),
+            Kind::Boolean if self.stack.is_true(-1) => self.out.int(1),
+            Kind::Table => return self.table(depth),
             _ => self.out.null(),
         }
         Ok(())
     }
 
-    fn table(&mut self, table: &Table, depth: usize) -> Result<(), Refused> {
+    /// Pushes a field of the table on top; what it is.
+    fn field(&self, field: Field) -> Kind {
+        self.stack.push_copy(self.fields + upward(field as c_int));
+        self.stack.get(-2);
+        self.stack.kind(-1)
+    }
+
+    fn table(&mut self, depth: usize) -> Result<(), Fault> {
         if depth == MOST_NESTED {
-            return Err(Refused::Fault(Fault::SCRIPT_RESULT_DEPTH));
+            return Err(Fault::SCRIPT_RESULT_DEPTH);
         }
-        let fields = self.fields;
-        if let Value::String(text) = table.raw_get(&fields.err)? {
-            if depth == 0 {
-                return Err(Refused::Fault(Fault::of(text.as_bytes().to_vec())));
+        self.stack.reserve(SLOTS);
+        for (field, wanted) in [
+            (Field::Err, Kind::Text),
+            (Field::Ok, Kind::Text),
+            (Field::Double, Kind::Number),
+            (Field::Map, Kind::Table),
+            (Field::Set, Kind::Table),
+            (Field::BigNumber, Kind::Text),
+            (Field::Verbatim, Kind::Table),
+        ] {
+            if self.field(field) == wanted && self.special(field, depth)? {
+                self.stack.pop(1);
+                return Ok(());
             }
-            self.out.error(&*text.as_bytes());
-        } else if let Value::String(text) = table.raw_get(&fields.ok)? {
-            self.out.simple(&line(&text));
-        } else if let Some(number) = number(table.raw_get(&fields.double)?) {
-            self.out.double(number);
-        } else if let Value::Table(map) = table.raw_get(&fields.map)? {
-            self.map(&map, depth)?;
-        } else if let Value::Table(set) = table.raw_get(&fields.set)? {
-            self.set(&set, depth)?;
-        } else if let Value::String(digits) = table.raw_get(&fields.big_number)? {
-            self.out.big_number(&line(&digits));
-        } else if let Some((format, text)) = self.verbatim(table)? {
-            let mut format = line(&format);
+            self.stack.pop(1);
+        }
+        self.array(depth)
+    }
+
+    /// Writes a table that is no array, by its field, which is on top. False: it is an array all the same.
+    fn special(&mut self, field: Field, depth: usize) -> Result<bool, Fault> {
+        let text = self.stack.text(-1);
+        match field {
+            Field::Err if depth == 0 => return Err(Fault::of(text.to_vec())),
+            Field::Err => self.out.error(text),
+            Field::Ok => self.out.simple(&line(text)),
+            Field::Double => self.out.double(self.stack.number(-1)),
+            Field::Map => self.map(depth)?,
+            Field::Set => self.set(depth)?,
+            Field::BigNumber => self.out.big_number(&line(text)),
+            Field::Verbatim | Field::Format | Field::String => return Ok(self.verbatim()),
+        }
+        Ok(true)
+    }
+
+    fn verbatim(&mut self) -> bool {
+        let is_format = self.field(Field::Format) == Kind::Text;
+        self.stack.push_copy(-2);
+        let is_text = self.field(Field::String) == Kind::Text;
+        if is_format && is_text {
+            let mut format = line(self.stack.text(-3));
             format.extend(std::iter::repeat_n(' ', 3));
             let end = (0..=3).rev().find(|&at| format.is_char_boundary(at)).unwrap_or(0);
-            self.out.verbatim(if end == 3 { &format[..3] } else { "txt" }, &text.as_bytes());
-        } else {
-            self.array(table, depth)?;
+            self.out.verbatim(if end == 3 { &format[..3] } else { "txt" }, self.stack.text(-1));
         }
-        Ok(())
+        self.stack.pop(3);
+        is_format && is_text
     }
 
-    fn verbatim(&self, table: &Table) -> Result<Option<(LuaString, LuaString)>, Refused> {
-        let Value::Table(inner) = table.raw_get(&self.fields.verbatim)? else { return Ok(None) };
-        match (inner.raw_get(&self.fields.format)?, inner.raw_get(&self.fields.string)?) {
-            (Value::String(format), Value::String(text)) => Ok(Some((format, text))),
-            _ => Ok(None),
-        }
-    }
-
-    fn array(&mut self, table: &Table, depth: usize) -> Result<(), Refused> {
+    fn array(&mut self, depth: usize) -> Result<(), Fault> {
         let head = self.out.deferred_array();
         let mut count = 0;
         loop {
-            let value: Value = table.raw_get(count + 1)?;
-            if value.is_nil() {
+            self.stack.get_at(-1, count + 1);
+            if self.stack.kind(-1) == Kind::Nil {
                 break;
             }
-            self.write(&value, depth + 1)?;
+            self.write(depth + 1)?;
+            self.stack.pop(1);
             count += 1;
         }
+        self.stack.pop(1);
         self.out.finish(head, count);
         Ok(())
     }
 
-    fn map(&mut self, map: &Table, depth: usize) -> Result<(), Refused> {
+    fn map(&mut self, depth: usize) -> Result<(), Fault> {
         let head = self.out.deferred_map();
         let mut count = 0;
-        for pair in map.pairs::<Value, Value>() {
-            let (key, value) = pair?;
-            self.write(&key, depth + 1)?;
-            self.write(&value, depth + 1)?;
+        self.stack.push_nil();
+        while self.stack.next(-2) {
+            self.stack.push_copy(-2);
+            self.write(depth + 1)?;
+            self.stack.pop(1);
+            self.write(depth + 1)?;
+            self.stack.pop(1);
             count += 1;
         }
         self.out.finish(head, count);
         Ok(())
     }
 
-    fn set(&mut self, set: &Table, depth: usize) -> Result<(), Refused> {
+    fn set(&mut self, depth: usize) -> Result<(), Fault> {
         let head = self.out.deferred_set();
         let mut count = 0;
-        for pair in set.pairs::<Value, Value>() {
-            self.write(&pair?.0, depth + 1)?;
+        self.stack.push_nil();
+        while self.stack.next(-2) {
+            self.stack.pop(1);
+            self.write(depth + 1)?;
             count += 1;
         }
         self.out.finish(head, count);
@@ -160,12 +170,9 @@ impl Writer<'_> {
     }
 }
 
-fn number(value: Value) -> Option<f64> {
-    match value {
-        Value::Integer(number) => Some(number as f64),
-        Value::Number(number) => Some(number),
-        _ => None,
-    }
+/// The distance of an upvalue's index from that of an earlier one: they count downwards.
+fn upward(by: c_int) -> c_int {
+    -by
 }
 
 /// What the processor makes of a number that no integer can hold is the lowest one.
@@ -175,6 +182,6 @@ fn truncated(number: f64) -> i64 {
 }
 
 /// A text without line ends.
-fn line(text: &LuaString) -> String {
-    String::from_utf8_lossy(&text.as_bytes()).replace(['\r', '\n'], " ")
+fn line(text: &[u8]) -> String {
+    String::from_utf8_lossy(text).replace(['\r', '\n'], " ")
 }

@@ -1,0 +1,332 @@
+//! From Rust into a script, and from the script to its commands.
+//!
+//! For: running a compiled script, and `redis.call`, which scripts spend most of their calls on, without a
+//! handle or an allocation for each value that passes. May touch: Lua's C interface, what `Cx` carries.
+//! Always: Lua runs only inside the protected call of [`Bridge::run`]; errors leave the frames between by a
+//! long jump, so nothing in them has a destructor while the stack is asked for what may raise; no panic
+//! leaves a function that Lua called.
+
+use std::cell::{Cell, UnsafeCell};
+use std::ffi::{c_int, c_void};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::AtomicPtr;
+use std::sync::atomic::Ordering::Relaxed;
+
+use mlua::{Function, Lua, RegistryKey, Table, ffi, ffi::lua_State};
+
+use super::call::{Answer, Caller, Form, Room};
+use super::reply;
+use super::result::{FIELDS, Writer};
+use super::stack::{Kind, Stack, upvalue};
+use crate::fault::Fault;
+use crate::resp::Args;
+
+/// Fields of a table of arguments that are cleared for the next script; one with more is replaced.
+const MOST_CLEARED: usize = 64;
+/// A table of arguments serves that many scripts: what one has made large slows no more of them.
+const MOST_SERVED: u32 = 1024;
+
+/// Upvalues of the function that runs scripts.
+mod up {
+    use std::ffi::c_int;
+
+    /// The `Place`.
+    pub const PLACE: c_int = 1;
+    /// The table of globals.
+    pub const REAL: c_int = 2;
+    /// The tables of arguments.
+    pub const TABLES: [c_int; 2] = [3, 4];
+    /// Their names.
+    pub const NAMES: [c_int; 2] = [5, 6];
+    /// The names of fields of results.
+    pub const FIELDS: c_int = 7;
+}
+
+/// What runs now.
+struct Job<'a> {
+    caller: *mut Caller<'a, 'a>,
+    /// The script, in the registry.
+    script: c_int,
+    /// `KEYS` and `ARGV`.
+    given: [Args<'a>; 2],
+    /// Why what it returned is no reply.
+    refused: Option<Fault>,
+}
+
+/// Where the functions that Lua calls find what they need.
+struct Place {
+    /// The script's, or null while none runs.
+    job: AtomicPtr<Job<'static>>,
+    room: UnsafeCell<Room>,
+    /// Scripts that the tables of arguments have served.
+    served: Cell<u32>,
+}
+
+/// The way into one state. It may go from thread to thread with the state, and is used by one at a time: whoever
+/// has it has the state and every handle to what is in it.
+pub struct Bridge {
+    state: AtomicPtr<lua_State>,
+    place: Box<Place>,
+    enter: Option<RegistryKey>,
+    handler: Option<RegistryKey>,
+}
+
+impl Bridge {
+    /// Of this state, which must not be dropped before it has run its last script.
+    ///
+    /// # Errors
+    /// When the state is out of memory.
+    pub fn new(lua: &Lua) -> mlua::Result<Bridge> {
+        let place = Box::new(Place {
+            job: AtomicPtr::new(std::ptr::null_mut()),
+            room: UnsafeCell::default(),
+            served: Cell::new(0),
+        });
+        let mut state = std::ptr::null_mut();
+        // SAFETY: the stack is left as it was.
+        unsafe { lua.exec_raw::<()>((), |own| state = own)? };
+        Ok(Bridge { state: AtomicPtr::new(state), place, enter: None, handler: None })
+    }
+
+    /// `redis.call`, `redis.pcall` and `redis.acl_check_cmd`.
+    ///
+    /// # Errors
+    /// When the state is out of memory.
+    pub fn functions(&self, lua: &Lua) -> mlua::Result<[Function; 3]> {
+        let make = |function| {
+            // SAFETY: the place lies in its box as long as the bridge, and with it the state, is used.
+            unsafe {
+                lua.exec_raw((), |state| {
+                    ffi::lua_pushlightuserdata(state, self.place_pointer());
+                    ffi::lua_pushcclosure(state, function, 1);
+                })
+            }
+        };
+        Ok([make(call)?, make(pcall)?, make(check)?])
+    }
+
+    /// Gives it what the prelude has made: the table of globals, and what makes a text of an error.
+    ///
+    /// # Errors
+    /// When the state is out of memory.
+    pub fn furnish(&mut self, lua: &Lua, real: &Table, handler: &Function) -> mlua::Result<()> {
+        // SAFETY: as many values become the function's as are pushed, the table first.
+        let enter: Function = unsafe {
+            lua.exec_raw(real, |state| {
+                let stack = Stack::of(state);
+                stack.reserve(up::FIELDS + FIELDS.len() as c_int);
+                ffi::lua_pushlightuserdata(state, self.place_pointer());
+                ffi::lua_insert(state, 1);
+                up::TABLES.iter().for_each(|_| stack.push_nil());
+                stack.push_text(b"KEYS");
+                stack.push_text(b"ARGV");
+                FIELDS.iter().for_each(|field| stack.push_text(field.as_bytes()));
+                ffi::lua_pushcclosure(state, enter, stack.top());
+            })?
+        };
+        self.enter = Some(lua.create_registry_value(enter)?);
+        self.handler = Some(lua.create_registry_value(handler)?);
+        Ok(())
+    }
+
+    fn place_pointer(&self) -> *mut c_void {
+        (&raw const *self.place).cast_mut().cast()
+    }
+
+    /// Runs the script that the registry keeps under that key, and writes what it returns.
+    ///
+    /// # Errors
+    /// What it raised or returned, as a client is told.
+    pub fn run(
+        &self,
+        script: &RegistryKey,
+        keys: Args<'_>,
+        others: Args<'_>,
+        caller: &mut Caller<'_, '_>,
+    ) -> Result<(), Fault> {
+        let (Some(enter), Some(handler)) = (&self.enter, &self.handler) else {
+            return Err(Fault::SCRIPT_FAILED);
+        };
+        let state = self.state.load(Relaxed);
+        let caller = (&raw mut *caller).cast();
+        let mut job = Job { caller, script: script.id(), given: [keys, others], refused: None };
+        self.place.job.store((&raw mut job).cast(), Relaxed);
+        // SAFETY: nothing else uses the state meanwhile; two values are pushed, for which every state has
+        // room; what they are called for runs inside the protected call.
+        let status = unsafe {
+            let stack = Stack::of(state);
+            stack.push_kept(handler.id());
+            stack.push_kept(enter.id());
+            ffi::lua_pcall(state, 0, 0, -2)
+        };
+        self.place.job.store(std::ptr::null_mut(), Relaxed);
+        // SAFETY: the stack holds the handler, and above it the error, if there was one; reading that
+        // raises none.
+        let stack = unsafe { Stack::of(state) };
+        if status == ffi::LUA_OK {
+            stack.pop(1);
+            return job.refused.map_or(Ok(()), Err);
+        }
+        let fault = if status == ffi::LUA_ERRMEM { Fault::SCRIPT_MEMORY } else { raised(stack) };
+        stack.pop(2);
+        Err(fault)
+    }
+}
+
+/// What the handler of errors has made of one, which is on top: a table with the text, or a bare text where
+/// it could not run.
+fn raised(stack: Stack) -> Fault {
+    match stack.kind(-1) {
+        Kind::Table => {
+            stack.get_at(-1, 1);
+            let fault = match stack.kind(-1) {
+                Kind::Text => Fault::of(stack.text(-1).to_vec()),
+                _ => Fault::SCRIPT_FAILED,
+            };
+            stack.pop(1);
+            fault
+        }
+        Kind::Text => Fault::script_failed(stack.text(-1)),
+        _ => Fault::SCRIPT_FAILED,
+    }
+}
+
+/// Runs the script of the place's job.
+unsafe extern "C-unwind" fn enter(state: *mut lua_State) -> c_int {
+    // SAFETY: Lua called this with its state, from `Bridge::run`, which has set the job: it lies in that
+    // frame, below this one, and nobody holds a reference into it.
+    let (stack, job) = unsafe {
+        let place = ffi::lua_touserdata(state, upvalue(up::PLACE)).cast::<Place>();
+        let job = (*place).job.load(Relaxed);
+        let served = (*place).served.get();
+        (*place).served.set(if served == MOST_SERVED { 0 } else { served + 1 });
+        let stack = Stack::of(state);
+        for at in 0..2 {
+            hand_over(stack, at, (*job).given[at], served < MOST_SERVED);
+        }
+        stack.push_kept((*job).script);
+        stack.call();
+        (stack, job)
+    };
+    // SAFETY: the commands of the script are done, so nobody else uses the caller. A raised error leaves no
+    // more than an unfinished reply, which is cut off.
+    unsafe {
+        let caller = &mut *(*job).caller;
+        let script = caller.choices.proto();
+        let mut writer = Writer { stack, fields: upvalue(up::FIELDS), script, out: caller.cx.out };
+        if let Err(fault) = writer.write(0) {
+            (*job).refused = Some(fault);
+        }
+    }
+    0
+}
+
+/// Sets one of the tables of arguments. May raise.
+fn hand_over(stack: Stack, which: usize, args: Args<'_>, reuses: bool) {
+    let table = upvalue(up::TABLES[which]);
+    if reuses && stack.kind(table) == Kind::Table && clear(stack, table) {
+        stack.push_copy(table);
+    } else {
+        stack.push_copy(upvalue(up::NAMES[which]));
+        stack.push_table(args.len(), 0);
+        stack.push_copy(-1);
+        stack.replace(table);
+        stack.set(upvalue(up::REAL));
+        stack.push_copy(table);
+    }
+    for (at, arg) in args.iter().enumerate() {
+        stack.push_text(arg);
+        stack.set_at(-2, at + 1);
+    }
+    stack.pop(1);
+}
+
+/// Makes a table as good as new. False: it has too many fields for that. May raise.
+fn clear(stack: Stack, table: c_int) -> bool {
+    stack.make_plain(table);
+    stack.push_nil();
+    for _ in 0..=MOST_CLEARED {
+        if !stack.next(table) {
+            return true;
+        }
+        stack.pop(1);
+        stack.push_copy(-1);
+        stack.push_nil();
+        stack.set(table);
+    }
+    stack.pop(1);
+    false
+}
+
+unsafe extern "C-unwind" fn call(state: *mut lua_State) -> c_int {
+    // SAFETY: called by Lua.
+    unsafe { invoke(state, Form::Call) }
+}
+
+unsafe extern "C-unwind" fn pcall(state: *mut lua_State) -> c_int {
+    // SAFETY: called by Lua.
+    unsafe { invoke(state, Form::PCall) }
+}
+
+unsafe extern "C-unwind" fn check(state: *mut lua_State) -> c_int {
+    // SAFETY: called by Lua.
+    unsafe { invoke(state, Form::Check) }
+}
+
+/// Runs a command, and pushes or raises its reply.
+///
+/// # Safety
+/// Lua has called the function with this state, whose only upvalue is the place.
+unsafe fn invoke(state: *mut lua_State, form: Form) -> c_int {
+    // SAFETY: the place outlives the state's last run, and scripts run commands one at a time: nobody else
+    // uses the room, or the job's caller, until this has returned.
+    let (stack, answer, room) = unsafe {
+        let stack = Stack::of(state);
+        let place = ffi::lua_touserdata(state, upvalue(1)).cast::<Place>();
+        let answer = ask(stack, form, (*place).job.load(Relaxed), &mut *(*place).room.get());
+        (stack, answer, &*(*place).room.get())
+    };
+    let raises = match answer {
+        Answer::Reply => {
+            reply::push(stack, room.reply());
+            false
+        }
+        Answer::Yes => {
+            stack.push_bool(true);
+            false
+        }
+        Answer::Error { raises, is_counted } => {
+            stack.push_table(0, 2);
+            stack.set_text("err", room.error());
+            if is_counted {
+                stack.push_text(b"ignore_error_stats_update");
+                stack.push_bool(true);
+                stack.set(-3);
+            }
+            raises
+        }
+    };
+    if raises {
+        // SAFETY: nothing in this frame, or in those that called it, has a destructor.
+        unsafe { ffi::lua_error(state) }
+    }
+    1
+}
+
+/// The part of a call in which nothing raises: what it leaves is in the room.
+///
+/// # Safety
+/// The job is that of `Bridge::run` or null, and nobody else uses its caller.
+unsafe fn ask(stack: Stack, form: Form, job: *mut Job<'static>, room: &mut Room) -> Answer {
+    let asked = catch_unwind(AssertUnwindSafe(|| {
+        if job.is_null() {
+            return room.refuse(&Fault::SCRIPT_NOT_ALLOWED);
+        }
+        // SAFETY: as above.
+        let caller = unsafe { &mut *(*job).caller };
+        caller.invoke(stack, room, form)
+    }));
+    // Panics of a command are caught where it runs. What is left has been reported, and cannot go on: there
+    // are frames of C above.
+    asked.unwrap_or_else(|_| std::process::abort())
+}
