@@ -200,7 +200,8 @@ fn a_dump_is_restored_elsewhere() {
     let (mut one, mut other) = (here.client(), there.client());
     load(&mut one, &counting(&format!("return '{}'", "long ".repeat(5000))));
     let dump = support::local::bytes(&ask(&mut one, "FUNCTION DUMP"));
-    let mut restore = |how: &[u8]| other.call(&[b"FUNCTION", b"RESTORE", &dump[..], how]).expect("an answer");
+    let mut restore =
+        |how: &[u8]| other.call(&[&b"FUNCTION"[..], b"RESTORE", &dump, how]).expect("an answer");
     assert!(!restore(b"APPEND").is_error() && restore(b"APPEND").is_error());
     assert!(!restore(b"REPLACE").is_error() && !restore(b"FLUSH").is_error());
     assert_eq!(

@@ -169,7 +169,7 @@ fn help(cx: &mut Cx<'_>, _: Args<'_>) -> Result<Outcome, Fault> {
         "    Adds the libraries of a payload. FLUSH removes all others, REPLACE those of the same names;",
         "    APPEND, which is the default, refuses to.",
         "STATS",
-        "    Tells which function runs, with its command and for how long, and counts libraries and functions.",
+        "    Tells which function runs, its command and for how long, and counts libraries and functions.",
     ];
     write_help(cx.out, "FUNCTION", lines);
     Ok(Outcome::Done)

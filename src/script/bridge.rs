@@ -62,8 +62,8 @@ struct Place {
     served: Cell<u32>,
 }
 
-/// The way into one state. It may go from thread to thread with the state, and is used by one at a time: whoever
-/// has it has the state and every handle to what is in it.
+/// The way into one state. It may go from thread to thread with the state, and is used by one at a time:
+/// whoever has it has the state and every handle to what is in it.
 pub struct Bridge {
     state: AtomicPtr<lua_State>,
     place: Box<Place>,

@@ -2,8 +2,8 @@
 //!
 //! For: FUNCTION and FCALL. May touch: what `Cx` carries, and what the dataset keeps for this room.
 //! Always: a dataset has one state, which its libraries share and which keeps what they set, whatever worker
-//! runs it; it is used with everything held. What is known of libraries apart from it can be asked for while it
-//! runs. Libraries are taken in all together or not at all.
+//! runs it; it is used with everything held. What is known of libraries apart from it can be asked for while
+//! it runs. Libraries are taken in all together or not at all.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;

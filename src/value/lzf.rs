@@ -1,7 +1,7 @@
 //! LZF, the compression of strings in RDB files.
 //!
-//! For: making strings short as others do, so that lengths agree, and reading what others have made short. May
-//! touch: bytes.
+//! For: making strings short as others do, so that lengths agree, and reading what others have made short.
+//! May touch: bytes.
 //! Always: what is returned unpacks to what was given, and is at least four bytes shorter.
 //!
 //! Packed bytes are a row of items. A first byte below 32 says how many plain bytes follow, less one.

@@ -3,10 +3,10 @@
 //! For: FUNCTION DUMP and RESTORE. May touch: bytes.
 //! Always: what is read is checked against the bytes that are there before anything is made for it.
 //!
-//! A string is its length and its bytes. The high two bits of a length's first byte tell its form: a number of
-//! six bits, of fourteen, of 32 or 64 in the bytes behind it, or a special form: a small integer, or packed
-//! bytes. The seal is a version, two bytes, and a checksum over everything before itself, eight; the low bytes
-//! come first.
+//! A string is its length and its bytes. The high two bits of a length's first byte tell its form: a number
+//! of six bits, of fourteen, of 32 or 64 in the bytes behind it, or a special form: a small integer, or
+//! packed bytes. The seal is a version, two bytes, and a checksum over everything before itself, eight; the
+//! low bytes come first.
 
 use crc::{CRC_64_REDIS, Crc};
 

@@ -5,8 +5,8 @@
 
 use super::pick::{Draw, Pick};
 
-const LIBRARY: &str = "FUNCTION LOAD #!lua\tname=l\nserver.register_function('f',function(k,a)\tserver.call('incr','n')\t\
-    return\tserver.call('set',k[1],a[1])\tend)";
+const LIBRARY: &str = "FUNCTION LOAD #!lua\tname=l\nserver.register_function('f',function(k,a)\t\
+    server.call('incr','n')\treturn\tserver.call('set',k[1],a[1])\tend)";
 
 /// A line, and what becomes of it. Spaces within a library are tabs.
 pub const EXAMPLES: &[(&str, &str)] = &[
