@@ -17,6 +17,8 @@ macro_rules! faults {
     };
 }
 
+mod functions;
+
 faults! {
     /// An option that is unknown, misplaced or in conflict with another.
     SYNTAX = "ERR syntax error";
@@ -180,6 +182,8 @@ faults! {
     SCRIPT_ARITY = "ERR Wrong number of args calling command from script";
     /// `redis.call` of a command that scripts may not run.
     SCRIPT_NOT_ALLOWED = "ERR This Valkey command is not allowed from script";
+    /// A command called by a function that is to end.
+    FUNCTION_KILLED = "ERR Script killed by user with FUNCTION KILL.";
     /// A command called by a script that is to end.
     SCRIPT_KILLED = "ERR Script killed by user with SCRIPT KILL.";
     /// A script that only reads called a command that writes.

@@ -6,6 +6,8 @@
 //!
 //! `OCHRE_TEST_SEED` repeats a run's choices (not its timing), `OCHRE_EFFECTS_SEQUENCES` makes it longer.
 
+#[path = "effects/functions.rs"]
+mod functions;
 #[path = "effects/geo.rs"]
 mod geo;
 #[path = "effects/hashes.rs"]
@@ -242,6 +244,7 @@ const FAMILIES: &[(Examples, &[(&str, Draw)])] = &[
     (lists::EXAMPLES, lists::DRAWN),
     (sorted_sets::EXAMPLES, sorted_sets::DRAWN),
     (streams::EXAMPLES, streams::DRAWN),
+    (functions::EXAMPLES, functions::DRAWN),
     // More families follow.
 ];
 

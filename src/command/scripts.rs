@@ -13,9 +13,12 @@ use bitflags::bitflags;
 use parking_lot::Mutex;
 
 use crate::fault::Fault;
+use crate::resp::{Args, OwnedArgs};
 
 /// Scripts that came with EVAL and are kept for EVALSHA.
 pub const MOST_EVALUATED: usize = 500;
+/// Bytes of the last function's command that are kept for the next one's.
+const MOST_KEPT: usize = 64 << 10;
 
 bitflags! {
     /// What the first line of a script says about it.
@@ -34,6 +37,15 @@ bitflags! {
         /// It has such a first line at all.
         const DECLARED = 1 << 5;
     }
+}
+
+/// What runs in a state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// EVAL and its relatives.
+    Script,
+    /// FCALL and its relative.
+    Function,
 }
 
 /// The name of a script: the SHA-1 digest of its text in lower-case hex digits.
@@ -69,6 +81,9 @@ pub struct Running {
     /// `Ticks` nanoseconds at which it began, 0 when none runs.
     since_ns: AtomicU64,
     worker: AtomicUsize,
+    is_function: AtomicBool,
+    /// The name of the function, then the command that runs it; of the last one where none runs.
+    called: Mutex<OwnedArgs>,
     /// How many have begun, above the bits [`WRITTEN`] and [`KILLED`], of which at most one is set.
     fate: AtomicU64,
 }
@@ -81,12 +96,58 @@ const KILLED: u64 = 2;
 const NEXT: u64 = 4;
 
 impl Running {
-    /// A script begins on a worker.
-    pub fn begin(&self, worker: usize, now_ns: u64) {
+    /// A script begins on a worker, or a function that was [`announced`](Running::announce).
+    pub fn begin(&self, worker: usize, now_ns: u64, kind: Kind) {
         self.worker.store(worker, Ordering::Relaxed);
+        self.is_function.store(kind == Kind::Function, Ordering::Relaxed);
         let fate = self.fate.load(Ordering::Relaxed) & !(WRITTEN | KILLED);
         self.fate.store(fate.wrapping_add(NEXT), Ordering::Release);
         self.since_ns.store(now_ns.max(1), Ordering::Release);
+    }
+
+    /// Keeps what FUNCTION STATS shows of the function that is about to begin.
+    pub fn announce(&self, name: &[u8], args: &Args<'_>) {
+        let mut called = self.called.lock();
+        if called.memory_bytes() > MOST_KEPT {
+            *called = OwnedArgs::default();
+        }
+        called.clear();
+        called.push(name);
+        args.iter().for_each(|arg| called.push(arg));
+    }
+
+    /// What runs, if anything does.
+    pub fn kind(&self) -> Option<Kind> {
+        let runs = self.since_ns.load(Ordering::Acquire) > 0;
+        let is_function = self.is_function.load(Ordering::Relaxed);
+        runs.then_some(if is_function { Kind::Function } else { Kind::Script })
+    }
+
+    /// The function that runs: its name with the command that runs it, and for how many milliseconds.
+    pub fn function<R>(&self, now_ns: u64, f: impl FnOnce(&[u8], Args<'_>, u64) -> R) -> Option<R> {
+        let since_ns = self.since_ns.load(Ordering::Acquire);
+        if self.kind() != Some(Kind::Function) || since_ns == 0 {
+            return None;
+        }
+        let called = self.called.lock();
+        let args = called.as_args();
+        Some(f(args.get(0), args.from(1), now_ns.saturating_sub(since_ns) / 1_000_000))
+    }
+
+    /// How commands are refused while what runs takes too long.
+    pub fn busy(&self) -> Fault {
+        match self.kind() {
+            Some(Kind::Function) => Fault::BUSY_FUNCTION,
+            _ => Fault::BUSY,
+        }
+    }
+
+    /// How a command is refused to what is to end.
+    pub fn killed(&self) -> Fault {
+        match self.kind() {
+            Some(Kind::Function) => Fault::FUNCTION_KILLED,
+            _ => Fault::SCRIPT_KILLED,
+        }
     }
 
     /// It has ended. True: because it was killed.
@@ -125,19 +186,20 @@ impl Running {
         is_busy.then(|| self.worker.load(Ordering::Relaxed))
     }
 
-    /// Asks the script to end.
+    /// Asks what runs to end.
     ///
     /// # Errors
-    /// When none runs, or it has written.
-    pub fn kill(&self) -> Result<(), Fault> {
+    /// When nothing runs, or it has written, or it is of another kind.
+    pub fn kill(&self, kind: Kind) -> Result<(), Fault> {
         let mut fate = self.fate.load(Ordering::Acquire);
         let number = fate / NEXT;
         loop {
-            if self.since_ns.load(Ordering::Acquire) == 0 || fate / NEXT != number {
-                return Err(Fault::NOT_BUSY);
-            }
+            let runs = self.kind().filter(|_| fate / NEXT == number).ok_or(Fault::NOT_BUSY)?;
             if fate & WRITTEN != 0 {
                 return Err(Fault::UNKILLABLE);
+            }
+            if runs != kind {
+                return Err(self.busy());
             }
             let killed = fate | KILLED;
             match self.fate.compare_exchange(fate, killed, Ordering::AcqRel, Ordering::Acquire) {
@@ -162,6 +224,8 @@ pub struct Scripts {
     known: Mutex<HashMap<Sha, Arc<Script>>>,
     uses: AtomicU64,
     evicted: AtomicU64,
+    /// Bytes of all states, of scripts and of functions.
+    states: [AtomicUsize; 2],
     /// The server goes down: whatever runs is to end.
     pub is_interrupted: AtomicBool,
 }
@@ -237,6 +301,18 @@ impl Scripts {
         (known.len(), known.values().map(|script| script.text.len() + size_of::<Script>()).sum())
     }
 
+    /// A state has grown or shrunk.
+    pub fn count_memory(&self, kind: Kind, before: usize, now: usize) {
+        if before != now {
+            self.states[kind as usize].fetch_add(now.wrapping_sub(before), Ordering::Relaxed);
+        }
+    }
+
+    /// Bytes of all states of that kind, as they were when they last ended something.
+    pub fn state_bytes(&self, kind: Kind) -> usize {
+        self.states[kind as usize].load(Ordering::Relaxed)
+    }
+
     /// Scripts that gave way to newer ones since the start.
     pub fn evicted(&self) -> u64 {
         self.evicted.load(Ordering::Relaxed)
@@ -272,17 +348,17 @@ mod tests {
     #[test]
     fn a_script_is_killed_or_writes_whichever_comes_first() {
         let running = Running::default();
-        assert_eq!(running.kill(), Err(Fault::NOT_BUSY));
-        running.begin(3, 10);
+        assert_eq!(running.kill(Kind::Script), Err(Fault::NOT_BUSY));
+        running.begin(3, 10, Kind::Script);
         assert!(running.may_write() && running.may_write());
-        assert_eq!(running.kill(), Err(Fault::UNKILLABLE));
+        assert_eq!(running.kill(Kind::Script), Err(Fault::UNKILLABLE));
         assert!(!running.is_killed() && !running.end());
-        running.begin(3, 20);
-        assert_eq!((running.kill(), running.kill()), (Ok(()), Ok(())));
+        running.begin(3, 20, Kind::Script);
+        assert_eq!((running.kill(Kind::Script), running.kill(Kind::Script)), (Ok(()), Ok(())));
         assert!(running.is_killed() && !running.may_write());
         assert!(running.end());
-        assert_eq!(running.kill(), Err(Fault::NOT_BUSY));
-        running.begin(3, 30);
+        assert_eq!(running.kill(Kind::Script), Err(Fault::NOT_BUSY));
+        running.begin(3, 30, Kind::Script);
         assert!(!running.is_killed() && running.may_write());
     }
 
@@ -290,7 +366,7 @@ mod tests {
     fn a_script_is_busy_from_the_threshold_on_and_never_without_one() {
         let running = Running::default();
         assert_eq!(running.left_ns(5_000_000, 2), Some(2_000_000));
-        running.begin(3, 5_000_000);
+        running.begin(3, 5_000_000, Kind::Script);
         assert_eq!((running.left_ns(6_500_000, 2), running.busy_worker(6_500_000, 2)), (Some(500_000), None));
         assert_eq!((running.left_ns(7_000_000, 2), running.busy_worker(7_000_000, 2)), (Some(0), Some(3)));
         assert_eq!((running.left_ns(9_000_000, 0), running.busy_worker(9_000_000, 0)), (None, None));

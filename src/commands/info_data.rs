@@ -6,6 +6,7 @@
 
 use super::info::Text;
 use crate::command::Cx;
+use crate::command::scripts::Kind;
 use crate::config::Directive;
 use crate::keyspace::Db;
 
@@ -66,8 +67,16 @@ pub(super) fn cluster(_: &mut Cx<'_>, text: &mut Text) {
 }
 
 /// What runs scripts.
-pub(super) fn scripting_engines(_: &mut Cx<'_>, text: &mut Text) {
-    text.zeros(&["engines_count", "engines_total_used_memory", "engines_total_memory_overhead"]);
+pub(super) fn scripting_engines(cx: &mut Cx<'_>, text: &mut Text) {
+    let used =
+        [Kind::Script, Kind::Function].map(|kind| cx.host.scripts.state_bytes(kind)).iter().sum::<usize>();
+    text.field("engines_count", 1);
+    text.field("engines_total_used_memory", used);
+    text.field("engines_total_memory_overhead", 0);
+    text.field(
+        "engine_0",
+        format_args!("name=LUA,module=built-in,abi_version=4,used_memory={used},memory_overhead=0"),
+    );
 }
 
 /// How many keys there are in each database that has any.

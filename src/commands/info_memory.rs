@@ -6,8 +6,10 @@
 use super::info::{Text, human};
 use super::memory::Figures;
 use crate::command::Cx;
+use crate::command::scripts::Kind;
 use crate::config::Directive;
 use crate::observe::process;
+use crate::script;
 
 /// What takes how much memory.
 pub(super) fn memory(cx: &mut Cx<'_>, text: &mut Text) {
@@ -18,7 +20,7 @@ pub(super) fn memory(cx: &mut Cx<'_>, text: &mut Text) {
     if let Some(machine) = machine {
         text.bytes("total_system_memory", machine);
     }
-    scripts(text);
+    scripts(cx, text);
     text.bytes("maxmemory", cx.settings.bytes(Directive::MaxMemory) as usize);
     text.field("maxmemory_policy", cx.settings.choice(Directive::MaxMemoryPolicy));
     ratios(text, &figures);
@@ -61,22 +63,24 @@ fn allocated(text: &mut Text, figures: &Figures) {
     text.field("allocator_muzzy", 0);
 }
 
-/// There are no scripts: their memory is none.
-fn scripts(text: &mut Text) {
-    let none = human(0);
-    text.zeros(&["used_memory_lua", "used_memory_vm_eval"]);
-    text.field("used_memory_lua_human", &none);
-    text.zeros(&[
-        "used_memory_scripts_eval",
-        "number_of_cached_scripts",
-        "number_of_functions",
-        "number_of_libraries",
-        "used_memory_vm_functions",
-        "used_memory_vm_total",
-    ]);
-    text.field("used_memory_vm_total_human", &none);
-    text.zeros(&["used_memory_functions", "used_memory_scripts"]);
-    text.field("used_memory_scripts_human", &none);
+/// The states of Lua, as they were when they last ended something, and what is known of scripts and functions
+/// apart from them.
+fn scripts(cx: &Cx<'_>, text: &mut Text) {
+    let known = &cx.host.scripts;
+    let (evals, functions) = (known.state_bytes(Kind::Script), known.state_bytes(Kind::Function));
+    let (cached, cached_bytes) = known.size();
+    let (libraries, registered, library_bytes) = script::functions::catalogue(&cx.host.space).size();
+    text.field("used_memory_lua", evals);
+    text.field("used_memory_vm_eval", evals);
+    text.field("used_memory_lua_human", human(evals));
+    text.field("used_memory_scripts_eval", cached_bytes);
+    text.field("number_of_cached_scripts", cached);
+    text.field("number_of_functions", registered);
+    text.field("number_of_libraries", libraries);
+    text.field("used_memory_vm_functions", functions);
+    text.bytes("used_memory_vm_total", evals + functions);
+    text.field("used_memory_functions", library_bytes);
+    text.bytes("used_memory_scripts", cached_bytes + library_bytes);
 }
 
 fn ratios(text: &mut Text, figures: &Figures) {

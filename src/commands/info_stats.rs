@@ -64,14 +64,9 @@ fn keys(cx: &Cx<'_>, text: &mut Text) {
     text.field("expired_fields", totals.expired_fields);
     text.field("expired_stale_perc", "0.00");
     text.field("expired_keys_with_volatile_items_stale_perc", "0.00");
-    text.zeros(&[
-        "expired_time_cap_reached_count",
-        "evicted_keys",
-        "evicted_clients",
-        "evicted_scripts",
-        "total_eviction_exceeded_time",
-        "current_eviction_exceeded_time",
-    ]);
+    text.zeros(&["expired_time_cap_reached_count", "evicted_keys", "evicted_clients"]);
+    text.field("evicted_scripts", cx.host.scripts.evicted());
+    text.zeros(&["total_eviction_exceeded_time", "current_eviction_exceeded_time"]);
     text.field("keyspace_hits", totals.hits);
     text.field("keyspace_misses", totals.misses);
 }

@@ -15,6 +15,7 @@ use crate::keyspace::Db;
 use crate::memory;
 use crate::observe::process;
 use crate::resp::Args;
+use crate::script::functions;
 
 const REPORT_TIPS: &[&str] =
     &["nondeterministic_output", "request_policy:all_shards", "response_policy:special"];
@@ -165,7 +166,8 @@ enum Figure<'a> {
 
 fn stats(cx: &mut Cx<'_>, _: Args<'_>) -> Result<Outcome, Fault> {
     let figures = Figures::of(cx);
-    let list = listed(&figures);
+    let libraries = functions::catalogue(&cx.host.space).size().2;
+    let list = listed(&figures, cx.host.scripts.size().1, libraries);
     cx.out.map(list.len());
     for (name, figure) in list {
         cx.out.bulk(name.as_bytes());
@@ -185,7 +187,8 @@ fn stats(cx: &mut Cx<'_>, _: Args<'_>) -> Result<Outcome, Fault> {
     Ok(Outcome::Done)
 }
 
-fn listed(figures: &Figures) -> Vec<(String, Figure<'_>)> {
+/// `scripts` and `libraries` are the bytes of what is known of them.
+fn listed(figures: &Figures, scripts: usize, libraries: usize) -> Vec<(String, Figure<'_>)> {
     use Figure::{Bytes, Database, Ratio, Signed};
     let databases = figures.databases.iter().filter(|db| db.keys > 0);
     let keys: usize = figures.databases.iter().map(|db| db.keys).sum();
@@ -204,8 +207,8 @@ fn listed(figures: &Figures) -> Vec<(String, Figure<'_>)> {
         ("cluster.slot_import", Bytes(0)),
         ("cluster.slot_export", Bytes(0)),
         ("aof.buffer", Bytes(0)),
-        ("lua.caches", Bytes(0)),
-        ("functions.caches", Bytes(0)),
+        ("lua.caches", Bytes(scripts)),
+        ("functions.caches", Bytes(libraries)),
     ];
     let after = [
         ("overhead.db.hashtable.lut", Bytes(tables)),
@@ -383,7 +386,7 @@ mod tests {
     #[test]
     fn every_database_with_keys_is_listed() {
         let figures = figures();
-        let names: Vec<_> = listed(&figures).into_iter().map(|(name, _)| name).collect();
+        let names: Vec<_> = listed(&figures, 0, 0).into_iter().map(|(name, _)| name).collect();
         assert_eq!(names.iter().filter(|name| name.starts_with("db.")).collect::<Vec<_>>().len(), 2);
         assert!(names.contains(&"db.3".to_string()));
     }

@@ -21,6 +21,7 @@ pub mod debug;
 mod debug_value;
 pub mod expire;
 pub mod flush;
+pub mod function;
 pub mod generic;
 pub mod geo;
 pub mod geo_search;
@@ -91,6 +92,7 @@ pub const FAMILIES: &[&[Command]] = &[
     debug::ROWS,
     expire::ROWS,
     flush::ROWS,
+    function::ROWS,
     generic::ROWS,
     geo::ROWS,
     geo_search::ROWS,

@@ -6,7 +6,7 @@
 
 use super::help::write_help;
 use crate::command::row::{Acl, Command, Flags, Group, Handler, Locks, cmd, container};
-use crate::command::scripts::Sha;
+use crate::command::scripts::{Kind, Sha};
 use crate::command::{Cx, KeyFlags, KeySpec, Outcome, int};
 use crate::fault::Fault;
 use crate::resp::Args;
@@ -170,7 +170,7 @@ fn help(cx: &mut Cx<'_>, _: Args<'_>) -> Result<Outcome, Fault> {
 }
 
 fn kill(cx: &mut Cx<'_>, _: Args<'_>) -> Result<Outcome, Fault> {
-    cx.host.scripts.running.kill()?;
+    cx.host.scripts.running.kill(Kind::Script)?;
     cx.out.ok();
     Ok(Outcome::Done)
 }

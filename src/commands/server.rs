@@ -104,7 +104,7 @@ fn shutdown(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Outcome, Fault> {
         return Err(Fault::NO_SHUTDOWN);
     }
     if asked.save != Some(false) && cx.host.busy_worker().is_some() {
-        return Err(Fault::BUSY);
+        return Err(cx.host.scripts.running.busy());
     }
     if asked.failover {
         return Err(Fault::SHUTDOWN_FAILOVER);

@@ -78,7 +78,7 @@ impl Executor {
             if entry.row.flags.contains(Flags::RUNS_QUEUE) {
                 farewells.unwatched.extend(session.end_watching().map(|it| *it));
             }
-            return self.refuse(host, session, out, Some(entry), Fault::BUSY);
+            return self.refuse(host, session, out, Some(entry), host.scripts.running.busy());
         }
         if multi::queue(session, out, call, entry) {
             return Ran::Done;

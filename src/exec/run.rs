@@ -522,7 +522,7 @@ impl Executor {
                 }
             }
         }
-        turn.go_exclusive_while(&mut || host.patience()).map_err(|Busy| Fault::BUSY)?;
+        turn.go_exclusive_while(&mut || host.patience()).map_err(|Busy| host.scripts.running.busy())?;
         self.refresh(host);
         self.handle(host, Reach::Held(turn.all()), session, out, call, entry)
     }

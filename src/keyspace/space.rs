@@ -3,8 +3,9 @@
 //! For: everything that belongs to the data rather than to the server. May touch: every file of this room.
 //! Always: which shard a key lives in is decided by [`Space::shard_of`] alone.
 
-use std::sync::Arc;
+use std::any::Any;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, OnceLock};
 
 use crossbeam_utils::CachePadded;
 
@@ -42,6 +43,9 @@ pub struct Space {
     pub listens: AtomicBool,
     /// Who waits for keys.
     pub waiting: Waiting,
+    /// Libraries of functions and their state, made by the first command that asks for them; only the script
+    /// room knows what it is.
+    pub functions: OnceLock<Box<dyn Any + Send + Sync>>,
     /// Hints for fetching ahead.
     pub ahead: Arc<Ahead>,
     poke: Poke,
@@ -72,6 +76,7 @@ impl Space {
             active_expiry: AtomicBool::new(true),
             listens: AtomicBool::new(false),
             waiting: Waiting::new(workers),
+            functions: OnceLock::new(),
             ahead,
             poke,
         }

@@ -11,6 +11,14 @@ use super::parse::ProtocolError;
 /// A real server drops this byte wherever it stands in an inline word; only an escape can spell it.
 const DROPPED: u8 = 0xff;
 
+/// The words of a line, which is free of NUL, with the quoting rules of inline commands; `None` when a quote
+/// has no end.
+pub fn words(line: &[u8]) -> Option<Vec<Vec<u8>>> {
+    let (mut spans, mut words) = (Vec::new(), Vec::new());
+    split_quoted(line, &mut spans, &mut words, 0).ok()?;
+    Some(words.into_iter().map(Arc::unwrap_or_clone).collect())
+}
+
 /// Splits `line` (without its line end, free of NUL) and appends its words; their spans count from the line's
 /// start. `first_big` is the length `big` had when the command began.
 pub(super) fn split(

@@ -7,6 +7,7 @@
 pub mod args;
 pub mod double;
 mod inline;
+pub use inline::words;
 pub mod number;
 pub mod parse;
 pub mod write;

@@ -9,6 +9,8 @@
 use std::cell::{Cell, UnsafeCell};
 use std::ffi::{c_int, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::AtomicPtr;
+use std::sync::atomic::Ordering::Relaxed;
 
 use mlua::{Function, Lua, RegistryKey, Table, ffi, ffi::lua_State};
 
@@ -54,15 +56,16 @@ struct Job<'a> {
 /// Where the functions that Lua calls find what they need.
 struct Place {
     /// The script's, or null while none runs.
-    job: Cell<*mut Job<'static>>,
+    job: AtomicPtr<Job<'static>>,
     room: UnsafeCell<Room>,
     /// Scripts that the tables of arguments have served.
     served: Cell<u32>,
 }
 
-/// The way into one state.
+/// The way into one state. It may go from thread to thread with the state, and is used by one at a time:
+/// whoever has it has the state and every handle to what is in it.
 pub struct Bridge {
-    state: *mut lua_State,
+    state: AtomicPtr<lua_State>,
     place: Box<Place>,
     enter: Option<RegistryKey>,
     handler: Option<RegistryKey>,
@@ -75,14 +78,14 @@ impl Bridge {
     /// When the state is out of memory.
     pub fn new(lua: &Lua) -> mlua::Result<Bridge> {
         let place = Box::new(Place {
-            job: Cell::new(std::ptr::null_mut()),
+            job: AtomicPtr::new(std::ptr::null_mut()),
             room: UnsafeCell::default(),
             served: Cell::new(0),
         });
         let mut state = std::ptr::null_mut();
         // SAFETY: the stack is left as it was.
         unsafe { lua.exec_raw::<()>((), |own| state = own)? };
-        Ok(Bridge { state, place, enter: None, handler: None })
+        Ok(Bridge { state: AtomicPtr::new(state), place, enter: None, handler: None })
     }
 
     /// `redis.call`, `redis.pcall` and `redis.acl_check_cmd`.
@@ -126,6 +129,11 @@ impl Bridge {
         Ok(())
     }
 
+    /// For the hook of the state.
+    pub fn lookout(&self) -> Lookout {
+        Lookout(AtomicPtr::new(self.place_pointer().cast()))
+    }
+
     fn place_pointer(&self) -> *mut c_void {
         (&raw const *self.place).cast_mut().cast()
     }
@@ -144,21 +152,22 @@ impl Bridge {
         let (Some(enter), Some(handler)) = (&self.enter, &self.handler) else {
             return Err(Fault::SCRIPT_FAILED);
         };
+        let state = self.state.load(Relaxed);
         let caller = (&raw mut *caller).cast();
         let mut job = Job { caller, script: script.id(), given: [keys, others], refused: None };
-        self.place.job.set((&raw mut job).cast());
+        self.place.job.store((&raw mut job).cast(), Relaxed);
         // SAFETY: nothing else uses the state meanwhile; two values are pushed, for which every state has
         // room; what they are called for runs inside the protected call.
         let status = unsafe {
-            let stack = Stack::of(self.state);
+            let stack = Stack::of(state);
             stack.push_kept(handler.id());
             stack.push_kept(enter.id());
-            ffi::lua_pcall(self.state, 0, 0, -2)
+            ffi::lua_pcall(state, 0, 0, -2)
         };
-        self.place.job.set(std::ptr::null_mut());
+        self.place.job.store(std::ptr::null_mut(), Relaxed);
         // SAFETY: the stack holds the handler, and above it the error, if there was one; reading that
         // raises none.
-        let stack = unsafe { Stack::of(self.state) };
+        let stack = unsafe { Stack::of(state) };
         if status == ffi::LUA_OK {
             stack.pop(1);
             return job.refused.map_or(Ok(()), Err);
@@ -166,6 +175,24 @@ impl Bridge {
         let fault = if status == ffi::LUA_ERRMEM { Fault::SCRIPT_MEMORY } else { raised(stack) };
         stack.pop(2);
         Err(fault)
+    }
+}
+
+/// By which the hook of a state looks after those whom a script keeps waiting.
+pub struct Lookout(AtomicPtr<Place>);
+
+impl Lookout {
+    /// Does what the worker of the script does meanwhile. To be called by the hook alone.
+    pub fn look(&self) {
+        // SAFETY: the hook is called by the thread that runs the state, while instructions of Lua are carried
+        // out: the place is there, and nobody uses the caller of the job.
+        let meanwhile = unsafe {
+            let job = (*self.0.load(Relaxed)).job.load(Relaxed);
+            if job.is_null() { None } else { (*(*job).caller).cx.meanwhile }
+        };
+        if let Some(meanwhile) = meanwhile {
+            meanwhile();
+        }
     }
 }
 
@@ -193,7 +220,7 @@ unsafe extern "C-unwind" fn enter(state: *mut lua_State) -> c_int {
     // frame, below this one, and nobody holds a reference into it.
     let (stack, job) = unsafe {
         let place = ffi::lua_touserdata(state, upvalue(up::PLACE)).cast::<Place>();
-        let job = (*place).job.get();
+        let job = (*place).job.load(Relaxed);
         let served = (*place).served.get();
         (*place).served.set(if served == MOST_SERVED { 0 } else { served + 1 });
         let stack = Stack::of(state);
@@ -208,7 +235,7 @@ unsafe extern "C-unwind" fn enter(state: *mut lua_State) -> c_int {
     // more than an unfinished reply, which is cut off.
     unsafe {
         let caller = &mut *(*job).caller;
-        let script = caller.choices.proto.get();
+        let script = caller.choices.proto();
         let mut writer = Writer { stack, fields: upvalue(up::FIELDS), script, out: caller.cx.out };
         if let Err(fault) = writer.write(0) {
             (*job).refused = Some(fault);
@@ -279,7 +306,7 @@ unsafe fn invoke(state: *mut lua_State, form: Form) -> c_int {
     let (stack, answer, room) = unsafe {
         let stack = Stack::of(state);
         let place = ffi::lua_touserdata(state, upvalue(1)).cast::<Place>();
-        let answer = ask(stack, form, (*place).job.get(), &mut *(*place).room.get());
+        let answer = ask(stack, form, (*place).job.load(Relaxed), &mut *(*place).room.get());
         (stack, answer, &*(*place).room.get())
     };
     let raises = match answer {

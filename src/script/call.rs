@@ -5,7 +5,7 @@
 //! Always: a command is checked as if a client had sent it, and more: it must not be forbidden to scripts,
 //! nor write in a script that only reads. Its effects join the script's unit.
 
-use std::cell::Cell;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
 use super::stack::{Kind, Stack};
 use crate::command::{Cx, Entry, Flags, Host, Locks, Outcome};
@@ -15,14 +15,13 @@ use crate::keyspace::record::Effect;
 use crate::observe::stats::add;
 use crate::resp::{Args, Out, OwnedArgs, Proto, format_double};
 
-/// What a script has set for itself; as it was when the next one begins.
+/// What a script has set for itself; as it was when the next one begins. Shared with the functions that
+/// scripts call; only the thread that runs the script touches it.
 pub struct Choices {
-    /// The protocol of replies to it.
-    pub proto: Cell<Proto>,
-    /// `redis.REPL_*` bits.
-    pub repl: Cell<u8>,
+    is_resp3: AtomicBool,
+    repl: AtomicU8,
     /// State of `math.random`.
-    pub chance: Cell<u64>,
+    chance: AtomicU64,
 }
 
 /// Effects go to all.
@@ -34,28 +33,57 @@ const EXACT: f64 = (1u64 << 52) as f64;
 impl Choices {
     /// What a script begins with.
     pub fn new() -> Choices {
-        Choices { proto: Cell::new(Proto::Resp2), repl: Cell::new(REPL_ALL), chance: Cell::new(seed(0)) }
+        Choices {
+            is_resp3: AtomicBool::new(false),
+            repl: AtomicU8::new(REPL_ALL),
+            chance: AtomicU64::new(seed(0)),
+        }
     }
 
-    /// Forgets the last script's.
+    /// Forgets the last one's, but for its chance.
     pub fn reset(&self) {
-        self.proto.set(Proto::Resp2);
-        self.repl.set(REPL_ALL);
-        self.chance.set(seed(0));
+        self.set_proto(Proto::Resp2);
+        self.set_repl(REPL_ALL);
+    }
+
+    /// The protocol of replies to it.
+    pub fn proto(&self) -> Proto {
+        if self.is_resp3.load(Ordering::Relaxed) { Proto::Resp3 } else { Proto::Resp2 }
+    }
+
+    /// Further replies to it come in that protocol.
+    pub fn set_proto(&self, proto: Proto) {
+        self.is_resp3.store(proto == Proto::Resp3, Ordering::Relaxed);
+    }
+
+    /// `redis.REPL_*` bits.
+    pub fn repl(&self) -> u8 {
+        self.repl.load(Ordering::Relaxed)
+    }
+
+    /// Further effects go where those bits say.
+    pub fn set_repl(&self, bits: u8) {
+        self.repl.store(bits, Ordering::Relaxed);
+    }
+
+    /// `math.random` begins anew.
+    pub fn set_seed(&self, number: i32) {
+        self.chance.store(seed(number), Ordering::Relaxed);
     }
 
     /// The next number of `math.random`, from 0 to below 1: the generator that the C library calls drand48,
     /// so that scripts draw what they draw elsewhere.
     pub fn draw(&self) -> f64 {
         const MOST: u64 = i32::MAX as u64;
-        let next = self.chance.get().wrapping_mul(0x5_DEEC_E66D).wrapping_add(0xB) & ((1 << 48) - 1);
-        self.chance.set(next);
+        let next = self.chance.load(Ordering::Relaxed).wrapping_mul(0x5_DEEC_E66D).wrapping_add(0xB)
+            & ((1 << 48) - 1);
+        self.chance.store(next, Ordering::Relaxed);
         ((next >> 17) % MOST) as f64 / MOST as f64
     }
 }
 
 /// The state that a seed of `math.randomseed` stands for.
-pub fn seed(seed: i32) -> u64 {
+fn seed(seed: i32) -> u64 {
     u64::from(seed as u32) << 16 | 0x330E
 }
 
@@ -154,7 +182,7 @@ impl Caller<'_, '_> {
             if known { Ok(()) } else { Err(Fault::SCRIPT_ACL_COMMAND) }
         } else {
             room.out.clear();
-            room.out.set_proto(self.choices.proto.get());
+            room.out.set_proto(self.choices.proto());
             self.call(&room.args.as_args(), &mut room.out)
         };
         match ran {
@@ -204,7 +232,7 @@ impl Caller<'_, '_> {
         // It may catch the error, but does nothing else until the look at its instructions ends it.
         let may_write = !entry.row.flags.contains(Flags::WRITE) || host.scripts.running.may_write();
         if host.scripts.is_ending() || !may_write {
-            return Err(Fault::SCRIPT_KILLED);
+            return Err(host.scripts.running.killed());
         }
         let (worker, db) = (self.cx.worker, self.cx.session.db);
         let began = host.ticks.now();
@@ -233,7 +261,7 @@ impl Caller<'_, '_> {
         apply::tell(host, record);
         record.happenings.clear();
         let mut effects = apply::effects(record, db, args);
-        if self.choices.repl.get() != 0 {
+        if self.choices.repl() != 0 {
             self.unit.append(&mut effects);
         }
         self.dirty += record.dirty;

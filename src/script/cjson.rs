@@ -4,10 +4,10 @@
 //! touch: Lua values and bytes.
 //! Always: nesting is limited in both directions; options are as at first when a script begins.
 
-use std::cell::RefCell;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use mlua::{Function, Lua, Table, Value};
+use parking_lot::Mutex;
 
 /// Nesting that the options may allow: each level takes a frame of the stack.
 const MOST_DEPTH: usize = 10_000;
@@ -71,7 +71,7 @@ fn said<T>(text: impl Into<String>) -> Result<T, Failure> {
 }
 
 /// Options of one script after the other.
-pub type Shared = Rc<RefCell<Options>>;
+pub type Shared = Arc<Mutex<Options>>;
 
 /// The functions that the prelude makes the library of: each answers whether it succeeded, and its result or
 /// an error.
@@ -81,9 +81,9 @@ pub type Shared = Rc<RefCell<Options>>;
 pub fn functions(lua: &Lua, options: &Shared) -> mlua::Result<Table> {
     let table = lua.create_table()?;
     table.raw_set("null", Value::NULL)?;
-    let own = Rc::clone(options);
+    let own = Arc::clone(options);
     let encode = move |lua: &Lua, value: Value| {
-        let options = own.borrow();
+        let options = own.lock().clone();
         let mut writer = Writer { options: &options, text: Vec::new() };
         let done = writer.value(&value, 0);
         match done {
@@ -92,9 +92,9 @@ pub fn functions(lua: &Lua, options: &Shared) -> mlua::Result<Table> {
         }
     };
     table.raw_set("encode", lua.create_function(encode)?)?;
-    let own = Rc::clone(options);
+    let own = Arc::clone(options);
     let decode = move |lua: &Lua, text: mlua::LuaString| {
-        let options = own.borrow();
+        let options = own.lock().clone();
         let text = text.as_bytes();
         let mut reader = Reader { lua, options: &options, text: &text, at: 0, word: Vec::new() };
         match reader.whole() {
@@ -116,9 +116,9 @@ fn told(lua: &Lua, failure: Failure) -> mlua::Result<(bool, Value)> {
 
 /// `option(name)` answers an option, `option(name, value)` sets it; the prelude has checked the value.
 fn option(lua: &Lua, options: &Shared) -> mlua::Result<Function> {
-    let own = Rc::clone(options);
+    let own = Arc::clone(options);
     lua.create_function(move |lua, (name, value): (String, Value)| {
-        let options = &mut *own.borrow_mut();
+        let options = &mut *own.lock();
         let number = match &value {
             Value::Integer(number) => usize::try_from(*number).ok(),
             Value::Number(number) => Some(*number as usize),

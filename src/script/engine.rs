@@ -1,27 +1,26 @@
-//! The state of a worker, and running a script in it.
+//! A state, and running scripts and functions in it.
 //!
 //! For: compiling scripts, handing them their keys and arguments, and taking their results. May touch: what
 //! `Cx` carries.
-//! Always: made on first use; memory and depth are limited; what a script has set is forgotten before the
-//! next.
+//! Always: a worker's state for scripts and a dataset's state for functions are made on first use; memory and
+//! depth are limited; what a script has set is forgotten before the next.
 
 use std::any::Any;
 use std::collections::HashMap;
-use std::ffi::c_int;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use mlua::chunk::ChunkMode;
-use mlua::{Function, HookTriggers, Lua, RegistryKey, Table, VmState};
+use mlua::{FromLua, Function, HookTriggers, Lua, RegistryKey, Table, Value, VmState};
 
-use super::bridge::Bridge;
-use super::call::{Caller, Choices, seed};
+use super::bridge::{Bridge, Lookout};
+use super::call::{Caller, Choices};
 use super::raw::{self, Guard};
 use super::shebang;
 use super::{bit, cjson, cmsgpack, structs};
-use crate::command::scripts::{MOST_EVALUATED, Script, ScriptFlags, Scripts, Sha};
-use crate::command::{Cx, Host, Meanwhile, Outcome};
+use crate::command::scripts::{Kind, MOST_EVALUATED, Script, ScriptFlags, Sha};
+use crate::command::{Cx, Host, Outcome};
 use crate::fault::Fault;
 use crate::resp::{Args, Proto};
 use crate::value::sha1::sha1_hex;
@@ -37,8 +36,9 @@ const MOST_COROUTINES: u32 = 100;
 const LOOK_EVERY: u32 = 100_000;
 /// Compiled scripts of which some may have left the cache; with more, those that have are dropped.
 const MOST_COMPILED: usize = 2 * MOST_EVALUATED;
-/// The name of a script in errors.
-const CHUNK: &str = "@user_script";
+/// The name of a script in errors, and that of a library of functions.
+const SCRIPT: &str = "@user_script";
+const LIBRARY: &str = "@user_function";
 
 /// How a client names a script.
 #[derive(Clone, Copy)]
@@ -84,18 +84,18 @@ pub fn load(cx: &mut Cx<'_>, text: &[u8]) -> Result<Sha, Fault> {
 /// Takes the worker's state out of its place while it is used: what runs inside has none.
 fn with_engine<R>(
     cx: &mut Cx<'_>,
-    f: impl FnOnce(&mut Engine, &mut Cx<'_>) -> Result<R, Fault>,
+    f: impl FnOnce(&mut Scripting, &mut Cx<'_>) -> Result<R, Fault>,
 ) -> Result<R, Fault> {
-    let kept = cx.interpreter.take().and_then(|kept: Box<dyn Any>| kept.downcast::<Engine>().ok());
+    let kept = cx.interpreter.take().and_then(|kept: Box<dyn Any>| kept.downcast::<Scripting>().ok());
     let mut engine = match kept {
         Some(engine) => engine,
-        None => {
-            let made = Engine::new(&cx.host.scripts, cx.meanwhile.cloned());
-            Box::new(made.map_err(|error| fault_of(&error))?)
-        }
+        None => Box::new(Scripting::new(cx.host)?),
     };
     let result = f(&mut engine, cx);
-    if !engine.is_spent {
+    // The look at every instruction goes with its state.
+    if engine.engine.is_spent {
+        engine.engine.forget(cx.host);
+    } else {
         *cx.interpreter = Some(engine);
     }
     result
@@ -113,65 +113,20 @@ impl Compiled {
     }
 }
 
-struct Engine {
-    lua: Lua,
-    bridge: Bridge,
-    /// Puts right what a script that failed may have left in the prelude.
-    reset: Function,
-    has_failed: bool,
-    choices: Rc<Choices>,
-    json: cjson::Shared,
+/// A worker's state for scripts, and what is compiled in it.
+struct Scripting {
+    engine: Engine,
     by_sha: HashMap<Sha, Rc<Compiled>>,
     /// The one that ran last: mostly it is the one that runs next.
     last: Option<Rc<Compiled>>,
     /// By the hash of the text.
     by_text: HashMap<u64, Rc<Compiled>>,
-    /// A script was killed in it: the next one gets a new state.
-    is_spent: bool,
 }
 
-impl Engine {
-    fn new(scripts: &Arc<Scripts>, meanwhile: Option<Meanwhile>) -> mlua::Result<Engine> {
-        let lua = raw::state();
-        let choices = Rc::new(Choices::new());
-        let json = cjson::Shared::default();
-        let mut bridge = Bridge::new(&lua)?;
-        let native = natives(&lua, &choices, &json)?;
-        let [call, pcall, check] = bridge.functions(&lua)?;
-        native.set("commands", lua.create_sequence_from([call, pcall, check])?)?;
-        let prelude = lua.load(PRELUDE).set_name("=ochre").set_mode(ChunkMode::Text);
-        let (globals, real, handler, reset) = prelude.call::<(Table, Table, Function, Function)>(native)?;
-        bridge.furnish(&lua, &real, &handler)?;
-        lua.set_globals(globals)?;
-        lua.set_memory_limit(MOST_MEMORY)?;
-        let scripts = Arc::clone(scripts);
-        let hook = HookTriggers::new().every_nth_instruction(LOOK_EVERY);
-        lua.set_global_hook(hook, move |lua, _| {
-            if let Some(meanwhile) = &meanwhile {
-                meanwhile();
-            }
-            let goes_down = scripts.is_interrupted.load(Ordering::Relaxed);
-            if !goes_down && !scripts.running.is_killed() {
-                return Ok(VmState::Continue);
-            }
-            let ending = move || if goes_down { ending() } else { killed() };
-            // At every instruction from now on: a script that catches errors gets no further either.
-            lua.set_hook(HookTriggers::new().every_nth_instruction(1), move |_, _| Err(ending()))?;
-            Err(ending())
-        })?;
-        let (by_sha, by_text) = (HashMap::new(), HashMap::new());
-        Ok(Engine {
-            lua,
-            bridge,
-            reset,
-            has_failed: false,
-            choices,
-            json,
-            by_sha,
-            last: None,
-            by_text,
-            is_spent: false,
-        })
+impl Scripting {
+    fn new(host: &Host) -> Result<Scripting, Fault> {
+        let engine = Engine::new(host, Kind::Script).map_err(|error| fault_of(&error))?;
+        Ok(Scripting { engine, by_sha: HashMap::new(), last: None, by_text: HashMap::new() })
     }
 
     /// The script that is named, compiled.
@@ -204,7 +159,7 @@ impl Engine {
     /// Compiles a script and adds it to the cache.
     fn compile(&mut self, host: &Host, text: &[u8], stays: bool) -> Result<Rc<Compiled>, Fault> {
         let (flags, body) = shebang::parse(text)?;
-        let function = self.function(body)?;
+        let function = self.engine.script(body)?;
         let script = host.scripts.add(sha1_hex(text), text, flags, stays);
         Ok(self.insert(host, Compiled { script, function }))
     }
@@ -212,7 +167,7 @@ impl Engine {
     /// Compiles a script that another worker has added.
     fn keep(&mut self, host: &Host, script: Arc<Script>) -> Result<Rc<Compiled>, Fault> {
         let (_, body) = shebang::parse(&script.text)?;
-        let function = self.function(body)?;
+        let function = self.engine.script(body)?;
         Ok(self.insert(host, Compiled { script, function }))
     }
 
@@ -220,21 +175,12 @@ impl Engine {
         if self.by_sha.len() >= MOST_COMPILED {
             self.by_sha.retain(|_, it| it.script.is_known());
             self.by_text.retain(|_, it| it.script.is_known());
-            self.lua.expire_registry_values();
+            self.engine.lua.expire_registry_values();
         }
         let compiled = Rc::new(compiled);
         self.by_text.insert(host.space.hasher.hash(&compiled.script.text), Rc::clone(&compiled));
         self.by_sha.insert(compiled.script.sha, Rc::clone(&compiled));
         compiled
-    }
-
-    fn function(&self, body: &[u8]) -> Result<RegistryKey, Fault> {
-        let chunk = self.lua.load(body).set_name(CHUNK).set_mode(ChunkMode::Text);
-        let function = chunk.into_function().map_err(|error| match error {
-            mlua::Error::SyntaxError { message, .. } => Fault::script_syntax(message.as_bytes()),
-            other => fault_of(&other),
-        })?;
-        self.lua.create_registry_value(function).map_err(|error| fault_of(&error))
     }
 
     fn run(&mut self, cx: &mut Cx<'_>, how: How<'_>) -> Result<Outcome, Fault> {
@@ -243,22 +189,168 @@ impl Engine {
         self.last = Some(Rc::clone(&compiled));
         host.scripts.touch(&compiled.script);
         let flags = compiled.script.flags;
-        let is_read_only = how.is_read_only || flags.contains(ScriptFlags::NO_WRITES);
         let may_write = flags.contains(ScriptFlags::DECLARED) && !flags.contains(ScriptFlags::NO_WRITES);
         if how.is_read_only && may_write {
             return Err(Fault::SCRIPT_NOT_RO);
         }
-        let home = cx.session.db;
-        // What a script prepares for HIMPORT is its own.
+        let is_read_only = how.is_read_only || flags.contains(ScriptFlags::NO_WRITES);
+        let given = Given { keys: how.keys, args: how.args };
+        self.engine.choices.set_seed(0);
+        self.engine.perform(cx, &compiled.function, given, is_read_only)
+    }
+}
+
+/// What a script or a function is given.
+#[derive(Clone, Copy)]
+pub(super) struct Given<'a> {
+    /// Its keys.
+    pub keys: usize,
+    /// Keys, then other arguments.
+    pub args: Args<'a>,
+}
+
+/// A state in which scripts run, or functions.
+pub(super) struct Engine {
+    kind: Kind,
+    lua: Lua,
+    bridge: Bridge,
+    /// Puts right what a script that failed may have left in the prelude.
+    reset: Function,
+    has_failed: bool,
+    /// Runs a library and answers what it has registered.
+    loader: Function,
+    choices: Arc<Choices>,
+    json: cjson::Shared,
+    /// `Ticks` nanoseconds at which the library that is being loaded has taken too long, 0 when none is.
+    until_ns: Arc<AtomicU64>,
+    /// What its memory is counted as, in `Scripts`.
+    counted_bytes: usize,
+    /// Something was killed in it, and every instruction fails.
+    is_spent: bool,
+}
+
+impl Engine {
+    /// A state.
+    ///
+    /// # Errors
+    /// When there is no memory for it.
+    pub(super) fn new(host: &Host, kind: Kind) -> mlua::Result<Engine> {
+        let lua = raw::state();
+        let choices = Arc::new(Choices::new());
+        let json = cjson::Shared::default();
+        let mut bridge = Bridge::new(&lua)?;
+        let native = natives(&lua, &choices, &json, kind)?;
+        let [call, pcall, check] = bridge.functions(&lua)?;
+        native.set("commands", lua.create_sequence_from([call, pcall, check])?)?;
+        let prelude = lua.load(PRELUDE).set_name("=ochre").set_mode(ChunkMode::Text);
+        let (globals, given, handler, reset, loader) =
+            prelude.call::<(Table, Table, Function, Function, Function)>(native)?;
+        bridge.furnish(&lua, &given, &handler)?;
+        lua.set_globals(globals)?;
+        lua.set_memory_limit(MOST_MEMORY)?;
+        let until_ns = Arc::new(AtomicU64::new(0));
+        watch(&lua, host, kind, bridge.lookout(), &until_ns)?;
+        let (has_failed, counted_bytes, is_spent) = (false, 0, false);
+        Ok(Engine {
+            kind,
+            lua,
+            bridge,
+            reset,
+            has_failed,
+            loader,
+            choices,
+            json,
+            until_ns,
+            counted_bytes,
+            is_spent,
+        })
+    }
+
+    fn chunk(&self, body: &[u8], name: &str) -> mlua::Result<Function> {
+        self.lua.load(body).set_name(name).set_mode(ChunkMode::Text).into_function()
+    }
+
+    fn script(&self, body: &[u8]) -> Result<RegistryKey, Fault> {
+        let script = self.chunk(body, SCRIPT).map_err(|error| match error {
+            mlua::Error::SyntaxError { message, .. } => Fault::script_syntax(message.as_bytes()),
+            other => fault_of(&other),
+        })?;
+        self.lua.create_registry_value(script).map_err(|error| fault_of(&error))
+    }
+
+    /// Runs a library for at most `most_ns`; what it has registered.
+    ///
+    /// # Errors
+    /// Those of compiling and running it.
+    pub(super) fn load(&mut self, host: &Host, body: &[u8], most_ns: u64) -> Result<Vec<Registered>, Fault> {
+        let library = self.chunk(body, LIBRARY).map_err(|error| match error {
+            mlua::Error::SyntaxError { message, .. } => Fault::library_syntax(message.as_bytes()),
+            other => Fault::library_failed(fault_of(&other).text()),
+        })?;
+        self.until_ns.store(host.ticks.since_start_ns().saturating_add(most_ns), Ordering::Relaxed);
+        let loaded: mlua::Result<(bool, Value)> = self.loader.call(library);
+        self.until_ns.store(0, Ordering::Relaxed);
+        self.lua.expire_registry_values();
+        self.tidy(host);
+        let made = match loaded {
+            Ok((true, Value::Table(made))) => made.sequence_values().collect::<mlua::Result<Vec<_>>>(),
+            Ok((_, Value::String(text))) => return Err(Fault::library_failed(&text.as_bytes())),
+            Ok((_, Value::Error(error))) => Err(*error),
+            Ok(_) => return Err(Fault::library_failed(Fault::SCRIPT_FAILED.text())),
+            Err(error) => Err(error),
+        };
+        made.map_err(|error| Fault::library_failed(fault_of(&error).text()))
+    }
+
+    /// Counts the memory, and collects what is more than a state keeps.
+    fn tidy(&mut self, host: &Host) {
+        if self.lua.used_memory() > KEPT_MEMORY {
+            // It fails only where memory ran out, and then the next script collects.
+            let _ = self.lua.gc_collect();
+        }
+        let bytes = self.lua.used_memory();
+        host.scripts.count_memory(self.kind, self.counted_bytes, bytes);
+        self.counted_bytes = bytes;
+    }
+
+    /// Its memory counts no more.
+    pub(super) fn forget(&mut self, host: &Host) {
+        host.scripts.count_memory(self.kind, self.counted_bytes, 0);
+        self.counted_bytes = 0;
+    }
+
+    /// After a kill: instructions succeed again.
+    pub(super) fn revive(&mut self, host: &Host) -> mlua::Result<()> {
+        self.is_spent = false;
+        watch(&self.lua, host, self.kind, self.bridge.lookout(), &self.until_ns)
+    }
+
+    /// Whether something was killed in it: it must be revived, or replaced.
+    pub(super) fn is_spent(&self) -> bool {
+        self.is_spent
+    }
+
+    /// Runs what the registry keeps, and writes what it returns.
+    ///
+    /// # Errors
+    /// Those of the script or function.
+    pub(super) fn perform(
+        &mut self,
+        cx: &mut Cx<'_>,
+        function: &RegistryKey,
+        given: Given<'_>,
+        is_read_only: bool,
+    ) -> Result<Outcome, Fault> {
+        let (host, home) = (cx.host, cx.session.db);
+        // What it prepares for HIMPORT is its own.
         let fieldsets = cx.session.fieldsets.take();
         let mut unit = std::mem::take(&mut cx.db.record.effects);
-        host.scripts.running.begin(cx.worker, host.ticks.since_start_ns());
-        let choices = Rc::clone(&self.choices);
+        host.scripts.running.begin(cx.worker, host.ticks.since_start_ns(), self.kind);
+        let choices = Arc::clone(&self.choices);
         let mut caller =
             Caller { cx, choices: &choices, is_read_only, unit: &mut unit, dirty: 0, look_at: 0 };
-        let result = self.execute(&mut caller, &how, &compiled);
+        let result = self.execute(&mut caller, given, function);
         let dirty = caller.dirty;
-        // The look at every instruction goes with its state.
         self.is_spent = host.scripts.running.end();
         cx.session.fieldsets = fieldsets;
         if cx.session.db != home {
@@ -266,50 +358,115 @@ impl Engine {
         }
         let record = &mut *cx.db.record;
         (record.dirty, record.rewritten, record.effects) = (dirty, true, unit);
-        if self.lua.used_memory() > KEPT_MEMORY {
-            // It fails only where memory ran out, and then the next script collects.
-            let _ = self.lua.gc_collect();
-        }
+        self.tidy(host);
         result
     }
 
-    /// Runs a script as if it were the first one.
+    /// Runs it as if it were the first one.
     fn execute(
         &mut self,
         caller: &mut Caller<'_, '_>,
-        how: &How<'_>,
-        compiled: &Compiled,
+        given: Given<'_>,
+        function: &RegistryKey,
     ) -> Result<Outcome, Fault> {
         self.choices.reset();
-        *self.json.borrow_mut() = cjson::Options::default();
+        *self.json.lock() = cjson::Options::default();
         if std::mem::take(&mut self.has_failed) {
             self.reset.call::<()>(()).map_err(|error| fault_of(&error))?;
         }
-        let (keys, others) = (how.args.to(how.keys), how.args.from(how.keys));
-        let ran = self.bridge.run(&compiled.function, keys, others, caller);
+        let (keys, others) = (given.args.to(given.keys), given.args.from(given.keys));
+        let ran = self.bridge.run(function, keys, others, caller);
         self.has_failed = ran.is_err();
         ran.map(|()| Outcome::Done)
     }
 }
 
-fn killed() -> mlua::Error {
-    mlua::Error::runtime("Script killed by user with SCRIPT KILL.")
+/// Something that a library has registered.
+pub(super) struct Registered {
+    /// As the library calls it.
+    pub name: Vec<u8>,
+    /// What runs.
+    pub function: RegistryKey,
+    /// What the library says about it.
+    pub description: Option<Vec<u8>>,
+    /// `ScriptFlags` bits.
+    pub flags: ScriptFlags,
+}
+
+impl FromLua for Registered {
+    fn from_lua(value: Value, lua: &Lua) -> mlua::Result<Registered> {
+        let made = Table::from_lua(value, lua)?;
+        let text = |text: mlua::LuaString| text.as_bytes().to_vec();
+        Ok(Registered {
+            name: text(made.raw_get("name")?),
+            function: lua.create_registry_value(made.raw_get::<Function>("callback")?)?,
+            description: made.raw_get::<Option<mlua::LuaString>>("description")?.map(text),
+            flags: ScriptFlags::from_bits_truncate(made.raw_get("flags")?),
+        })
+    }
+}
+
+/// Looks at the state every so many instructions: whether what runs in it is to end.
+fn watch(
+    lua: &Lua,
+    host: &Host,
+    kind: Kind,
+    lookout: Lookout,
+    until_ns: &Arc<AtomicU64>,
+) -> mlua::Result<()> {
+    let (scripts, ticks, until_ns) = (Arc::clone(&host.scripts), host.ticks.clone(), Arc::clone(until_ns));
+    lua.set_global_hook(HookTriggers::new().every_nth_instruction(LOOK_EVERY), move |lua, _| {
+        lookout.look();
+        let goes_down = scripts.is_interrupted.load(Ordering::Relaxed);
+        if !goes_down && !scripts.running.is_killed() {
+            let until_ns = until_ns.load(Ordering::Relaxed);
+            // A library has nothing by which it could catch the error.
+            let is_late = until_ns > 0 && ticks.since_start_ns() > until_ns;
+            return if is_late { Err(late()) } else { Ok(VmState::Continue) };
+        }
+        let ending = move || if goes_down { ending() } else { killed(kind) };
+        // At every instruction from now on: a script that catches errors gets no further either.
+        lua.set_hook(HookTriggers::new().every_nth_instruction(1), move |_, _| Err(ending()))?;
+        Err(ending())
+    })
+}
+
+fn killed(kind: Kind) -> mlua::Error {
+    mlua::Error::runtime(match kind {
+        Kind::Script => "Script killed by user with SCRIPT KILL.",
+        Kind::Function => "Script killed by user with FUNCTION KILL.",
+    })
+}
+
+fn late() -> mlua::Error {
+    mlua::Error::runtime("FUNCTION LOAD timeout")
 }
 
 fn ending() -> mlua::Error {
     mlua::Error::runtime("the server is going down")
 }
 
-fn fault_of(error: &mlua::Error) -> Fault {
+pub(super) fn fault_of(error: &mlua::Error) -> Fault {
     match error {
         mlua::Error::MemoryError(_) => Fault::SCRIPT_MEMORY,
-        error => Fault::script_failed(error.to_string().lines().next().unwrap_or_default().as_bytes()),
+        error => Fault::script_failed(message(error).as_bytes()),
+    }
+}
+
+/// What an error says, in one line.
+fn message(error: &mlua::Error) -> String {
+    match error {
+        mlua::Error::RuntimeError(text) => text.lines().next().unwrap_or_default().to_owned(),
+        mlua::Error::CallbackError { cause, .. } => message(cause),
+        other => other.to_string().lines().next().unwrap_or_default().to_owned(),
     }
 }
 
 /// What the prelude is made of.
-fn natives(lua: &Lua, choices: &Rc<Choices>, json: &cjson::Shared) -> mlua::Result<Table> {
+fn natives(lua: &Lua, choices: &Arc<Choices>, json: &cjson::Shared, kind: Kind) -> mlua::Result<Table> {
     let native = lua.create_table()?;
+    native.set("is_library", kind == Kind::Function)?;
+    native.set("message", lua.create_function(|_, error: Value| Ok(error.as_error().map(message)))?)?;
     native.set("mark", lua.create_function(|lua, meta: Table| raw::mark(lua, &meta))?)?;
     for (name, guard) in [
         ("guard_write", Guard::Write),
@@ -335,33 +492,34 @@ fn natives(lua: &Lua, choices: &Rc<Choices>, json: &cjson::Shared) -> mlua::Resu
             Ok(())
         })?,
     )?;
-    let own = Rc::clone(choices);
+    let own = Arc::clone(choices);
     native.set("random", lua.create_function(move |_, ()| Ok(own.draw()))?)?;
-    let own = Rc::clone(choices);
+    let own = Arc::clone(choices);
     native.set(
         "seed",
         lua.create_function(move |_, number: f64| {
-            own.chance.set(seed(number as i64 as c_int));
+            own.set_seed(number as i64 as i32);
             Ok(())
         })?,
     )?;
-    let own = Rc::clone(choices);
+    let own = Arc::clone(choices);
     native.set(
         "setresp",
         lua.create_function(move |_, version: u8| {
-            own.proto.set(if version == 3 { Proto::Resp3 } else { Proto::Resp2 });
+            own.set_proto(if version == 3 { Proto::Resp3 } else { Proto::Resp2 });
             Ok(())
         })?,
     )?;
-    let own = Rc::clone(choices);
+    let own = Arc::clone(choices);
     native.set(
         "set_repl",
         lua.create_function(move |_, bits: u8| {
-            own.repl.set(bits);
+            own.set_repl(bits);
             Ok(())
         })?,
     )?;
     native.set("facts", facts(lua)?)?;
+    native.set("flags", flags(lua)?)?;
     native.set("bit", bit::function(lua)?)?;
     native.set("cjson", cjson::functions(lua, json)?)?;
     let libraries = lua.create_table()?;
@@ -369,6 +527,13 @@ fn natives(lua: &Lua, choices: &Rc<Choices>, json: &cjson::Shared) -> mlua::Resu
     libraries.set("struct", structs::library(lua)?)?;
     native.set("libraries", libraries)?;
     Ok(native)
+}
+
+/// The flags that a function may be registered with: bits by name.
+fn flags(lua: &Lua) -> mlua::Result<Table> {
+    let flags = lua.create_table()?;
+    shebang::FLAGS.iter().try_for_each(|(name, flag)| flags.set(lua.create_string(name)?, flag.bits()))?;
+    Ok(flags)
 }
 
 /// What scripts are told of the server.

@@ -49,7 +49,10 @@ pub type Answer = Result<MultiValue, Trouble>;
 const BARE: i32 = -1;
 
 /// A function that the prelude turns into one that scripts call.
-pub fn function(lua: &Lua, f: impl Fn(&Lua, &Arguments) -> Answer + 'static) -> mlua::Result<Function> {
+pub fn function(
+    lua: &Lua,
+    f: impl Fn(&Lua, &Arguments) -> Answer + Send + 'static,
+) -> mlua::Result<Function> {
     lua.create_function(move |lua, values: MultiValue| {
         let arguments = Arguments { values };
         match f(lua, &arguments) {

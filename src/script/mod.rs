@@ -4,15 +4,17 @@
 //! rows, and what follows from a command (`exec`).
 //! Always: a script runs with everything held, from its first instruction to the last byte of its reply;
 //! what its commands change reaches the commit log as one unit; nothing of a script is left in the state
-//! when it ends, but what it has compiled to; no error, of memory or of depth, passes the border of a state
-//! but as an error reply.
+//! when it ends, but what it has compiled to; of functions, what their libraries keep, in a state of their
+//! own; no error, of memory or of depth, passes the border of a state but as an error reply.
 
 mod bit;
 mod bridge;
 mod call;
+mod catalogue;
 mod cjson;
 mod cmsgpack;
 mod engine;
+pub mod functions;
 mod library;
 mod raw;
 mod reply;
@@ -21,4 +23,6 @@ mod shebang;
 mod stack;
 mod structs;
 
+pub use catalogue::{Collision, Library};
 pub use engine::{How, Named, load, run};
+pub use shebang::FLAGS;

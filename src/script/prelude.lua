@@ -26,7 +26,7 @@ local function protect(table, shown)
   behind[shown] = table
   local meta = { __index = table, __newindex = refuse, __metatable = false }
   native.mark(meta)
-  return setmetatable(shown, meta)
+  return setmetatable(shown, meta), meta
 end
 
 -- A copy of a protected table, for those who walk through it.
@@ -48,19 +48,21 @@ local function place()
     level = level + 1
     info = getinfo(level, 'Sl')
   end
-  if not info then return '@user_script:0' end
-  return info.source .. ':' .. info.currentline
+  return info and info.source .. ':' .. info.currentline
 end
 
 local function handler(e)
-  local text
-  if type(e) == 'table' then
+  local text = native.message(e)
+  if text then
+    text = 'ERR ' .. text
+  elseif type(e) == 'table' then
     text = rawget(e, 'err')
     if type(text) ~= 'string' then text = 'ERR unknown error' end
   else
     text = 'ERR ' .. tostring(e)
   end
-  return { text .. ' script: on ' .. place() .. '.' }
+  local at = place()
+  return { at and text .. ' script: on ' .. at .. '.' or text }
 end
 
 -- Base.
@@ -250,9 +252,11 @@ function redis.set_repl(...)
   native.set_repl(flags)
 end
 
-function redis.replicate_commands() return true end
-function redis.breakpoint() return false end
-function redis.debug() end
+if not native.is_library then
+  function redis.replicate_commands() return true end
+  function redis.breakpoint() return false end
+  function redis.debug() end
+end
 
 for name, value in next, redis do
   if type(value) == 'function' then redis[name] = forward(value) end
@@ -369,14 +373,113 @@ end
 
 for name, made in next, native.libraries do real[name] = protect(raising(made)) end
 
-protect(real, globals)
-real._G = globals
-setmetatable(real, {
+local strict = {
   __index = function(_, name)
     error("Script attempted to access nonexistent global variable '" .. tostring(name) .. "'", 2)
   end,
-})
+}
+local _, surface = protect(real, globals)
+real._G = globals
+setmetatable(real, strict)
 
-return globals, real, handler, function()
-  depth = 0
+-- Functions do not find their keys and arguments as globals, but are called with them; what they keep of
+-- them is theirs.
+local given = {}
+
+local function twin(list)
+  local own = {}
+  for at = 1, #list do own[at] = list[at] end
+  return own
 end
+
+local function calling(callback)
+  local f = forward(callback)
+  return function() return (f(twin(given.KEYS), twin(given.ARGV))) end
+end
+
+-- Libraries of functions: while one is loaded, it sees a few things only, and may register functions.
+local made
+
+local function register_named(given)
+  local f = { flags = 0 }
+  for key, value in next, given do
+    if not words(key) then
+      fail('ERR named argument key given to server.register_function is not a string')
+    end
+    key = tostring(key):lower()
+    if key == 'function_name' then
+      f.name = words(value)
+        or fail('ERR function_name argument given to server.register_function must be a string')
+    elseif key == 'description' then
+      f.description = words(value)
+        or fail('ERR description argument given to server.register_function must be a string')
+    elseif key == 'callback' then
+      if type(value) ~= 'function' then
+        fail('ERR callback argument given to server.register_function must be a function')
+      end
+      f.callback = calling(value)
+    elseif key == 'flags' then
+      if type(value) ~= 'table' then
+        fail('ERR flags argument to server.register_function must be a table representing function flags')
+      end
+      local seen, at = {}, 1
+      local flag = rawget(value, at)
+      while flag ~= nil do
+        flag = type(flag) == 'string' and flag:lower()
+        local bit = native.flags[flag] or fail('ERR unknown flag given')
+        if not seen[flag] then f.flags = f.flags + bit end
+        seen[flag], at = true, at + 1
+        flag = rawget(value, at)
+      end
+    else
+      fail('ERR unknown argument given to server.register_function')
+    end
+  end
+  if not f.name then fail('ERR server.register_function must get a function name argument') end
+  if not f.callback then fail('ERR server.register_function must get a callback argument') end
+  return f
+end
+
+local function register(...)
+  if not made then fail('ERR server.register_function can only be called on FUNCTION LOAD command') end
+  local count, name, callback = select('#', ...), ...
+  if count ~= 1 and count ~= 2 then fail('ERR wrong number of arguments to server.register_function') end
+  if count == 2 then
+    name = words(name) or fail('ERR first argument to server.register_function must be a string')
+    if type(callback) ~= 'function' then
+      fail('ERR second argument to server.register_function must be a function')
+    end
+    made[#made + 1] = { name = name, callback = calling(callback), flags = 0 }
+    return
+  end
+  if type(name) ~= 'table' then
+    fail('ERR calling server.register_function with a single argument is only applicable to Lua table ' ..
+      '(representing named arguments).')
+  end
+  made[#made + 1] = register_named(name)
+end
+
+local registrar = { log = redis.log, register_function = forward(register) }
+for name, value in next, native.facts do registrar[name] = value end
+for name in next, { LOG_DEBUG = 0, LOG_VERBOSE = 0, LOG_NOTICE = 0, LOG_WARNING = 0 } do
+  registrar[name] = redis[name]
+end
+local loadable = { redis = protect(setmetatable(registrar, strict)) }
+loadable.server = loadable.redis
+setmetatable(loadable, strict)
+
+local function reason(e)
+  return type(e) == 'table' and rawget(e, 'err') or 'ERR ' .. (native.message(e) or tostring(e))
+end
+
+local function load_library(library)
+  made, surface.__index = {}, loadable
+  local ok, why = raw_xpcall(library, reason)
+  local result = made
+  made, surface.__index = nil, real
+  return ok, ok and result or why
+end
+
+return globals, native.is_library and given or real, handler, function()
+  depth = 0
+end, load_library

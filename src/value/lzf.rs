@@ -1,6 +1,7 @@
 //! LZF, the compression of strings in RDB files.
 //!
-//! For: making strings short as others do, so that lengths agree. May touch: bytes.
+//! For: making strings short as others do, so that lengths agree, and reading what others have made short.
+//! May touch: bytes.
 //! Always: what is returned unpacks to what was given, and is at least four bytes shorter.
 //!
 //! Packed bytes are a row of items. A first byte below 32 says how many plain bytes follow, less one.
@@ -29,6 +30,9 @@ const ROOM_FOR_COPY: usize = 4;
 const ROOM_FOR_END: usize = 3;
 /// Bytes that are packed at most: places are kept as 32-bit numbers.
 const MOST_BYTES: usize = u32::MAX as usize;
+
+/// Bytes that are unpacked at most.
+const MOST_UNPACKED: usize = 512 << 20;
 
 /// Packs bytes; `None` when that does not make them shorter by four, or comes so close to it that others give
 /// up.
@@ -122,33 +126,49 @@ fn write_copy(packed: &mut Vec<u8>, back: usize, length: usize) {
     packed.push(back as u8);
 }
 
+/// Unpacks bytes to exactly so many; `None` when they are not packed so.
+pub fn decompress(mut packed: &[u8], length: usize) -> Option<Vec<u8>> {
+    // No item makes more of its bytes.
+    if length > packed.len().saturating_mul(MOST_COPIED).min(MOST_UNPACKED) {
+        return None;
+    }
+    let mut bytes = Vec::with_capacity(length);
+    while let Some((&first, rest)) = packed.split_first() {
+        let first = usize::from(first);
+        if first < MOST_PLAIN {
+            let (plain, rest) = rest.split_at_checked(first + 1)?;
+            bytes.extend_from_slice(plain);
+            packed = rest;
+        } else {
+            packed = copy(&mut bytes, first, rest)?;
+        }
+        if bytes.len() > length {
+            return None;
+        }
+    }
+    (bytes.len() == length).then_some(bytes)
+}
+
+/// Unpacks a copy whose first byte is given; what follows it.
+fn copy<'a>(bytes: &mut Vec<u8>, first: usize, rest: &'a [u8]) -> Option<&'a [u8]> {
+    let (mut length, mut rest) = (first / MOST_PLAIN + 2, rest);
+    if length == LONG + 2 {
+        let (&more, behind) = rest.split_first()?;
+        (length, rest) = (length + usize::from(more), behind);
+    }
+    let (&low, rest) = rest.split_first()?;
+    let back = (first % MOST_PLAIN) << 8 | usize::from(low);
+    let from = bytes.len().checked_sub(back + 1)?;
+    // A copy may begin in what is being copied.
+    (from..from + length).for_each(|at| bytes.push(bytes[at]));
+    Some(rest)
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
-
-    fn unpack(mut packed: &[u8]) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        while let [first, rest @ ..] = packed {
-            let first = usize::from(*first);
-            packed = rest;
-            if first < MOST_PLAIN {
-                bytes.extend_from_slice(&packed[..=first]);
-                packed = &packed[first + 1..];
-                continue;
-            }
-            let mut length = (first >> 5) + 2;
-            if length == LONG + 2 {
-                length += usize::from(packed[0]);
-                packed = &packed[1..];
-            }
-            let from = bytes.len() - ((first & 31) << 8 | usize::from(packed[0])) - 1;
-            packed = &packed[1..];
-            (0..length).for_each(|step| bytes.push(bytes[from + step]));
-        }
-        bytes
-    }
 
     #[test]
     fn lengths_are_those_of_other_servers() {
@@ -160,7 +180,7 @@ mod tests {
             (&zeros[..], 1143),
         ] {
             let packed = compress(bytes).unwrap();
-            assert_eq!(unpack(&packed), bytes);
+            assert_eq!(decompress(&packed, bytes.len()).as_deref(), Some(bytes));
             assert_eq!(packed.len(), length);
         }
     }
@@ -180,7 +200,7 @@ mod tests {
             let bytes = words.concat().into_bytes();
             if let Some(packed) = compress(&bytes) {
                 prop_assert!(packed.len() + LEAST_SAVED <= bytes.len());
-                prop_assert_eq!(unpack(&packed), bytes);
+                prop_assert_eq!(decompress(&packed, bytes.len()), Some(bytes));
             }
         }
     }

@@ -17,6 +17,7 @@ pub mod long_double;
 pub mod lzf;
 pub mod number;
 pub mod pack;
+pub mod payload;
 pub mod set;
 pub mod sha1;
 pub mod short;
