@@ -4,7 +4,8 @@
 //! shard.
 //! Always: nothing here waits, and no key is reached.
 
-use super::run::{Call, Executor, Ran, check, conclude, is_open};
+use super::conclude::conclude;
+use super::run::{Call, Executor, Ran, check, is_open};
 use super::{admit, multi};
 use crate::client::tracking::Mode;
 use crate::client::transaction::Watching;
@@ -32,8 +33,8 @@ impl Farewells {
 
 impl Executor {
     /// Answers one request while a script holds everything for too long: what touches no key and is allowed
-    /// then runs, everything else is refused. What the shards are to be told of it is added to `farewells`, for
-    /// when they can be reached.
+    /// then runs, everything else is refused. What the shards are to be told of it is added to `farewells`,
+    /// for when they can be reached.
     #[cold]
     pub fn run_busy(
         &mut self,

@@ -9,6 +9,7 @@ pub mod admit;
 pub mod apply;
 pub mod block;
 pub mod busy;
+mod conclude;
 pub mod monitor;
 pub mod multi;
 mod notes;

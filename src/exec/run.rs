@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 
 use super::admit::{self, Admission, admit};
 use super::block::{self, Server};
+use super::conclude::conclude;
 use super::notes::{Thresholds, Took};
 use super::{apply, monitor, multi, notify, plan, tracking};
 use crate::client::registry::bump;
@@ -428,10 +429,7 @@ impl Executor {
         let ran = match result {
             Ok(Outcome::Done) => Ran::Done,
             Ok(Outcome::Close) => Ran::Close,
-            Ok(Outcome::Block(_)) => {
-                self.last = host.ticks.now();
-                return Ran::Parked;
-            }
+            Ok(Outcome::Block(_)) => return self.leave_parked(host),
             Err(fault) => self.cut_off(host, out, mark, &fault),
         };
         let reply_bytes = (out.len_bytes() - waiting_bytes) as u64;
@@ -440,6 +438,13 @@ impl Executor {
             self.serve_late(host, turn);
         }
         ran
+    }
+
+    /// A parked request is accounted for when it is served.
+    #[cold]
+    fn leave_parked(&mut self, host: &Host) -> Ran {
+        self.last = host.ticks.now();
+        Ran::Parked
     }
 
     /// Reads the clock anew if one of several shards has been looked at later than now.
@@ -778,32 +783,4 @@ pub(super) fn observe(cx: &mut Cx<'_>, entry: &Entry, args: &Args<'_>, is_monito
         monitor::show(cx.host, Some(&cx.session.client), cx.session.db, entry, args);
     }
     tracking::remember(cx, entry, args);
-}
-
-/// After a request whose reply is not to be sent, or whose client tracks keys.
-#[cold]
-pub(super) fn conclude(session: &mut Session, out: &mut Out, start: Mark, entry: Option<&Entry>) {
-    if session.reply != ReplyMode::On {
-        mute(session, out, start);
-    }
-    session.end_caching(entry.is_some_and(|entry| entry.full_name.starts_with("client|")));
-}
-
-/// Takes back the reply of a client that wants none.
-fn mute(session: &mut Session, out: &mut Out, start: Mark) {
-    if std::mem::take(&mut session.has_confirmed) {
-        if session.reply == ReplyMode::Skip {
-            session.reply = ReplyMode::On;
-        }
-        return;
-    }
-    match session.reply {
-        ReplyMode::On => {}
-        ReplyMode::Off => out.rollback(start),
-        ReplyMode::SkipNext => session.reply = ReplyMode::Skip,
-        ReplyMode::Skip => {
-            out.rollback(start);
-            session.reply = ReplyMode::On;
-        }
-    }
 }
