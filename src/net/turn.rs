@@ -9,7 +9,6 @@
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::conn::{Conn, End};
@@ -272,8 +271,8 @@ impl Worker {
 
     /// Runs the batch, expires what is due, sends the replies.
     pub(super) fn run_batch(&mut self) {
-        let host = Arc::clone(&self.host);
-        let (desks, index) = (Arc::clone(&self.desks), self.index);
+        let host = Rc::clone(&self.host);
+        let (desks, index) = (Rc::clone(&self.desks), self.index);
         let Worker { part, hall, exec, batch, setbacks, held_up, .. } = self;
         let began = host.ticks.now();
         let Some(Ok(mut turn)) = part.as_mut().map(|part| part.enter_while(&mut || host.patience())) else {
@@ -329,16 +328,19 @@ impl Worker {
     /// Answers what the batch has from run `at` on, which the gate was closed to, and sends all replies.
     /// `only`: everybody else is answered already.
     fn end_batch(&mut self, at: usize, only: Option<usize>) {
-        let mut batch = std::mem::take(&mut self.batch);
-        for at in at..batch.len() {
-            if only.is_none_or(|key| batch.runs[at].key == key) {
-                self.answer_busy(&batch, at..at + 1);
+        if at < self.batch.len() {
+            let batch = Rc::clone(&self.batch);
+            for at in at..batch.len() {
+                if only.is_none_or(|key| batch.runs[at].key == key) {
+                    self.answer_busy(&batch, at..at + 1);
+                }
             }
         }
-        let keys: Vec<usize> = batch.keys(0..batch.len()).collect();
-        filled(&mut batch).clear();
-        self.batch = batch;
-        keys.into_iter().for_each(|key| self.finish(key));
+        let mut done = std::mem::take(&mut self.done);
+        done.extend(self.batch.keys(0..self.batch.len()));
+        filled(&mut self.batch).clear();
+        done.drain(..).for_each(|key| self.finish(key));
+        self.done = done;
     }
 
     /// Answers the batch while a script holds everything for too long.
@@ -386,7 +388,7 @@ impl Worker {
 
     /// Runs what a connection has sent before its pause ended, as far as it may run now.
     fn run_waiting(&mut self, conn: &mut Conn) {
-        let host = Arc::clone(&self.host);
+        let host = Rc::clone(&self.host);
         let Worker { part, hall, exec, held_up, desks, index, .. } = self;
         let mut turn = part.as_mut().and_then(|part| part.enter_while(&mut || host.patience()).ok());
         match turn {

@@ -41,7 +41,8 @@ const STAND_IN: u64 = u64::MAX;
 /// A worker.
 pub struct Worker {
     pub(super) index: usize,
-    pub(super) host: Arc<Host>,
+    /// Counted on this thread alone: turns take it along without touching what all workers share.
+    pub(super) host: Rc<Arc<Host>>,
     /// Its part of the gate; a stand-in has none.
     pub(super) part: Option<Part<Shard>>,
     /// Its connections; empty while a request runs that may take long.
@@ -52,7 +53,9 @@ pub struct Worker {
     /// Steps back of the clock that its shards have followed.
     pub(super) setbacks: u64,
     poll: Rc<PollSet>,
-    pub(super) desks: Desks,
+    pub(super) desks: Rc<Desks>,
+    /// Empty; whose replies are sent at the end of a turn.
+    pub(super) done: Vec<usize>,
     /// Serves its connections while a request takes long; a stand-in has none.
     pub(super) held_up: Option<Rc<HeldUp>>,
 }
@@ -86,7 +89,7 @@ impl Place {
 impl Worker {
     fn at(place: Place) -> Worker {
         let Place { index, host, desks, chance, poll } = place;
-        let poll = Rc::new(poll);
+        let (poll, host, desks) = (Rc::new(poll), Rc::new(host), Rc::new(desks));
         let make = |part, chance, held_up| Worker {
             index,
             part,
@@ -95,9 +98,10 @@ impl Worker {
             batch: Rc::default(),
             setbacks: host.space.clock.setbacks(),
             poll: Rc::clone(&poll),
-            desks: Arc::clone(&desks),
+            desks: Rc::clone(&desks),
+            done: Vec::new(),
             held_up,
-            host: Arc::clone(&host),
+            host: Rc::clone(&host),
         };
         let held_up = Rc::new(HeldUp::new(make(None, chance.fork(STAND_IN), None)));
         let mut worker = make(Some(host.space.shards.part(index)), chance, Some(Rc::clone(&held_up)));
@@ -148,7 +152,7 @@ impl Worker {
 
     /// One turn. False: the worker is to stop.
     fn turn(&mut self) -> bool {
-        let host = Arc::clone(&self.host);
+        let host = Rc::clone(&self.host);
         let began = host.ticks.now();
         self.hall.is_busy = self.hall.events.is_full();
         // An event of a connection that the mail closes finds nobody, or a new one in its place, from which

@@ -129,6 +129,13 @@ impl Bridge {
         Ok(())
     }
 
+    /// Memory of the state, rounded down to 1,024 bytes.
+    pub fn memory_bytes(&self) -> usize {
+        // SAFETY: it only reads a counter of the state.
+        let kib = unsafe { ffi::lua_gc(self.state.load(Relaxed), ffi::LUA_GCCOUNT, 0) };
+        usize::try_from(kib).unwrap_or(0) << 10
+    }
+
     /// For the hook of the state.
     pub fn lookout(&self) -> Lookout {
         Lookout(AtomicPtr::new(self.place_pointer().cast()))

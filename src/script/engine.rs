@@ -30,6 +30,8 @@ const PRELUDE: &str = include_str!("prelude.lua");
 const MOST_MEMORY: usize = 1 << 30;
 /// A state that has more than this left when a script ends is collected at once.
 const KEPT_MEMORY: usize = 64 << 20;
+/// What the server is told of a state's memory is right but for this much.
+const ROUGH_MEMORY: usize = 4096;
 /// Coroutines within coroutines.
 const MOST_COROUTINES: u32 = 100;
 /// Instructions between two looks at whether the script is to end.
@@ -304,11 +306,15 @@ impl Engine {
 
     /// Counts the memory, and collects what is more than a state keeps.
     fn tidy(&mut self, host: &Host) {
-        if self.lua.used_memory() > KEPT_MEMORY {
+        let mut bytes = self.bridge.memory_bytes();
+        if bytes > KEPT_MEMORY {
             // It fails only where memory ran out, and then the next script collects.
             let _ = self.lua.gc_collect();
+            bytes = self.bridge.memory_bytes();
         }
-        let bytes = self.lua.used_memory();
+        if bytes.abs_diff(self.counted_bytes) < ROUGH_MEMORY {
+            return;
+        }
         host.scripts.count_memory(self.kind, self.counted_bytes, bytes);
         self.counted_bytes = bytes;
     }
