@@ -271,23 +271,23 @@ impl Worker {
 
     /// Runs the batch, expires what is due, sends the replies.
     pub(super) fn run_batch(&mut self) {
-        let host = Rc::clone(&self.host);
-        let (desks, index) = (Rc::clone(&self.desks), self.index);
+        let common = Rc::clone(&self.common);
+        let (host, desks, index) = (&*common.host, &common.desks, self.index);
         let Worker { part, hall, exec, batch, setbacks, held_up, .. } = self;
         let began = host.ticks.now();
         let Some(Ok(mut turn)) = part.as_mut().map(|part| part.enter_while(&mut || host.patience())) else {
             return self.run_busy_batch();
         };
-        exec.refresh(&host);
+        exec.refresh(host);
         if hall.has_farewells() {
-            see_off(&host, exec, &mut turn, hall);
+            see_off(host, exec, &mut turn, hall);
         }
-        let mut fetcher = Fetcher::start(&host, &turn, &batch.jobs);
+        let mut fetcher = Fetcher::start(host, &turn, &batch.jobs);
         if exec.has_unserved() {
-            exec.serve_unserved(&host, &mut turn);
+            exec.serve_unserved(host, &mut turn);
         }
         let held_up = held_up.as_deref();
-        let mut floor = Floor { host: &host, hall, held_up, desk: &desks[index], batch, only: None };
+        let mut floor = Floor { host, hall, held_up, desk: &desks[index], batch, only: None };
         let mut sent = 0;
         let mut at = 0;
         while at < batch.runs.len() && !turn.is_over() {
@@ -301,7 +301,7 @@ impl Worker {
             }
             floor.run(exec, &mut turn, &mut fetcher, at);
             if turn.is_wanted() && turn.breathe(&mut || host.patience()).is_ok() {
-                exec.refresh(&host);
+                exec.refresh(host);
             }
             at += 1;
         }
@@ -314,14 +314,14 @@ impl Worker {
             let is_idle = batch.runs.is_empty();
             let spent_ns =
                 if is_idle { EXPIRE_NS } else { host.ticks.nanos_between(began, host.ticks.now()) };
-            follow_setbacks(&host, exec, &mut turn, index, setbacks);
-            hall.is_busy |= expire(&host, exec, &mut turn, index, spent_ns);
-            help_overdue(&host, exec, &mut turn, index);
+            follow_setbacks(host, exec, &mut turn, index, setbacks);
+            hall.is_busy |= expire(host, exec, &mut turn, index, spent_ns);
+            help_overdue(host, exec, &mut turn, index);
             if !turn.is_over() {
-                exec.time_out(&host, &mut turn, index);
+                exec.time_out(host, &mut turn, index);
             }
         }
-        exec.end_turn(&host, turn);
+        exec.end_turn(host, turn);
         self.end_batch(at, only);
     }
 
@@ -388,31 +388,32 @@ impl Worker {
 
     /// Runs what a connection has sent before its pause ended, as far as it may run now.
     fn run_waiting(&mut self, conn: &mut Conn) {
-        let host = Rc::clone(&self.host);
+        let common = Rc::clone(&self.common);
+        let host = &*common.host;
         let Worker { part, hall, exec, held_up, desks, index, .. } = self;
         let mut turn = part.as_mut().and_then(|part| part.enter_while(&mut || host.patience()).ok());
         match turn {
-            Some(_) => exec.refresh(&host),
+            Some(_) => exec.refresh(host),
             None if host.pause.is_set() => return,
             None => {}
         }
         while !conn.session.closing
             && let Some(args) = conn.waiting.pop_front()
         {
-            let call = Call::of(&host, args.as_args());
+            let call = Call::of(host, args.as_args());
             let mut ran = Ran::Busy;
             if let Some(turn) = turn.as_mut().filter(|turn| !turn.is_over()) {
                 ran = lending(held_up.as_deref(), hall, None, || {
-                    exec.run(&host, turn, &mut conn.session, &mut conn.out, call)
+                    exec.run(host, turn, &mut conn.session, &mut conn.out, call)
                 })
                 .0;
             }
             if ran == Ran::Busy {
-                ran = exec.run_busy(&host, &mut conn.session, &mut conn.out, &call, &mut hall.farewells);
+                ran = exec.run_busy(host, &mut conn.session, &mut conn.out, &call, &mut hall.farewells);
             }
             if conn.session.may_be_told() {
                 let desk = &desks[*index];
-                Inbox { desk, mail: &mut hall.mail, heard: &mut 0 }.follow(conn, call.runs_queue(&host), ran);
+                Inbox { desk, mail: &mut hall.mail, heard: &mut 0 }.follow(conn, call.runs_queue(host), ran);
             }
             match ran {
                 Ran::Wait => {

@@ -38,11 +38,17 @@ const LOOK_AT_GATE: Duration = Duration::from_millis(10);
 /// The stream of chance of a stand-in, which draws nothing.
 const STAND_IN: u64 = u64::MAX;
 
+/// What all workers share, as a turn takes it along: counted on this thread alone, so that turns do not
+/// contend for the counts.
+pub(super) struct Common {
+    pub host: Arc<Host>,
+    pub desks: Desks,
+}
+
 /// A worker.
 pub struct Worker {
     pub(super) index: usize,
-    /// Counted on this thread alone: turns take it along without touching what all workers share.
-    pub(super) host: Rc<Arc<Host>>,
+    pub(super) host: Arc<Host>,
     /// Its part of the gate; a stand-in has none.
     pub(super) part: Option<Part<Shard>>,
     /// Its connections; empty while a request runs that may take long.
@@ -53,7 +59,8 @@ pub struct Worker {
     /// Steps back of the clock that its shards have followed.
     pub(super) setbacks: u64,
     poll: Rc<PollSet>,
-    pub(super) desks: Rc<Desks>,
+    pub(super) desks: Desks,
+    pub(super) common: Rc<Common>,
     /// Empty; whose replies are sent at the end of a turn.
     pub(super) done: Vec<usize>,
     /// Serves its connections while a request takes long; a stand-in has none.
@@ -89,7 +96,8 @@ impl Place {
 impl Worker {
     fn at(place: Place) -> Worker {
         let Place { index, host, desks, chance, poll } = place;
-        let (poll, host, desks) = (Rc::new(poll), Rc::new(host), Rc::new(desks));
+        let poll = Rc::new(poll);
+        let common = Rc::new(Common { host: Arc::clone(&host), desks: Arc::clone(&desks) });
         let make = |part, chance, held_up| Worker {
             index,
             part,
@@ -98,10 +106,11 @@ impl Worker {
             batch: Rc::default(),
             setbacks: host.space.clock.setbacks(),
             poll: Rc::clone(&poll),
-            desks: Rc::clone(&desks),
+            desks: Arc::clone(&desks),
+            common: Rc::clone(&common),
             done: Vec::new(),
             held_up,
-            host: Rc::clone(&host),
+            host: Arc::clone(&host),
         };
         let held_up = Rc::new(HeldUp::new(make(None, chance.fork(STAND_IN), None)));
         let mut worker = make(Some(host.space.shards.part(index)), chance, Some(Rc::clone(&held_up)));
@@ -152,7 +161,8 @@ impl Worker {
 
     /// One turn. False: the worker is to stop.
     fn turn(&mut self) -> bool {
-        let host = Rc::clone(&self.host);
+        let common = Rc::clone(&self.common);
+        let host = &common.host;
         let began = host.ticks.now();
         self.hall.is_busy = self.hall.events.is_full();
         // An event of a connection that the mail closes finds nobody, or a new one in its place, from which
@@ -161,7 +171,7 @@ impl Worker {
             return false;
         }
         // After the look: who was told that a setting is in force sends what relies on it later.
-        self.exec.refresh_settings(&host);
+        self.exec.refresh_settings(host);
         self.end_strained();
         self.receive();
         self.hear();
