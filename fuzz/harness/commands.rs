@@ -233,6 +233,8 @@ fn check_reply(args: &Args<'_>, out: &mut Out, ran: Ran, before: Shown, after: S
         (Ran::Wait | Ran::Parked, ..) => 0,
         // It is confirmed by a push or array for each channel, whatever the mode.
         _ if is_subscribing(args) => found.replies,
+        // Who monitors already is not told so again.
+        _ if args.get(0).eq_ignore_ascii_case(b"MONITOR") => found.replies.min(1),
         (_, ReplyMode::On, ReplyMode::On) => 1,
         _ => found.replies.min(1),
     };
