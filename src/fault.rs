@@ -307,6 +307,8 @@ faults! {
     /// CLIENT TRACKING that would change the choice of reads.
     SWITCHED_CHOICE = "ERR You can't switch OPTIN/OPTOUT mode before disabling tracking for this client, and then \
                        re-enabling it with a different mode.";
+    /// SSUBSCRIBE in a transaction.
+    SSUBSCRIBE_IN_MULTI = "ERR SSUBSCRIBE isn't allowed for a DENY BLOCKING client";
     /// MONITOR in a transaction.
     MONITOR_IN_MULTI = "ERR MONITOR isn't allowed for DENY BLOCKING client";
     /// A monitor asks for a key.

@@ -178,6 +178,10 @@ fn spublish(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Outcome, Fault> {
 }
 
 fn ssubscribe(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Outcome, Fault> {
+    // Those of other sorts were allowed in a transaction before anybody thought of it.
+    if !cx.may_block {
+        return Err(Fault::SSUBSCRIBE_IN_MULTI);
+    }
     join(cx, args, Sort::Shard)
 }
 
