@@ -3,7 +3,8 @@
 //! For: XNACK. May touch: what `Cx` carries.
 //! Always: an entry that was given back stays pending, belongs to nobody, and is the first to be claimed.
 
-use super::stream::{UPDATES_IT, WRITE_FAST, strict_id};
+use super::stream::{UPDATES_IT, WRITE_FAST};
+use super::stream_refs::counted_ids;
 use crate::command::{Acl, Command, Cursor, Cx, Group, Outcome, cmd};
 use crate::fault::Fault;
 use crate::resp::Args;
@@ -55,12 +56,7 @@ impl Release {
             } else if cursor.left() > 1 && cursor.word("RETRYCOUNT") {
                 deliveries = Some(u64::try_from(cursor.int()?).map_err(|_| Fault::NOT_AN_INTEGER)?);
             } else if cursor.left() > 1 && ids.is_none() && cursor.word("IDS") {
-                let count = cursor.int().ok().and_then(|count| usize::try_from(count).ok());
-                let count = count.filter(|count| *count > 0).ok_or(Fault::NUMIDS)?;
-                if count > cursor.left() {
-                    return Err(Fault::NUMIDS_MISMATCH);
-                }
-                ids = Some(cursor.by_ref().take(count).map(strict_id).collect::<Result<Vec<_>, _>>()?);
+                ids = Some(counted_ids(&mut cursor)?);
             } else {
                 return Err(Fault::SYNTAX);
             }

@@ -69,6 +69,16 @@ impl References {
     }
 }
 
+/// Reads what follows IDS: a number, and that many identifiers.
+pub(super) fn counted_ids(cursor: &mut Cursor<'_>) -> Result<Vec<StreamId>, Fault> {
+    let count = cursor.int().ok().and_then(|count| usize::try_from(count).ok());
+    let count = count.filter(|count| *count > 0).ok_or(Fault::NUMIDS)?;
+    if count > cursor.left() {
+        return Err(Fault::NUMIDS_MISMATCH);
+    }
+    cursor.by_ref().take(count).map(strict_id).collect()
+}
+
 /// Reads the words from argument `at` on: what becomes of references, and the identifiers.
 fn parse(args: Args<'_>, at: usize) -> Result<(References, Vec<StreamId>), Fault> {
     let mut cursor = Cursor::new(args, at);
@@ -80,12 +90,7 @@ fn parse(args: Args<'_>, at: usize) -> Result<(References, Vec<StreamId>), Fault
                 return Err(Fault::SYNTAX);
             }
         } else if cursor.left() > 1 && ids.is_none() && cursor.word("IDS") {
-            let count = cursor.int().ok().and_then(|count| usize::try_from(count).ok());
-            let count = count.filter(|count| *count > 0).ok_or(Fault::NUMIDS)?;
-            if count > cursor.left() {
-                return Err(Fault::NUMIDS_MISMATCH);
-            }
-            ids = Some(cursor.by_ref().take(count).map(strict_id).collect::<Result<Vec<_>, _>>()?);
+            ids = Some(counted_ids(&mut cursor)?);
         } else {
             return Err(Fault::SYNTAX);
         }
