@@ -16,13 +16,11 @@ use std::time::Duration;
 
 use ochre::Server;
 use support::client::{is_closed, is_silence};
+use support::patience::until;
 use support::{Client, Reply};
 
 /// A read waits for this long before the server counts as silent.
 const PATIENCE: Duration = Duration::from_secs(10);
-
-/// Looks, 5 ms apart, at something that must come to be.
-const LOOKS: usize = 2_000;
 
 /// A server with these settings.
 fn start(settings: &[(&str, &str)]) -> Server {
@@ -97,16 +95,6 @@ fn is_ended(client: &mut Client) -> bool {
         Err(e) => is_closed(&e),
         Ok(_) => false,
     }
-}
-
-fn until(what: &str, mut is_so: impl FnMut() -> bool) {
-    for _ in 0..LOOKS {
-        if is_so() {
-            return;
-        }
-        thread::sleep(Duration::from_millis(5));
-    }
-    panic!("in vain waited for: {what}");
 }
 
 // Requests in pieces.

@@ -18,11 +18,10 @@ use std::thread;
 use std::time::Duration;
 
 use support::client::is_closed;
+use support::patience::until;
 use support::{Client, Reply};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_ochre-server");
-/// Looks, 10 ms apart, at something that must come to be.
-const LOOKS: usize = 1_000;
 
 /// A directory of its own, removed with its value.
 struct Scratch(PathBuf);
@@ -165,16 +164,6 @@ fn run(args: &[&str]) -> Output {
 
 fn pong() -> Reply {
     Reply::Simple(b"PONG".to_vec())
-}
-
-fn until(what: &str, mut is_so: impl FnMut() -> bool) {
-    for _ in 0..LOOKS {
-        if is_so() {
-            return;
-        }
-        thread::sleep(Duration::from_millis(10));
-    }
-    panic!("in vain waited for: {what}");
 }
 
 // Starting.

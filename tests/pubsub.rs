@@ -7,26 +7,10 @@ mod support;
 
 use std::collections::HashMap;
 use std::thread::scope;
-use std::time::Duration;
 
 use support::local::{Local, START_MS, ask, ask_all, ask_int};
+use support::patience::until;
 use support::{Client, Reply};
-
-/// Looks at a state that comes sooner or later before it is given up.
-const LOOKS: u32 = 1_000;
-/// Between two looks.
-const PAUSE: Duration = Duration::from_millis(10);
-
-/// Waits until `holds`.
-fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    for _ in 0..LOOKS {
-        if holds() {
-            return;
-        }
-        std::thread::sleep(PAUSE);
-    }
-    panic!("never: {what}");
-}
 
 /// Subscribes and reads the confirmation.
 fn listening(local: &Local, line: &str) -> Client {

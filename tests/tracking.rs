@@ -8,26 +8,10 @@ mod support;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::thread::scope;
-use std::time::Duration;
 
 use support::local::{Local, ask, ask_all, ask_int};
+use support::patience::until;
 use support::{Client, Reply};
-
-/// Looks at a state that comes sooner or later before it is given up.
-const LOOKS: u32 = 10_000;
-/// Between two looks.
-const PAUSE: Duration = Duration::from_millis(1);
-
-/// Waits until `holds`.
-fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    for _ in 0..LOOKS {
-        if holds() {
-            return;
-        }
-        std::thread::sleep(PAUSE);
-    }
-    panic!("never: {what}");
-}
 
 /// A connection that speaks RESP3, after these commands.
 fn speaking3(local: &Local, lines: &[&str]) -> Client {

@@ -13,6 +13,7 @@ pub mod client;
 pub mod json;
 pub mod local;
 pub mod node;
+pub mod patience;
 pub mod render;
 pub mod server;
 pub mod spelling;
