@@ -39,10 +39,13 @@ const READ: usize = 64 * 1024;
 const MOVABLE: usize = 16 * 1024;
 /// Replies of one connection beyond this are sent before its further requests run.
 const SEND_EARLY: usize = 256 * 1024;
-/// Requests between asking for a bucket and looking at it.
-const BUCKETS_AHEAD: usize = 16;
-/// Requests between asking for an entry and looking at it.
-const ENTRIES_AHEAD: usize = 7;
+/// Memory is asked for on behalf of this many requests at a time: what translating an address costs is paid
+/// for all of them at once, where the processor overlaps it.
+const FETCHED: usize = 8;
+/// Requests, at least, between asking for a bucket and looking at it.
+const BUCKETS_AHEAD: usize = 2 * FETCHED;
+/// Requests, at least, between asking for an entry and looking at it.
+const ENTRIES_AHEAD: usize = FETCHED;
 /// Keys looked at by the expiry between two looks at the time.
 const EXPIRE_SLICE: usize = 64;
 /// Another worker's shards are helped when they are this late.
@@ -484,7 +487,7 @@ fn parse(host: &Host, batch: &mut Batch, conn: &mut Conn, key: usize, source: So
 
 /// Fetches memory for the requests of a batch while earlier ones run.
 struct Fetcher {
-    /// Buckets asked for, by request modulo `BUCKETS_AHEAD`.
+    /// Buckets asked for and not yet looked at, by request modulo the length.
     seen: [Option<Seen>; BUCKETS_AHEAD],
 }
 
@@ -492,30 +495,41 @@ impl Fetcher {
     /// Asks for the buckets of the first requests.
     fn start(host: &Host, turn: &Turn<'_, Shard>, jobs: &[Job]) -> Fetcher {
         let mut fetcher = Fetcher { seen: [None; BUCKETS_AHEAD] };
-        (0..BUCKETS_AHEAD).for_each(|at| fetcher.bucket(host, turn, jobs, at));
-        (0..ENTRIES_AHEAD).for_each(|at| fetcher.entries(turn, at));
+        fetcher.buckets(host, turn, jobs, 0..BUCKETS_AHEAD);
+        fetcher.entries(turn, 0..ENTRIES_AHEAD);
         fetcher
     }
 
     /// Before request `at` runs.
     #[inline]
     fn step(&mut self, host: &Host, turn: &Turn<'_, Shard>, jobs: &[Job], at: usize) {
-        self.bucket(host, turn, jobs, at + BUCKETS_AHEAD);
-        self.entries(turn, at + ENTRIES_AHEAD);
+        if at.is_multiple_of(FETCHED) {
+            self.go_on(host, turn, jobs, at);
+        }
+    }
+
+    #[inline(never)]
+    fn go_on(&mut self, host: &Host, turn: &Turn<'_, Shard>, jobs: &[Job], at: usize) {
+        self.entries(turn, at + ENTRIES_AHEAD..at + ENTRIES_AHEAD + FETCHED);
+        self.buckets(host, turn, jobs, at + BUCKETS_AHEAD..at + BUCKETS_AHEAD + FETCHED);
     }
 
     #[inline]
-    fn bucket(&mut self, host: &Host, turn: &Turn<'_, Shard>, jobs: &[Job], at: usize) {
-        self.seen[at % BUCKETS_AHEAD] = jobs.get(at).and_then(|job| {
-            let hash = job.hash?;
-            host.space.ahead.bucket(turn, host.space.shard_of(hash), job.db.into(), hash)
-        });
+    fn buckets(&mut self, host: &Host, turn: &Turn<'_, Shard>, jobs: &[Job], which: Range<usize>) {
+        for at in which {
+            self.seen[at % BUCKETS_AHEAD] = jobs.get(at).and_then(|job| {
+                let hash = job.hash?;
+                host.space.ahead.bucket(turn, host.space.shard_of(hash), job.db.into(), hash)
+            });
+        }
     }
 
     #[inline]
-    fn entries(&mut self, turn: &Turn<'_, Shard>, at: usize) {
-        if let Some(seen) = self.seen[at % BUCKETS_AHEAD] {
-            seen.entries(turn);
+    fn entries(&mut self, turn: &Turn<'_, Shard>, which: Range<usize>) {
+        for at in which {
+            if let Some(seen) = self.seen[at % BUCKETS_AHEAD] {
+                seen.entries(turn);
+            }
         }
     }
 }
