@@ -1,7 +1,8 @@
 //! Keys leaving on time.
 //!
 //! For: taking due keys out of a shard, in deadline order, a bounded number at a time; and, when the clock
-//! was moved, out of all shards. May touch: held shards and the record.
+//! was moved, out of all shards; and telling those who wait for a key that is to be looked at. May touch:
+//! held shards and the record.
 //! Always: a shard's published `due` is never later than its earliest deadline while the shard is not held.
 
 use std::cmp::Reverse;
@@ -47,6 +48,7 @@ fn expire_up_to(
     record: &mut Record,
 ) -> usize {
     let mut looked = 0;
+    shard.stir_looks(now_ms, record);
     let next = loop {
         let first =
             shard.databases().filter_map(|(db, keys)| Some((keys.wheel.as_ref()?.next_due_ms()?, db))).min();
@@ -62,7 +64,7 @@ fn expire_up_to(
             None => break u64::MAX,
         }
     };
-    space.publish_due(index, next);
+    space.publish_due(index, next.min(shard.next_look_ms()));
     looked
 }
 
@@ -98,7 +100,7 @@ fn expire_slice(db: &mut Db<'_>, queue: &mut BinaryHeap<Reverse<(u64, usize)>>, 
 /// Files every deadline of a shard anew, after the clock has gone back: a wheel only turns forward, so what
 /// was filed since would come up late.
 pub fn refile(space: &Space, index: usize, shard: &mut Shard, now_ms: u64) {
-    let mut next_ms = u64::MAX;
+    let mut next_ms = shard.next_look_ms();
     for (_, keys) in shard.databases_mut() {
         keys.refile(now_ms, &space.hasher);
         next_ms = next_ms.min(keys.wheel.as_ref().and_then(|wheel| wheel.next_due_ms()).unwrap_or(u64::MAX));

@@ -141,6 +141,19 @@ impl Shard {
         self.forget_interests();
     }
 
+    /// When a key is to be looked at for somebody who waits for it, unix milliseconds; `u64::MAX`: none is.
+    pub fn next_look_ms(&self) -> u64 {
+        self.interests.as_ref().map_or(u64::MAX, |it| it.waiters.next_look_ms())
+    }
+
+    /// Those who wait for keys that are to be looked at by now do so.
+    pub fn stir_looks(&mut self, now_ms: u64, record: &mut Record) {
+        let Some(interests) = &mut self.interests else { return };
+        while let Some((db, key)) = interests.waiters.take_look(now_ms) {
+            record.stir(db, &key);
+        }
+    }
+
     /// A client watches a key that lives here.
     pub fn watch(&mut self, db: usize, key: &[u8], who: &Arc<Watcher>) {
         self.interests.get_or_insert_default().watchers.join(db, key, who);
