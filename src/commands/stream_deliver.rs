@@ -24,7 +24,7 @@ pub const ROWS: &[Command] = &[cmd("XREADGROUP", xreadgroup)
     .cost("O(M) for each stream, M entries in the answer; and O(N) for XADD when N clients wait.")
     .doc(
         "Answers entries to a consumer of a group: new ones, or those it has pending.",
-        "<GROUP group consumer> [COUNT count] [BLOCK milliseconds] [CLAIM min-idle-time:integer] [NOACK] \
+        "group-block=<GROUP group consumer> [COUNT count] [BLOCK milliseconds] [CLAIM min-idle-time:integer] [NOACK] \
          <STREAMS key [key ...] id [id ...]>",
     )];
 
