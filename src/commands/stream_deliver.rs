@@ -275,22 +275,22 @@ impl Delivery<'_> {
         (1, None)
     }
 
-    /// Entries that CLAIM takes over, those that have been pending longest first; and when the first of the
-    /// others may be taken over, unix milliseconds.
-    fn idle(&self, log: &Log, group: &stream::Group) -> (Vec<StreamId>, Option<u64>) {
+    /// Entries that CLAIM takes over, those that have been pending longest first; and if those are all, when
+    /// the first of the others may be taken over, unix milliseconds.
+    fn idle(&self, log: &Log, group: &mut stream::Group) -> (Vec<StreamId>, Option<u64>) {
         let Some(idle_ms) = self.reading.claim_idle_ms else { return (Vec::new(), None) };
-        let (mut found, mut look_ms) = (Vec::new(), None);
-        for (id, pending) in group.pending_from(StreamId::MIN).filter(|(id, _)| log.has(*id)) {
+        let mut found = Vec::new();
+        for (id, pending) in group.pending_by_rank().filter(|(id, _)| log.has(*id)) {
+            if found.len() == self.reading.count {
+                break;
+            }
             if pending.is_idle(idle_ms, self.now_ms) {
-                found.push((pending.rank(), id));
-            } else {
-                let at_ms = pending.delivered_ms.checked_add(idle_ms);
-                look_ms = look_ms.into_iter().chain(at_ms).min();
+                found.push(id);
+            } else if pending.delivered_ms > 0 {
+                return (found, pending.delivered_ms.checked_add(idle_ms));
             }
         }
-        found.sort_unstable();
-        found.truncate(self.reading.count);
-        (found.into_iter().map(|(_, id)| id).collect(), look_ms)
+        (found, None)
     }
 
     /// Takes a pending entry over and writes it, how long it was pending and how often it was delivered.

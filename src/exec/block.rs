@@ -339,8 +339,8 @@ fn leave(
     Some(blocked)
 }
 
-/// Lets time pass up to `now_ms`, with everything held: keys expire, clients are served by that, look again or
-/// give up, each at its time.
+/// Lets time pass up to `now_ms`, with everything held: keys expire, clients are served by that, look again
+/// or give up, each at its time.
 pub fn pass_time(server: Server<'_>, db: &mut Db<'_>, now_ms: u64, expires: bool) {
     let waiting = &db.space().waiting;
     loop {
