@@ -186,6 +186,9 @@ fn serve_one(server: Server<'_>, db: &mut Db<'_>, ready: &[u8], blocked: &Arc<Bl
         Ok(Outcome::Block(wait)) => {
             let held = db.held().expect("its shards are held");
             enqueue(space, held, Arc::new(blocked.again(*wait)));
+            if let Some(until_ms) = blocked.wait.until_ms {
+                space.wake_by(blocked.client.worker, until_ms);
+            }
             return;
         }
         Ok(Outcome::Done | Outcome::Close) => false,

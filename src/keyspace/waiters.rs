@@ -131,12 +131,15 @@ impl Line {
 #[derive(Default)]
 pub struct Waiters {
     by_db: BTreeMap<usize, HashMap<Box<[u8]>, Line>>,
-    /// Keys to be looked at, by time and by the arrival of who wants that.
-    looks: BTreeMap<(u64, u64), (usize, Box<[u8]>)>,
+    /// Keys to be looked at, with their databases.
+    looks: BTreeMap<Look, (usize, Box<[u8]>)>,
 }
 
+/// When a key is to be looked at, and the arrival of who wants that.
+type Look = (u64, u64);
+
 /// When a client wants one of its keys to be looked at, if it is this one.
-fn look_at(who: &dyn Waits, key: &[u8]) -> Option<(u64, u64)> {
+fn look_at(who: &dyn Waits, key: &[u8]) -> Option<Look> {
     let (at_ms, position) = who.wait().look?;
     (who.key(position) == key).then(|| (at_ms, who.arrival()))
 }
