@@ -46,7 +46,7 @@ const NOTED_RO: KeySpec = KeySpec {
 const SUBCOMMANDS: &[Command] = &[
     keeps("DEBUG", debug, 3, Flags::NO_SCRIPT)
         .since("3.2.0")
-        .doc("Would set how scripts are debugged.", "mode=<YES | SYNC | NO>"),
+        .doc("Would set how scripts are debugged.", "<YES | SYNC | NO>"),
     keeps("EXISTS", exists, -3, Flags::NO_SCRIPT.union(Flags::STALE))
         .since("2.6.0")
         .cost("O(N) for N digests.")
