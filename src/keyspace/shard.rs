@@ -23,6 +23,8 @@ const BUCKETS_PER_STEP: usize = 4;
 pub struct Shard {
     index: usize,
     dbs: Box<[Option<Box<Keys>>]>,
+    /// Only the first so many databases have ever had keys here.
+    used: usize,
     /// Who waits for keys that live here, watches or tracks them; `None` while nobody does.
     interests: Option<Box<Interests>>,
     ahead: Arc<Ahead>,
@@ -54,7 +56,7 @@ pub struct Tally {
 impl Shard {
     /// The empty shard of that index; `ahead` is where its tables' hints go.
     pub fn new(index: usize, databases: usize, ahead: Arc<Ahead>) -> Shard {
-        Shard { index, dbs: (0..databases).map(|_| None).collect(), interests: None, ahead }
+        Shard { index, dbs: (0..databases).map(|_| None).collect(), used: 0, interests: None, ahead }
     }
 
     /// The keys of a database, if it ever had any here.
@@ -76,6 +78,7 @@ impl Shard {
             let keys = Keys::new(hasher);
             self.ahead.publish(self.index, db, keys.table.hint());
             self.dbs[db] = Some(Box::new(keys));
+            self.used = self.used.max(db + 1);
         }
         self.dbs[db].as_deref_mut().expect("just made")
     }
@@ -96,6 +99,7 @@ impl Shard {
             if let Some(keys) = keys {
                 self.ahead.publish(self.index, db, keys.table.hint());
                 self.dbs[db] = Some(keys);
+                self.used = self.used.max(db + 1);
             }
         }
     }
@@ -233,12 +237,12 @@ impl Shard {
 
     /// As [`Shard::databases`], to change.
     pub fn databases_mut(&mut self) -> impl Iterator<Item = (usize, &mut Keys)> {
-        self.dbs.iter_mut().enumerate().filter_map(|(db, keys)| Some((db, keys.as_deref_mut()?)))
+        self.dbs[..self.used].iter_mut().enumerate().filter_map(|(db, keys)| Some((db, keys.as_deref_mut()?)))
     }
 
     /// Every database that has keys here, with its index.
     pub fn databases(&self) -> impl Iterator<Item = (usize, &Keys)> {
-        self.dbs.iter().enumerate().filter_map(|(db, keys)| Some((db, keys.as_deref()?)))
+        self.dbs[..self.used].iter().enumerate().filter_map(|(db, keys)| Some((db, keys.as_deref()?)))
     }
 }
 
