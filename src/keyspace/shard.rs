@@ -266,9 +266,9 @@ impl Keys {
     /// to that instant.
     pub fn refile(&mut self, now_ms: u64, hasher: &KeyHasher) {
         self.tally.expired_ms = self.tally.expired_ms.min(now_ms);
-        self.wheel = None;
+        let Some(old) = self.wheel.take() else { return };
         if self.tally.deadlines + self.tally.volatile > 0 {
-            self.rebuild_wheel(now_ms, hasher);
+            self.rebuild_wheel(old.fresh(now_ms), hasher);
         }
     }
 
@@ -290,8 +290,8 @@ impl Keys {
     }
 
     #[cold]
-    fn rebuild_wheel(&mut self, now_ms: u64, hasher: &KeyHasher) {
-        let mut wheel = Box::new(Wheel::new(now_ms));
+    fn rebuild_wheel(&mut self, wheel: Wheel, hasher: &KeyHasher) {
+        let mut wheel = Box::new(wheel);
         for entry in self.table.iter() {
             if let Some(at) = entry.next_due_ms() {
                 wheel.file(at, hasher.hash(entry.key()));

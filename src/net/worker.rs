@@ -58,6 +58,8 @@ pub struct Worker {
     pub(super) batch: Rc<Batch>,
     /// Steps back of the clock that its shards have followed.
     pub(super) setbacks: u64,
+    /// Which of its shards the expiry has looked at last.
+    pub(super) looked: usize,
     poll: Rc<PollSet>,
     pub(super) desks: Desks,
     pub(super) common: Rc<Common>,
@@ -105,6 +107,7 @@ impl Worker {
             exec: Executor::new(&host, index, chance),
             batch: Rc::default(),
             setbacks: host.space.clock.setbacks(),
+            looked: 0,
             poll: Rc::clone(&poll),
             desks: Arc::clone(&desks),
             common: Rc::clone(&common),
