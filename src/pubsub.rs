@@ -6,6 +6,7 @@
 //! order; publishing never waits for a subscriber; a message is written once for all of them.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -43,34 +44,47 @@ pub enum Sort {
 pub struct Frame {
     /// What it was sent through.
     pub sort: Sort,
-    /// The channel or pattern that its receivers have subscribed to.
-    pub name: Box<[u8]>,
     parts: usize,
     body: Vec<u8>,
+    /// Where in the body the channel or pattern is that its receivers have subscribed to.
+    name: Range<usize>,
     /// The payload, where it is too long to be copied to every receiver.
     payload: Option<Arc<Vec<u8>>>,
 }
 
 impl Frame {
-    fn new(sort: Sort, name: &[u8], head: &[&[u8]], payload: &[u8]) -> Arc<Frame> {
-        let mut out = Out::new();
-        head.iter().for_each(|part| out.bulk(part));
+    /// `between`: the parts between name and payload.
+    fn new(sort: Sort, word: &[u8], name: &[u8], between: &[&[u8]], payload: &[u8]) -> Arc<Frame> {
         let is_long = payload.len() > BIG_ARG;
+        let copied = if is_long { &[] } else { payload };
+        let mut out = Out::new();
+        out.reserve(
+            word.len() + name.len() + between.iter().map(|it| it.len()).sum::<usize>() + copied.len(),
+        );
+        out.bulk(word);
+        out.bulk(name);
+        let end = out.len_bytes() - b"\r\n".len();
+        between.iter().for_each(|part| out.bulk(part));
         if !is_long {
             out.bulk(payload);
         }
-        let body = out.as_slice().expect("what is copied is one run").to_vec();
         let payload = is_long.then(|| Arc::new(payload.to_vec()));
-        Arc::new(Frame { sort, name: name.into(), parts: head.len() + 1, body, payload })
+        let parts = 3 + between.len();
+        Arc::new(Frame { sort, parts, body: out.into_bytes(), name: end - name.len()..end, payload })
     }
 
     fn message(sort: Sort, channel: &[u8], payload: &[u8]) -> Arc<Frame> {
         let word: &[u8] = if sort == Sort::Shard { b"smessage" } else { b"message" };
-        Frame::new(sort, channel, &[word, channel], payload)
+        Frame::new(sort, word, channel, &[], payload)
     }
 
     fn pattern_message(pattern: &[u8], channel: &[u8], payload: &[u8]) -> Arc<Frame> {
-        Frame::new(Sort::Pattern, pattern, &[b"pmessage", pattern, channel], payload)
+        Frame::new(Sort::Pattern, b"pmessage", pattern, &[channel], payload)
+    }
+
+    /// The channel or pattern that its receivers have subscribed to.
+    pub fn name(&self) -> &[u8] {
+        &self.body[self.name.clone()]
     }
 
     /// Writes it to one of its receivers.

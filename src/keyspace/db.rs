@@ -574,8 +574,8 @@ impl<'w> Write<'w> {
     fn file(&mut self, at: u64) {
         let (shard, now_ms) = (self.shard, self.now_ms);
         let wheel = self.wheel.get_or_insert_with(|| Box::new(Wheel::nth(shard, now_ms)));
-        wheel.file(at, self.hash);
-        self.space.arm(self.shard, at);
+        let comes_up_ms = wheel.file(at, self.hash);
+        self.space.arm(self.shard, comes_up_ms);
         self.occupied().set_filed(true);
     }
 

@@ -149,15 +149,17 @@ impl Wheel {
         }
     }
 
-    /// Files a hash under its entry's deadline (unix ms); one that has passed is due at once. O(1).
-    pub fn file(&mut self, deadline_ms: u64, hash: u64) {
+    /// Files a hash under its entry's deadline (unix ms); one that has passed is due at once. O(1). Returns
+    /// when it comes up (unix ms): that may be long before, since far deadlines are filed nearer in steps.
+    pub fn file(&mut self, deadline_ms: u64, hash: u64) -> u64 {
         if let Some(successor) = &mut self.successor {
             successor.wheel.file_here(deadline_ms, hash);
         }
-        self.file_here(deadline_ms, hash);
+        self.file_here(deadline_ms, hash) - self.lead_ms
     }
 
-    fn file_here(&mut self, deadline_ms: u64, hash: u64) {
+    /// Answers the tick at which it comes up.
+    fn file_here(&mut self, deadline_ms: u64, hash: u64) -> u64 {
         let deadline = deadline_ms.saturating_add(self.lead_ms).max(self.tick);
         let level = digits(deadline ^ self.tick);
         let slot = digit(deadline, level);
@@ -166,6 +168,7 @@ impl Wheel {
         self.blocks.push(&mut queues[slot], hash);
         self.filled[level] |= 1 << slot;
         self.items += 1;
+        deadline >> (DIGIT_BITS * level) << (DIGIT_BITS * level)
     }
 
     /// The earliest tick at which [`advance`](Wheel::advance) has something to do: items that may be due

@@ -23,7 +23,7 @@ const STRAIN_SLACK_NS: u64 = 1_000_000;
 
 /// Whether a session listens to what a message was sent through.
 fn listens(session: &Session, frame: &Frame) -> bool {
-    session.subscriptions.as_ref().is_some_and(|mine| mine.of(frame.sort).contains(&frame.name))
+    session.subscriptions.as_ref().is_some_and(|mine| mine.of(frame.sort).contains(frame.name()))
 }
 
 /// Whether a session still wants to hear of something that it has not subscribed to.
