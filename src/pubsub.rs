@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 use parking_lot::RwLock;
+use smallvec::SmallVec;
 
 use crate::resp::{BIG_ARG, Out, Proto};
 use crate::value::glob;
@@ -39,13 +40,16 @@ pub enum Sort {
     Shard,
 }
 
+/// A frame of up to this many bytes is one allocation.
+const FRAME_BYTES: usize = 128;
+
 /// A message, written but for the first line, in which the protocols differ.
 #[derive(Debug)]
 pub struct Frame {
     /// What it was sent through.
     pub sort: Sort,
     parts: usize,
-    body: Vec<u8>,
+    body: SmallVec<[u8; FRAME_BYTES]>,
     /// Where in the body the channel or pattern is that its receivers have subscribed to.
     name: Range<usize>,
     /// The payload, where it is too long to be copied to every receiver.
@@ -55,22 +59,17 @@ pub struct Frame {
 impl Frame {
     /// `between`: the parts between name and payload.
     fn new(sort: Sort, word: &[u8], name: &[u8], between: &[&[u8]], payload: &[u8]) -> Arc<Frame> {
+        let mut body = SmallVec::new();
+        bulk(&mut body, word);
+        bulk(&mut body, name);
+        let end = body.len() - b"\r\n".len();
+        between.iter().for_each(|part| bulk(&mut body, part));
         let is_long = payload.len() > BIG_ARG;
-        let copied = if is_long { &[] } else { payload };
-        let mut out = Out::new();
-        out.reserve(
-            word.len() + name.len() + between.iter().map(|it| it.len()).sum::<usize>() + copied.len(),
-        );
-        out.bulk(word);
-        out.bulk(name);
-        let end = out.len_bytes() - b"\r\n".len();
-        between.iter().for_each(|part| out.bulk(part));
         if !is_long {
-            out.bulk(payload);
+            bulk(&mut body, payload);
         }
         let payload = is_long.then(|| Arc::new(payload.to_vec()));
-        let parts = 3 + between.len();
-        Arc::new(Frame { sort, parts, body: out.into_bytes(), name: end - name.len()..end, payload })
+        Arc::new(Frame { sort, parts: 3 + between.len(), body, name: end - name.len()..end, payload })
     }
 
     fn message(sort: Sort, channel: &[u8], payload: &[u8]) -> Arc<Frame> {
@@ -94,6 +93,14 @@ impl Frame {
         if let Some(payload) = &self.payload {
             out.bulk_shared(payload);
         }
+    }
+}
+
+/// Writes a string as [`Out::bulk`] does.
+fn bulk(body: &mut SmallVec<[u8; FRAME_BYTES]>, data: &[u8]) {
+    let mut digits = itoa::Buffer::new();
+    for part in [b"$", digits.format(data.len()).as_bytes(), b"\r\n", data, b"\r\n"] {
+        body.extend_from_slice(part);
     }
 }
 

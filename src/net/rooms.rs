@@ -103,7 +103,7 @@ impl Worker {
             self.hall.mail = mail;
             return;
         }
-        for letter in mail {
+        for letter in mail.drain(..) {
             match letter {
                 Mail::Message(message) => {
                     let later = self.behind_replies(&message);
@@ -118,6 +118,10 @@ impl Worker {
             }
         }
         self.hall.is_busy |= !self.hall.mail.is_empty();
+        if self.hall.mail.is_empty() {
+            // With its room, which the next messages need.
+            self.hall.mail = mail;
+        }
         self.send_told();
     }
 

@@ -497,17 +497,6 @@ impl Out {
         (self.elsewhere == 0).then(|| &self.tail.bytes[self.tail.sent..])
     }
 
-    /// Makes room for some strings of so many bytes altogether, so that what is written is moved no more.
-    pub fn reserve(&mut self, bytes: usize) {
-        self.tail.bytes.reserve(bytes + SHORT_ROOM);
-    }
-
-    /// Everything that waits, without payloads that are not copied.
-    pub fn into_bytes(self) -> Vec<u8> {
-        debug_assert!(self.elsewhere == 0 && self.tail.sent == 0);
-        self.tail.bytes
-    }
-
     /// Lets go of the first `n` waiting bytes, which were sent.
     pub fn consume(&mut self, mut n: usize) {
         debug_assert!(n <= self.len_bytes());
