@@ -17,7 +17,7 @@ use super::held_up::HeldUp;
 use super::parked::see_off;
 use super::rooms::Inbox;
 use super::wake::Desk;
-use super::worker::Worker;
+use super::worker::{Round, Worker};
 use crate::command::Host;
 use crate::config::Directive;
 use crate::exec::busy::Farewells;
@@ -276,7 +276,7 @@ impl Worker {
     pub(super) fn run_batch(&mut self) {
         let common = Rc::clone(&self.common);
         let (host, desks, index) = (&*common.host, &common.desks, self.index);
-        let Worker { part, hall, exec, batch, setbacks, looked, held_up, .. } = self;
+        let Worker { part, hall, exec, batch, setbacks, round, held_up, .. } = self;
         let began = host.ticks.now();
         let Some(Ok(mut turn)) = part.as_mut().map(|part| part.enter_while(&mut || host.patience())) else {
             return self.run_busy_batch();
@@ -318,8 +318,8 @@ impl Worker {
             let spent_ns =
                 if is_idle { EXPIRE_NS } else { host.ticks.nanos_between(began, host.ticks.now()) };
             follow_setbacks(host, exec, &mut turn, index, setbacks);
-            hall.is_busy |= expire(host, exec, &mut turn, (index, looked), spent_ns);
-            help_overdue(host, exec, &mut turn, (index, looked));
+            hall.is_busy |= expire(host, exec, &mut turn, (index, round), spent_ns);
+            help_overdue(host, exec, &mut turn, (index, round));
             if !turn.is_over() {
                 exec.time_out(host, &mut turn, index);
             }
@@ -723,26 +723,26 @@ fn help_overdue(
     host: &Host,
     exec: &mut Executor,
     turn: &mut Turn<'_, Shard>,
-    (worker, looked): (usize, &mut usize),
+    (worker, round): (usize, &mut Round),
 ) {
     let space: &Space = &host.space;
     let late_ms = exec.now_ms().saturating_sub(OVERDUE_MS);
     for other in (0..space.alarms.len()).filter(|&other| other != worker) {
         if !turn.is_over() && space.is_overdue(other, late_ms) {
-            expire(host, exec, turn, (other, looked), EXPIRE_NS);
+            expire(host, exec, turn, (other, round), EXPIRE_NS);
             space.rearm(other);
         }
     }
 }
 
 /// Expires what is due in the worker's shards, for about as long as the commands of the turn took. The shards
-/// come round a slice each, beginning after the one `looked` at last, so that none waits until another has no
+/// come round a slice each, beginning after the one looked at last, so that none waits until another has no
 /// more to do. True: some is left.
 fn expire(
     host: &Host,
     exec: &mut Executor,
     turn: &mut Turn<'_, Shard>,
-    (worker, looked): (usize, &mut usize),
+    (worker, round): (usize, &mut Round),
     spent_ns: u64,
 ) -> bool {
     let space: &Space = &host.space;
@@ -755,14 +755,16 @@ fn expire(
     let count = space.homes(worker).count();
     let (mut quiet, mut is_left) = (0, false);
     while quiet < count && !is_left {
-        *looked = (*looked + 1) % count;
-        let shard = space.homes(worker).nth(*looked).expect("it is one of so many");
+        round.looked = (round.looked + 1) % count;
+        let shard = space.homes(worker).nth(round.looked).expect("it is one of so many");
         if space.due[shard].at_ms() > now_ms {
             quiet += 1;
             continue;
         }
         quiet = 0;
+        let before = exec.record.counts.expired;
         expire_slice(host, exec, turn, shard);
+        round.expired += exec.record.counts.expired.saturating_sub(before);
         is_left = turn.is_over() || host.ticks.nanos_between(began, host.ticks.now()) > spent_ns;
     }
     space.end_look(worker);
