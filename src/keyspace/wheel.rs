@@ -549,7 +549,7 @@ mod tests {
 
     fn filed(items: &[(u64, u64)]) -> (Wheel, HashMap<u64, u64>) {
         let mut wheel = Wheel::new(NOW);
-        items.iter().for_each(|&(deadline, hash)| wheel.file(deadline, hash));
+        items.iter().for_each(|&(deadline, hash)| _ = wheel.file(deadline, hash));
         (wheel, items.iter().map(|&(deadline, hash)| (hash, deadline)).collect())
     }
 
@@ -671,7 +671,7 @@ mod tests {
     fn show<'t>(table: &'t BTreeMap<u64, u64>, count: usize) -> impl FnMut(u64, &mut Wheel) -> u64 + use<'t> {
         move |cursor, wheel| {
             let mut rest = table.range(cursor..);
-            rest.by_ref().take(count).for_each(|(&hash, &deadline)| wheel.file(deadline, hash));
+            rest.by_ref().take(count).for_each(|(&hash, &deadline)| _ = wheel.file(deadline, hash));
             rest.next().map_or(0, |(&hash, _)| hash)
         }
     }
@@ -679,13 +679,13 @@ mod tests {
     #[test]
     fn left_overs_call_for_a_successor_that_is_built_a_little_at_a_time() {
         let mut wheel = Wheel::new(NOW);
-        (0..264).for_each(|hash| wheel.file(NOW + hash, hash));
+        (0..264).for_each(|hash| _ = wheel.file(NOW + hash, hash));
         assert!(!wheel.wants_renewal(100) && wheel.wants_renewal(99));
         wheel.clear(NOW);
         assert_eq!((wheel.len(), wheel.heap_bytes(), wheel.wants_renewal(0)), (0, 0, false));
         // Each of some keys was given a hundred deadlines.
         let table: BTreeMap<u64, u64> = (1..=1000).map(|hash| (hash, NOW + HOUR - hash)).collect();
-        (0..100).for_each(|_| table.iter().for_each(|(&hash, &deadline)| wheel.file(deadline, hash)));
+        (0..100).for_each(|_| table.iter().for_each(|(&hash, &deadline)| _ = wheel.file(deadline, hash)));
         let before = wheel.heap_bytes();
         let mut calls = 0;
         while wheel.wants_renewal(table.len()) {
@@ -794,7 +794,9 @@ mod tests {
             self.model.insert((deadline, key), ());
             // Extending files nothing: the item that is there will come up in time.
             if old.is_none_or(|old| deadline < old) {
-                self.wheel.file(given, key);
+                let comes_up = self.wheel.file(given, key);
+                assert!(comes_up <= deadline);
+                assert!(self.wheel.next_due_ms().is_some_and(|due| due <= comes_up));
             }
         }
 
