@@ -1,5 +1,5 @@
-//! How late keys leave: the `expired` event of every key against its deadline, beside a timer thread that does
-//! nothing else.
+//! How late keys leave: the `expired` event of every key against its deadline, beside a timer thread that
+//! does nothing else.
 //!
 //! ```text
 //! cargo build --release
