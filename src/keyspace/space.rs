@@ -32,8 +32,8 @@ pub struct Space {
     pub databases: usize,
     /// When each shard has to be looked at: no later than its earliest deadline.
     pub due: Box<[CachePadded<Due>]>,
-    /// By worker: when the first of its shards has to be looked at. May be too early, never too late but while it looks at
-    /// them.
+    /// By worker: when the first of its shards has to be looked at. May be too early, never too late but
+    /// while it looks at them.
     soonest: Box<[CachePadded<Due>]>,
     /// By worker: when it has promised to wake.
     pub alarms: Box<[CachePadded<Alarm>]>,

@@ -29,10 +29,10 @@
 //! one bitmap a level, the next thing to do is the lowest bit of the lowest level that has one. A wheel
 //! never turns past its slots, and a jump over any stretch of time costs only what lies in it.
 //!
-//! A slot of the higher levels may hold very many items, which all are looked at when it cascades. So that the
-//! wheels of many shards do not do that at the same instant, each has its own *lead*: it counts time from a
-//! little before everybody else's beginning. Times in the interface are the world's, within they include the
-//! lead.
+//! A slot of the higher levels may hold very many items, which all are looked at when it cascades. So that
+//! the wheels of many shards do not do that at the same instant, each has its own *lead*: it counts time from
+//! a little before everybody else's beginning. Times in the interface are the world's, within they include
+//! the lead.
 //!
 //! A slot is a queue of blocks of seven hashes, 64 bytes each, which come in pages of 32: about 9.2 bytes
 //! an item in long queues, nothing to copy when it grows, and pages go back to the allocator when empty.
@@ -287,7 +287,8 @@ impl Wheel {
             looks += count;
             for &hash in hashes {
                 if let Verdict::Due(deadline_ms) = owner.look(hash, tick_ms) {
-                    // Never back into the slot that is being emptied. A successor that has it has it no later.
+                    // Never back into the slot that is being emptied. A successor that has it has it no
+                    // later.
                     self.file_here(deadline_ms.max(tick_ms + 1), hash);
                 }
             }
@@ -635,8 +636,8 @@ mod tests {
     /// As long as three slots of level 2.
     const SPAN_MS: u64 = 3 * 4096;
 
-    /// The most items that come up at any one instant, over all of `count` wheels that have one each millisecond
-    /// of `SPAN_MS`.
+    /// The most items that come up at any one instant, over all of `count` wheels that have one each
+    /// millisecond of `SPAN_MS`.
     fn rush(count: usize) -> usize {
         let (mut all, mut table) = (Vec::new(), HashMap::new());
         for number in 0..count {
