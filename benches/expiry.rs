@@ -27,6 +27,7 @@ use std::error::Error;
 use std::fmt::Write as _;
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -95,20 +96,23 @@ impl Options {
 struct Server {
     child: Child,
     port: u16,
+    /// Its own, and empty, so that it finds nobody's data.
+    dir: PathBuf,
 }
 
 impl Server {
     fn start(path: &str, pin: bool) -> Result<Server> {
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-        let dir = std::env::temp_dir();
+        let dir = std::env::temp_dir().join(format!("ochre-expiry-{port}"));
+        std::fs::create_dir(&dir)?;
         let mut command = if pin { Command::new("taskset") } else { Command::new(path) };
         if pin {
             command.args(["-c", "0", path]);
         }
         command.args(["--bind", "127.0.0.1", "--save", "", "--notify-keyspace-events", "Ex"]);
-        command.arg("--port").arg(port.to_string()).arg("--dir").arg(dir);
+        command.arg("--port").arg(port.to_string()).arg("--dir").arg(&dir);
         let child = command.stdout(Stdio::null()).spawn()?;
-        let server = Server { child, port };
+        let server = Server { child, port, dir };
         for _ in 0..500 {
             if server.connect().is_ok() {
                 return Ok(server);
@@ -135,6 +139,7 @@ impl Drop for Server {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+        let _ = std::fs::remove_dir_all(&self.dir);
     }
 }
 
