@@ -336,6 +336,10 @@ fn measure(name: &str, path: &str, options: &Options) -> Result<()> {
 
 fn main() -> Result<()> {
     let options = Options::parse()?;
+    if options.servers.is_empty() {
+        println!("no server is named: see the beginning of benches/expiry.rs");
+        return Ok(());
+    }
     let Options { keys, span_ms, pin, get_clients, .. } = options;
     println!("{keys} keys over {span_ms} ms, pinned: {pin}, reading clients: {get_clients}; lag in ms");
     println!("{:16} {:>8} {:>8} {:>8} {:>8}", "", "p50", "p99", "p99.9", "max");
