@@ -18,6 +18,8 @@ use mimalloc::MiMalloc;
 const OWN_CELLS: usize = 255;
 /// A thread tells the rough sum when its own has moved this far.
 const ROUGH_BYTES: isize = 64 * 1024;
+/// Small blocks lie in pages of this size.
+pub const PAGE_BYTES: usize = 64 * 1024;
 /// A thread that has not counted yet.
 const NO_CELL: usize = usize::MAX;
 
@@ -210,8 +212,19 @@ unsafe extern "C" {
 
 /// Gives memory that the calling thread has freed, and what ended threads left behind, back to the system.
 pub fn purge() {
+    collect(true);
+}
+
+/// Takes back what other threads have freed of the calling thread's blocks. The allocator does so by itself,
+/// but seldom, and for each block it costs a look at memory that another core has written last. Besides it
+/// takes a look at every page of the thread that has room, of [`PAGE_BYTES`].
+pub fn take_back() {
+    collect(false);
+}
+
+fn collect(force: bool) {
     // SAFETY: may be called at any time from any thread; it frees only what nobody uses.
-    unsafe { mi_collect(true) }
+    unsafe { mi_collect(force) }
 }
 
 /// The allocator's own report.

@@ -6,12 +6,14 @@
 //! order; publishing never waits for a subscriber; a message is written once for all of them.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 use parking_lot::RwLock;
+use smallvec::SmallVec;
 
 use crate::resp::{BIG_ARG, Out, Proto};
 use crate::value::glob;
@@ -38,39 +40,50 @@ pub enum Sort {
     Shard,
 }
 
+/// A frame of up to this many bytes is one allocation.
+const FRAME_BYTES: usize = 128;
+
 /// A message, written but for the first line, in which the protocols differ.
 #[derive(Debug)]
 pub struct Frame {
     /// What it was sent through.
     pub sort: Sort,
-    /// The channel or pattern that its receivers have subscribed to.
-    pub name: Box<[u8]>,
     parts: usize,
-    body: Vec<u8>,
+    body: SmallVec<[u8; FRAME_BYTES]>,
+    /// Where in the body the channel or pattern is that its receivers have subscribed to.
+    name: Range<usize>,
     /// The payload, where it is too long to be copied to every receiver.
     payload: Option<Arc<Vec<u8>>>,
 }
 
 impl Frame {
-    fn new(sort: Sort, name: &[u8], head: &[&[u8]], payload: &[u8]) -> Arc<Frame> {
-        let mut out = Out::new();
-        head.iter().for_each(|part| out.bulk(part));
+    /// `between`: the parts between name and payload.
+    fn new(sort: Sort, word: &[u8], name: &[u8], between: &[&[u8]], payload: &[u8]) -> Arc<Frame> {
+        let mut body = SmallVec::new();
+        bulk(&mut body, word);
+        bulk(&mut body, name);
+        let end = body.len() - b"\r\n".len();
+        between.iter().for_each(|part| bulk(&mut body, part));
         let is_long = payload.len() > BIG_ARG;
         if !is_long {
-            out.bulk(payload);
+            bulk(&mut body, payload);
         }
-        let body = out.as_slice().expect("what is copied is one run").to_vec();
         let payload = is_long.then(|| Arc::new(payload.to_vec()));
-        Arc::new(Frame { sort, name: name.into(), parts: head.len() + 1, body, payload })
+        Arc::new(Frame { sort, parts: 3 + between.len(), body, name: end - name.len()..end, payload })
     }
 
     fn message(sort: Sort, channel: &[u8], payload: &[u8]) -> Arc<Frame> {
         let word: &[u8] = if sort == Sort::Shard { b"smessage" } else { b"message" };
-        Frame::new(sort, channel, &[word, channel], payload)
+        Frame::new(sort, word, channel, &[], payload)
     }
 
     fn pattern_message(pattern: &[u8], channel: &[u8], payload: &[u8]) -> Arc<Frame> {
-        Frame::new(Sort::Pattern, pattern, &[b"pmessage", pattern, channel], payload)
+        Frame::new(Sort::Pattern, b"pmessage", pattern, &[channel], payload)
+    }
+
+    /// The channel or pattern that its receivers have subscribed to.
+    pub fn name(&self) -> &[u8] {
+        &self.body[self.name.clone()]
     }
 
     /// Writes it to one of its receivers.
@@ -80,6 +93,14 @@ impl Frame {
         if let Some(payload) = &self.payload {
             out.bulk_shared(payload);
         }
+    }
+}
+
+/// Writes a string as [`Out::bulk`] does.
+fn bulk(body: &mut SmallVec<[u8; FRAME_BYTES]>, data: &[u8]) {
+    let mut digits = itoa::Buffer::new();
+    for part in [b"$", digits.format(data.len()).as_bytes(), b"\r\n", data, b"\r\n"] {
+        body.extend_from_slice(part);
     }
 }
 

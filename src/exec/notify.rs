@@ -4,7 +4,7 @@
 //! Always: published while the shards of the keys are held, so that the events of a key are seen in the order
 //! in which they happened.
 
-use std::io::Write as _;
+use smallvec::SmallVec;
 
 use crate::command::Host;
 use crate::config::events;
@@ -39,12 +39,15 @@ pub fn publish(host: &Host, bits: u32, happenings: &[Happening]) {
     if !asks(bits) || !host.channels.has_listeners() {
         return;
     }
-    let mut channel = Vec::new();
+    let mut channel = SmallVec::<[u8; 64]>::new();
     for Happening { db, event, key } in happenings.iter().filter(|it| bits & bit(it.event.class) != 0) {
+        let mut digits = itoa::Buffer::new();
         let mut send = |kind: &str, rest: &[u8], payload: &[u8]| {
             channel.clear();
-            write!(channel, "__{kind}@{db}__:").expect("a vector takes all that is written to it");
-            channel.extend_from_slice(rest);
+            let db = digits.format(*db).as_bytes();
+            for part in [b"__", kind.as_bytes(), b"@", db, b"__:", rest] {
+                channel.extend_from_slice(part);
+            }
             host.channels.publish(Sort::Channel, &channel, payload);
         };
         if bits & events::KEYSPACE != 0 {

@@ -572,10 +572,10 @@ impl<'w> Write<'w> {
     }
 
     fn file(&mut self, at: u64) {
-        let now_ms = self.now_ms;
-        let wheel = self.wheel.get_or_insert_with(|| Box::new(Wheel::new(now_ms)));
-        wheel.file(at, self.hash);
-        self.space.arm(self.shard, at);
+        let (shard, now_ms) = (self.shard, self.now_ms);
+        let wheel = self.wheel.get_or_insert_with(|| Box::new(Wheel::nth(shard, now_ms)));
+        let comes_up_ms = wheel.file(at, self.hash);
+        self.space.arm(self.shard, comes_up_ms);
         self.occupied().set_filed(true);
     }
 

@@ -10,12 +10,13 @@ use std::collections::BinaryHeap;
 
 use super::alarm::NEVER_MS;
 use super::db::{Db, is_due};
+use super::hash::KeyHasher;
 use super::record::Record;
-use super::shard::{Keys, Shard};
+use super::shard::{Keys, Shard, Tally};
 use super::space::Space;
-use super::table::Slot;
+use super::table::{Slot, Table};
 use super::watchers::Interests;
-use super::wheel::Verdict;
+use super::wheel::{Owner, Verdict};
 
 /// Fields of hashes that leave in one call at most.
 const FIELDS_PER_SLICE: usize = 1024;
@@ -121,22 +122,49 @@ fn expire_tick(
     space: &Space,
     keys: &mut Keys,
     db: usize,
-    (tick_ms, mut interests): (u64, Option<&mut Interests>),
+    (tick_ms, interests): (u64, Option<&mut Interests>),
     (budget, fields): (usize, &mut usize),
     record: &mut Record,
 ) -> usize {
     let Keys { table, wheel, tally } = keys;
     let wheel = wheel.as_mut().expect("the caller saw it");
     let hasher = &space.hasher;
-    let looked = wheel.advance(tick_ms, budget, &mut |hash, _| {
+    let mut leaving = Leaving { db, table, tally, hasher, interests, fields, record };
+    let looked = wheel.advance(tick_ms, budget, &mut leaving);
+    if table.has_retired() {
+        record.retired.append(&mut table.take_retired());
+    }
+    keys.tidy(hasher);
+    looked
+}
+
+/// What the entries of a wheel's items are in, and what hears of those that leave.
+struct Leaving<'a> {
+    db: usize,
+    table: &'a mut Table,
+    tally: &'a mut Tally,
+    hasher: &'a KeyHasher,
+    interests: Option<&'a mut Interests>,
+    /// How many fields of hashes may still leave.
+    fields: &'a mut usize,
+    record: &'a mut Record,
+}
+
+impl Owner for Leaving<'_> {
+    fn expect(&mut self, hashes: &[u64]) {
+        self.table.fetch(hashes);
+    }
+
+    fn look(&mut self, hash: u64, tick_ms: u64) -> Verdict {
+        let Leaving { db, table, tally, hasher, interests, fields, record } = self;
         let found = table.find_by_hash(hash, |e| e.next_due_ms().is_some() && hasher.hash(e.key()) == hash);
         let Some(entry) = found else { return Verdict::Gone };
         match entry.next_due_ms() {
             Some(at) if at > tick_ms => return Verdict::Due(at),
-            Some(at) if *fields == 0 && !is_due(&entry, tick_ms) => return Verdict::Due(at),
+            Some(at) if **fields == 0 && !is_due(&entry, tick_ms) => return Verdict::Due(at),
             _ => {}
         }
-        match record.expire(db, entry, tick_ms, tally, interests.as_deref_mut(), fields) {
+        match record.expire(*db, entry, tick_ms, tally, interests.as_deref_mut(), fields) {
             Slot::Vacant(_) => Verdict::Gone,
             Slot::Occupied(mut entry) => match entry.next_due_ms() {
                 Some(at) => Verdict::Due(at),
@@ -146,12 +174,7 @@ fn expire_tick(
                 }
             },
         }
-    });
-    if table.has_retired() {
-        record.retired.append(&mut table.take_retired());
     }
-    keys.tidy(hasher);
-    looked
 }
 
 #[cfg(test)]

@@ -30,10 +30,10 @@ pub struct Space {
     pub clock: Clock,
     /// Number of databases.
     pub databases: usize,
-    /// Earliest deadline of each shard. May be too early, never too late.
+    /// When each shard has to be looked at: no later than its earliest deadline.
     pub due: Box<[CachePadded<Due>]>,
-    /// By worker: the earliest deadline of its shards. May be too early, never too late but while it looks at
-    /// them.
+    /// By worker: when the first of its shards has to be looked at. May be too early, never too late but
+    /// while it looks at them.
     soonest: Box<[CachePadded<Due>]>,
     /// By worker: when it has promised to wake.
     pub alarms: Box<[CachePadded<Alarm>]>,
@@ -99,14 +99,15 @@ impl Space {
         shard % self.alarms.len()
     }
 
-    /// A deadline was filed in a shard: its home worker wakes for it. Called with the shard held.
-    pub fn arm(&self, shard: usize, deadline_ms: u64) {
-        if self.due[shard].at_ms() <= deadline_ms {
+    /// A deadline was filed in a shard, which has to be looked at then: its home worker wakes for it. Called
+    /// with the shard held.
+    pub fn arm(&self, shard: usize, at_ms: u64) {
+        if self.due[shard].at_ms() <= at_ms {
             return;
         }
-        self.publish_due(shard, deadline_ms);
+        self.publish_due(shard, at_ms);
         let home = self.home_of(shard);
-        if self.alarms[home].arm(deadline_ms) {
+        if self.alarms[home].arm(at_ms) {
             (self.poke)(home);
         }
     }

@@ -31,7 +31,7 @@ use std::ptr::NonNull;
 use std::sync::atomic::{AtomicPtr, Ordering::Relaxed};
 
 use bucket::{Memory, SPILLED, entry_in};
-use directory::Directory;
+use directory::{Directory, prefetch};
 
 pub use directory::{Hint, Retired, Spot};
 pub use scan::TableStats;
@@ -120,6 +120,24 @@ impl Table {
         let (place, cell) = self.probe(hash, accept)?;
         let cell = NonNull::from(cell);
         Some(EntryMut::new(self, hash, place, cell))
+    }
+
+    /// Asks for the memory of a few entries that are about to be looked for. What asking costs the processor
+    /// overlaps, where one search after the other would wait for each.
+    pub fn fetch(&self, hashes: &[u64]) {
+        let home = |hash: u64| {
+            let segment = self.directory.find(hash);
+            &segment.buckets[segment.home(hash)]
+        };
+        hashes.iter().for_each(|&hash| prefetch(home(hash)));
+        for &hash in hashes {
+            let bucket = home(hash);
+            for slot in bucket.word().matching(hash::tag(hash)) {
+                let block = bucket.slot(slot).load(Relaxed);
+                prefetch(block);
+                prefetch(block.wrapping_add(64));
+            }
+        }
     }
 
     /// The entry of `key`, or the place to put one: a single search for reading, changing and inserting.

@@ -29,6 +29,11 @@
 //! one bitmap a level, the next thing to do is the lowest bit of the lowest level that has one. A wheel
 //! never turns past its slots, and a jump over any stretch of time costs only what lies in it.
 //!
+//! A slot of the higher levels may hold very many items, which all are looked at when it cascades. So that
+//! the wheels of many shards do not do that at the same instant, each has its own *lead*: it counts time from
+//! a little before everybody else's beginning. Times in the interface are the world's, within they include
+//! the lead.
+//!
 //! A slot is a queue of blocks of seven hashes, 64 bytes each, which come in pages of 32: about 9.2 bytes
 //! an item in long queues, nothing to copy when it grows, and pages go back to the allocator when empty.
 
@@ -49,6 +54,12 @@ const RENEWAL_SLACK: usize = 64;
 /// Pages of a wheel that was succeeded which are freed at once.
 const PAGES_FREED: usize = 4;
 
+/// The lead of the wheel after the first, milliseconds. Its five digits to base 64 are all 39: on each level
+/// the leads of any number of wheels lie about evenly within a slot, as multiples of the golden ratio do.
+const LEAD_STEP_MS: u64 = 0o47_47_47_47_47;
+/// Leads wrap at this many milliseconds; the slots of the levels above are wider than anybody waits for.
+const LEAD_END_MS: u64 = 1 << (5 * DIGIT_BITS);
+
 /// The caller's answer about an item that has come up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
@@ -58,11 +69,25 @@ pub enum Verdict {
     Due(u64),
 }
 
+/// Who has the entries whose hashes are in a wheel.
+pub trait Owner {
+    /// Some items are about to come up: what is known of them may be fetched. In order; a few at most.
+    fn expect(&mut self, hashes: &[u64]) {
+        let _ = hashes;
+    }
+
+    /// An item has come up at that tick (unix ms).
+    fn look(&mut self, hash: u64, tick_ms: u64) -> Verdict;
+}
+
 /// A hierarchical timing wheel of key hashes. A tick is a millisecond of unix time.
 #[derive(Debug)]
 pub struct Wheel {
-    /// The tick up to which everything before has been looked at. Goes back only to where a successor began.
+    /// The tick up to which everything before has been looked at, lead included. Goes back only to where a
+    /// successor began.
     tick: u64,
+    /// How much its ticks are ahead of the world's.
+    lead_ms: u64,
     items: usize,
     /// The level above 0 whose slot at the present tick is being cascaded and not yet empty; 0 if none.
     cascading: usize,
@@ -99,8 +124,23 @@ struct Next {
 impl Wheel {
     /// An empty wheel whose present tick is `now_ms`.
     pub fn new(now_ms: u64) -> Wheel {
+        Wheel::leading(now_ms, 0)
+    }
+
+    /// The wheel of that number among many, which are to cascade at different times.
+    pub fn nth(number: usize, now_ms: u64) -> Wheel {
+        Wheel::leading(now_ms, (number as u64).wrapping_mul(LEAD_STEP_MS) % LEAD_END_MS)
+    }
+
+    /// An empty wheel with the lead of this one.
+    pub fn fresh(&self, now_ms: u64) -> Wheel {
+        Wheel::leading(now_ms, self.lead_ms)
+    }
+
+    fn leading(now_ms: u64, lead_ms: u64) -> Wheel {
         Wheel {
-            tick: now_ms.min(LAST_TICK),
+            tick: now_ms.saturating_add(lead_ms).min(LAST_TICK),
+            lead_ms,
             items: 0,
             cascading: 0,
             filled: [0; LEVELS],
@@ -112,16 +152,18 @@ impl Wheel {
         }
     }
 
-    /// Files a hash under its entry's deadline (unix ms); one that has passed is due at once. O(1).
-    pub fn file(&mut self, deadline_ms: u64, hash: u64) {
+    /// Files a hash under its entry's deadline (unix ms); one that has passed is due at once. O(1). Returns
+    /// when it comes up (unix ms): that may be long before, since far deadlines are filed nearer in steps.
+    pub fn file(&mut self, deadline_ms: u64, hash: u64) -> u64 {
         if let Some(successor) = &mut self.successor {
             successor.wheel.file_here(deadline_ms, hash);
         }
-        self.file_here(deadline_ms, hash);
+        self.file_here(deadline_ms, hash) - self.lead_ms
     }
 
-    fn file_here(&mut self, deadline_ms: u64, hash: u64) {
-        let deadline = deadline_ms.max(self.tick);
+    /// Answers the tick at which it comes up.
+    fn file_here(&mut self, deadline_ms: u64, hash: u64) -> u64 {
+        let deadline = deadline_ms.saturating_add(self.lead_ms).max(self.tick);
         let level = digits(deadline ^ self.tick);
         let slot = digit(deadline, level);
         debug_assert!(level == 0 || slot > digit(self.tick, level));
@@ -129,6 +171,7 @@ impl Wheel {
         self.blocks.push(&mut queues[slot], hash);
         self.filled[level] |= 1 << slot;
         self.items += 1;
+        deadline >> (DIGIT_BITS * level) << (DIGIT_BITS * level)
     }
 
     /// The earliest tick at which [`advance`](Wheel::advance) has something to do: items that may be due
@@ -138,23 +181,17 @@ impl Wheel {
         if self.is_behind() {
             return self.behind_since_ms;
         }
-
-        self.next().map(|next| next.tick)
+        self.next().map(|next| next.tick - self.lead_ms)
     }
 
     /// Does everything there is to do up to and including `now_ms`, in the order of deadlines, with at most
     /// `budget` looks; answers how many it took. The next call goes on where this one stopped.
     ///
-    /// `look(hash, tick)` is asked about each item that comes up. An entry is due if its deadline is at or
-    /// before `tick` (not `now_ms`: others may be due in between). An entry that is due but is kept with
-    /// `Due` comes up again a tick later.
-    pub fn advance(
-        &mut self,
-        now_ms: u64,
-        budget: usize,
-        look: &mut dyn FnMut(u64, u64) -> Verdict,
-    ) -> usize {
-        let now = now_ms.min(LAST_TICK);
+    /// The owner is asked about each item that comes up. An entry is due if its deadline is at or before the
+    /// tick it is asked for (not `now_ms`: others may be due in between). An entry that is due but is kept
+    /// with `Due` comes up again a tick later.
+    pub fn advance(&mut self, now_ms: u64, budget: usize, owner: &mut dyn Owner) -> usize {
+        let now = now_ms.saturating_add(self.lead_ms).min(LAST_TICK);
         let mut looks = 0;
         while let Some(next) = self.next().filter(|next| next.tick <= now) {
             if looks == budget {
@@ -162,7 +199,7 @@ impl Wheel {
             }
             debug_assert!(next.tick >= self.tick);
             self.tick = next.tick;
-            looks += self.empty(next, budget - looks, look);
+            looks += self.empty(next, budget - looks, owner);
         }
         self.tick = self.tick.max(now);
         looks
@@ -204,15 +241,17 @@ impl Wheel {
             }
             return;
         }
-        let tick = self.tick;
-        let successor =
-            self.successor.get_or_insert_with(|| Box::new(Successor { wheel: Wheel::new(tick), cursor: 0 }));
+        let now_ms = self.tick - self.lead_ms;
+        let mut successor = self
+            .successor
+            .take()
+            .unwrap_or_else(|| Box::new(Successor { wheel: self.fresh(now_ms), cursor: 0 }));
         successor.cursor = show(successor.cursor, &mut successor.wheel);
-        if successor.cursor == 0
-            && let Some(successor) = self.successor.take()
-        {
+        if successor.cursor == 0 {
             let old = std::mem::replace(self, successor.wheel);
             self.old_pages = old.blocks.pages;
+        } else {
+            self.successor = Some(successor);
         }
     }
 
@@ -239,7 +278,7 @@ impl Wheel {
 
     /// Takes everything out, gives all memory back, and starts again at `now_ms`.
     pub fn clear(&mut self, now_ms: u64) {
-        *self = Wheel::new(now_ms);
+        *self = self.fresh(now_ms);
     }
 
     fn next(&self) -> Option<Next> {
@@ -255,20 +294,28 @@ impl Wheel {
     }
 
     /// Looks at the items of the slot that has come up until it is empty or the budget is spent.
-    fn empty(&mut self, next: Next, budget: usize, look: &mut dyn FnMut(u64, u64) -> Verdict) -> usize {
+    fn empty(&mut self, next: Next, budget: usize, owner: &mut dyn Owner) -> usize {
         let Next { tick, level, slot } = next;
+        let tick_ms = tick - self.lead_ms;
         self.cascading = level;
-        for looks in 0..budget {
+        let mut looks = 0;
+        while looks < budget {
             let queue = self.levels[level].as_mut().map(|queues| &mut queues[slot]);
-            let Some(hash) = queue.and_then(|queue| self.blocks.pop(queue)) else {
-                self.cascading = 0;
-                self.filled[level] &= !(1 << slot);
-                return looks;
-            };
-            self.items -= 1;
-            if let Verdict::Due(deadline) = look(hash, tick) {
-                // Never back into the slot that is being emptied. A successor that has it has it no later.
-                self.file_here(deadline.max(tick + 1), hash);
+            let (hashes, count) =
+                queue.map_or(([0; BLOCK_ITEMS], 0), |queue| self.blocks.pop(queue, budget - looks));
+            let hashes = &hashes[..count];
+            if hashes.is_empty() {
+                break;
+            }
+            owner.expect(hashes);
+            self.items -= count;
+            looks += count;
+            for &hash in hashes {
+                if let Verdict::Due(deadline_ms) = owner.look(hash, tick_ms) {
+                    // Never back into the slot that is being emptied. A successor that has it has it no
+                    // later.
+                    self.file_here(deadline_ms.max(tick_ms + 1), hash);
+                }
             }
         }
         let queue = self.levels[level].as_ref().map(|queues| &queues[slot]);
@@ -276,7 +323,7 @@ impl Wheel {
             self.cascading = 0;
             self.filled[level] &= !(1 << slot);
         }
-        budget
+        looks
     }
 
     /// Panics if the wheel contradicts itself. Walks everything; for tests.
@@ -386,20 +433,24 @@ impl Blocks {
         block.end += 1;
     }
 
-    fn pop(&mut self, queue: &mut Queue) -> Option<u64> {
+    /// Takes up to `most` of the first items of a queue, all of one block; and how many they are.
+    fn pop(&mut self, queue: &mut Queue, most: usize) -> ([u64; BLOCK_ITEMS], usize) {
+        let mut hashes = [0; BLOCK_ITEMS];
         if queue.is_empty() {
-            return None;
+            return (hashes, 0);
         }
         let block = self.at(queue.first);
         debug_assert!(block.start < block.end);
-        let hash = block.hashes[usize::from(block.start)];
-        block.start += 1;
+        let (start, end) = (usize::from(block.start), usize::from(block.end));
+        let count = most.min(end - start);
+        hashes[..count].copy_from_slice(&block.hashes[start..start + count]);
+        block.start += count as u8;
         if block.start == block.end {
             let next = block.next;
             self.release(queue.first);
             queue.first = next;
         }
-        Some(hash)
+        (hashes, count)
     }
 
     fn at(&mut self, number: u32) -> &mut Block {
@@ -496,6 +547,12 @@ mod tests {
     const NOW: u64 = 1_700_000_000_123;
     const HOUR: u64 = 3_600_000;
 
+    impl<F: FnMut(u64, u64) -> Verdict> Owner for F {
+        fn look(&mut self, hash: u64, tick_ms: u64) -> Verdict {
+            self(hash, tick_ms)
+        }
+    }
+
     /// Advances with a table of deadlines as the owner; answers what fired, as (tick, hash).
     fn fire(
         wheel: &mut Wheel,
@@ -504,7 +561,7 @@ mod tests {
         budget: usize,
     ) -> (usize, Vec<(u64, u64)>) {
         let mut fired = Vec::new();
-        let looks = wheel.advance(now, budget, &mut |hash, tick| match table.get(&hash) {
+        let looks = wheel.advance(now, budget, &mut |hash: u64, tick: u64| match table.get(&hash) {
             None => Verdict::Gone,
             Some(&deadline) if deadline > tick => Verdict::Due(deadline),
             Some(_) => {
@@ -518,7 +575,7 @@ mod tests {
 
     fn filed(items: &[(u64, u64)]) -> (Wheel, HashMap<u64, u64>) {
         let mut wheel = Wheel::new(NOW);
-        items.iter().for_each(|&(deadline, hash)| wheel.file(deadline, hash));
+        items.iter().for_each(|&(deadline, hash)| _ = wheel.file(deadline, hash));
         (wheel, items.iter().map(|&(deadline, hash)| (hash, deadline)).collect())
     }
 
@@ -583,7 +640,7 @@ mod tests {
     fn an_entry_that_is_due_but_kept_comes_up_once_a_tick() {
         let (mut wheel, _) = filed(&[(NOW + 3, 1)]);
         let mut seen = Vec::new();
-        wheel.advance(NOW + 70, usize::MAX, &mut |_, tick| {
+        wheel.advance(NOW + 70, usize::MAX, &mut |_: u64, tick: u64| {
             seen.push(tick);
             Verdict::Due(NOW + 3)
         });
@@ -601,11 +658,46 @@ mod tests {
         assert_eq!(fire(&mut wheel, &mut table, NOW + 5, 10).1, [(NOW, 2), (NOW + 5, 1)]);
     }
 
+    /// As long as three slots of level 2.
+    const SPAN_MS: u64 = 3 * 4096;
+
+    /// The most items that come up at any one instant, over all of `count` wheels that have one each
+    /// millisecond of `SPAN_MS`.
+    fn rush(count: usize) -> usize {
+        let (mut all, mut table) = (Vec::new(), HashMap::new());
+        for number in 0..count {
+            let mut wheel = Wheel::nth(number, NOW);
+            for hash in 0..SPAN_MS {
+                wheel.file(NOW + hash, hash);
+                table.insert(hash, NOW + hash);
+            }
+            all.push(wheel);
+        }
+        let looks = |now: u64| -> usize {
+            let mut look = |hash: u64, tick: u64| {
+                let deadline = table[&hash];
+                if deadline > tick { Verdict::Due(deadline) } else { Verdict::Gone }
+            };
+            all.iter_mut().map(|wheel| wheel.advance(now, usize::MAX, &mut look)).sum()
+        };
+        (NOW..NOW + SPAN_MS).map(looks).max().expect("there are instants")
+    }
+
+    #[test]
+    fn many_wheels_do_not_cascade_at_the_same_instant() {
+        assert!(rush(1) >= 4096);
+        for count in [5, 16, 64] {
+            // One wheel cascades, at most all that it has; the others have little to do.
+            let most = rush(count);
+            assert!(most < SPAN_MS as usize + count * 8, "{most} at once in {count} wheels");
+        }
+    }
+
     /// Shows up to `count` keys of the table above the cursor's.
     fn show<'t>(table: &'t BTreeMap<u64, u64>, count: usize) -> impl FnMut(u64, &mut Wheel) -> u64 + use<'t> {
         move |cursor, wheel| {
             let mut rest = table.range(cursor..);
-            rest.by_ref().take(count).for_each(|(&hash, &deadline)| wheel.file(deadline, hash));
+            rest.by_ref().take(count).for_each(|(&hash, &deadline)| _ = wheel.file(deadline, hash));
             rest.next().map_or(0, |(&hash, _)| hash)
         }
     }
@@ -613,13 +705,13 @@ mod tests {
     #[test]
     fn left_overs_call_for_a_successor_that_is_built_a_little_at_a_time() {
         let mut wheel = Wheel::new(NOW);
-        (0..264).for_each(|hash| wheel.file(NOW + hash, hash));
+        (0..264).for_each(|hash| _ = wheel.file(NOW + hash, hash));
         assert!(!wheel.wants_renewal(100) && wheel.wants_renewal(99));
         wheel.clear(NOW);
         assert_eq!((wheel.len(), wheel.heap_bytes(), wheel.wants_renewal(0)), (0, 0, false));
         // Each of some keys was given a hundred deadlines.
         let table: BTreeMap<u64, u64> = (1..=1000).map(|hash| (hash, NOW + HOUR - hash)).collect();
-        (0..100).for_each(|_| table.iter().for_each(|(&hash, &deadline)| wheel.file(deadline, hash)));
+        (0..100).for_each(|_| table.iter().for_each(|(&hash, &deadline)| _ = wheel.file(deadline, hash)));
         let before = wheel.heap_bytes();
         let mut calls = 0;
         while wheel.wants_renewal(table.len()) {
@@ -709,7 +801,7 @@ mod tests {
     }
 
     /// The owner as the wheel expects it, beside a plain ordered map of the same deadlines.
-    struct Owner {
+    struct Keeper {
         wheel: Wheel,
         now: u64,
         table: HashMap<u64, u64>,
@@ -717,10 +809,10 @@ mod tests {
         last_fired: u64,
     }
 
-    impl Owner {
+    impl Keeper {
         fn set(&mut self, key: u64, given: u64) {
             // One that has passed takes its place at the tick the wheel has come to.
-            let deadline = given.max(self.wheel.tick).max(self.last_fired);
+            let deadline = given.max(self.wheel.tick - self.wheel.lead_ms).max(self.last_fired);
             let old = self.table.insert(key, deadline);
             if let Some(old) = old {
                 self.model.remove(&(old, key));
@@ -728,7 +820,9 @@ mod tests {
             self.model.insert((deadline, key), ());
             // Extending files nothing: the item that is there will come up in time.
             if old.is_none_or(|old| deadline < old) {
-                self.wheel.file(given, key);
+                let comes_up = self.wheel.file(given, key);
+                assert!(comes_up <= deadline);
+                assert!(self.wheel.next_due_ms().is_some_and(|due| due <= comes_up));
             }
         }
 
@@ -761,9 +855,9 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(400))]
         #[test]
-        fn every_key_fires_once_in_order_and_none_early(steps in steps()) {
-            let mut owner = Owner {
-                wheel: Wheel::new(NOW),
+        fn every_key_fires_once_in_order_and_none_early(steps in steps(), number in 0usize..300) {
+            let mut owner = Keeper {
+                wheel: Wheel::nth(number, NOW),
                 now: NOW,
                 table: HashMap::new(),
                 model: BTreeMap::new(),

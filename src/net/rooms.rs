@@ -23,7 +23,7 @@ const STRAIN_SLACK_NS: u64 = 1_000_000;
 
 /// Whether a session listens to what a message was sent through.
 fn listens(session: &Session, frame: &Frame) -> bool {
-    session.subscriptions.as_ref().is_some_and(|mine| mine.of(frame.sort).contains(&frame.name))
+    session.subscriptions.as_ref().is_some_and(|mine| mine.of(frame.sort).contains(frame.name()))
 }
 
 /// Whether a session still wants to hear of something that it has not subscribed to.
@@ -103,7 +103,7 @@ impl Worker {
             self.hall.mail = mail;
             return;
         }
-        for letter in mail {
+        for letter in mail.drain(..) {
             match letter {
                 Mail::Message(message) => {
                     let later = self.behind_replies(&message);
@@ -118,6 +118,10 @@ impl Worker {
             }
         }
         self.hall.is_busy |= !self.hall.mail.is_empty();
+        if self.hall.mail.is_empty() {
+            // With its room, which the next messages need.
+            self.hall.mail = mail;
+        }
         self.send_told();
     }
 

@@ -18,7 +18,7 @@ use super::held_up::HeldUp;
 use super::parked::see_off;
 use super::rooms::Inbox;
 use super::wake::Desk;
-use super::worker::Worker;
+use super::worker::{Round, Worker};
 use crate::command::Host;
 use crate::config::Directive;
 use crate::exec::busy::Farewells;
@@ -270,7 +270,7 @@ impl Worker {
     pub(super) fn run_batch(&mut self) {
         let common = Rc::clone(&self.common);
         let (host, desks, index) = (&*common.host, &common.desks, self.index);
-        let Worker { part, hall, exec, batch, fetcher, setbacks, held_up, .. } = self;
+        let Worker { part, hall, exec, batch, fetcher, setbacks, round, held_up, .. } = self;
         let began = host.ticks.now();
         let Some(Ok(mut turn)) = part.as_mut().map(|part| part.enter_while(&mut || host.patience())) else {
             return self.run_busy_batch();
@@ -312,8 +312,8 @@ impl Worker {
             let spent_ns =
                 if is_idle { EXPIRE_NS } else { host.ticks.nanos_between(began, host.ticks.now()) };
             follow_setbacks(host, exec, &mut turn, index, setbacks);
-            hall.is_busy |= expire(host, exec, &mut turn, index, spent_ns);
-            help_overdue(host, exec, &mut turn, index);
+            hall.is_busy |= expire(host, exec, &mut turn, (index, round), spent_ns);
+            help_overdue(host, exec, &mut turn, (index, round));
             if !turn.is_over() {
                 exec.time_out(host, &mut turn, index);
             }
@@ -661,24 +661,30 @@ fn follow_setbacks(host: &Host, exec: &Executor, turn: &mut Turn<'_, Shard>, wor
 
 /// Expires in the shards of workers that are late, because a long command holds them up or their core is
 /// taken.
-fn help_overdue(host: &Host, exec: &mut Executor, turn: &mut Turn<'_, Shard>, worker: usize) {
+fn help_overdue(
+    host: &Host,
+    exec: &mut Executor,
+    turn: &mut Turn<'_, Shard>,
+    (worker, round): (usize, &mut Round),
+) {
     let space: &Space = &host.space;
     let late_ms = exec.now_ms().saturating_sub(OVERDUE_MS);
     for other in (0..space.alarms.len()).filter(|&other| other != worker) {
         if !turn.is_over() && space.is_overdue(other, late_ms) {
-            expire(host, exec, turn, other, EXPIRE_NS);
+            expire(host, exec, turn, (other, round), EXPIRE_NS);
             space.rearm(other);
         }
     }
 }
 
-/// Expires what is due in the worker's shards, for about as long as the commands of the turn took. True: some
-/// is left.
+/// Expires what is due in the worker's shards, for about as long as the commands of the turn took. The shards
+/// come round a slice each, beginning after the one looked at last, so that none waits until another has no
+/// more to do. True: some is left.
 fn expire(
     host: &Host,
     exec: &mut Executor,
     turn: &mut Turn<'_, Shard>,
-    worker: usize,
+    (worker, round): (usize, &mut Round),
     spent_ns: u64,
 ) -> bool {
     let space: &Space = &host.space;
@@ -687,25 +693,36 @@ fn expire(
         return false;
     }
     let began = host.ticks.now();
-    let is_over = || host.ticks.nanos_between(began, host.ticks.now()) > spent_ns;
     space.begin_look(worker);
-    let is_left = space.homes(worker).any(|shard| {
-        while space.due[shard].at_ms() <= now_ms {
-            exec.record.begin();
-            let mut held = turn.one(shard);
-            expire_due(space, shard, held.get_mut(shard), now_ms, EXPIRE_SLICE, &mut exec.record);
-            exec.log_expired(host);
-            drop(held);
-            exec.free_garbage(host);
-            if !exec.record.stirred.is_empty() {
-                exec.serve_late(host, turn);
-            }
-            if turn.is_over() || is_over() {
-                return true;
-            }
+    let count = space.homes(worker).count();
+    let (mut quiet, mut is_left) = (0, false);
+    while quiet < count && !is_left {
+        round.looked = (round.looked + 1) % count;
+        let shard = space.homes(worker).nth(round.looked).expect("it is one of so many");
+        if space.due[shard].at_ms() > now_ms {
+            quiet += 1;
+            continue;
         }
-        false
-    });
+        quiet = 0;
+        let before = exec.record.counts.expired;
+        expire_slice(host, exec, turn, shard);
+        round.expired += exec.record.counts.expired.saturating_sub(before);
+        is_left = turn.is_over() || host.ticks.nanos_between(began, host.ticks.now()) > spent_ns;
+    }
     space.end_look(worker);
     is_left
+}
+
+/// Expires a few keys of a shard.
+fn expire_slice(host: &Host, exec: &mut Executor, turn: &mut Turn<'_, Shard>, shard: usize) {
+    let now_ms = exec.now_ms();
+    exec.record.begin();
+    let mut held = turn.one(shard);
+    expire_due(&host.space, shard, held.get_mut(shard), now_ms, EXPIRE_SLICE, &mut exec.record);
+    exec.log_expired(host);
+    drop(held);
+    exec.free_garbage(host);
+    if !exec.record.stirred.is_empty() {
+        exec.serve_late(host, turn);
+    }
 }

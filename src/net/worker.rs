@@ -36,6 +36,8 @@ const SPARE_OUTS: usize = 1024;
 /// How often a worker that has something to do within the gate looks whether a script that has run for too
 /// long still holds it.
 const LOOK_AT_GATE: Duration = Duration::from_millis(10);
+/// A worker takes memory back after at least this many keys have left.
+const TAKE_BACK: usize = 8192;
 /// The stream of chance of a stand-in, which draws nothing.
 const STAND_IN: u64 = u64::MAX;
 
@@ -60,6 +62,7 @@ pub struct Worker {
     pub(super) fetcher: Fetcher,
     /// Steps back of the clock that its shards have followed.
     pub(super) setbacks: u64,
+    pub(super) round: Round,
     poll: Rc<PollSet>,
     pub(super) desks: Desks,
     pub(super) common: Rc<Common>,
@@ -67,6 +70,15 @@ pub struct Worker {
     pub(super) done: Vec<usize>,
     /// Serves its connections while a request takes long; a stand-in has none.
     pub(super) held_up: Option<Rc<HeldUp>>,
+}
+
+/// How far a worker's expiry is.
+#[derive(Default)]
+pub(super) struct Round {
+    /// Which of the worker's shards it has looked at last.
+    pub looked: usize,
+    /// Keys that have left since memory was taken back.
+    pub expired: u64,
 }
 
 /// What a worker is made of, on the thread that will be its own: what a worker keeps stays on one thread.
@@ -108,6 +120,7 @@ impl Worker {
             batch: Rc::default(),
             fetcher: Fetcher::default(),
             setbacks: host.space.clock.setbacks(),
+            round: Round::default(),
             poll: Rc::clone(&poll),
             desks: Arc::clone(&desks),
             common: Rc::clone(&common),
@@ -180,6 +193,7 @@ impl Worker {
         self.hear();
         self.resume_paused();
         self.run_batch();
+        self.take_back_memory();
         let hall = &mut *self.hall;
         hall.is_busy |= !hall.again.is_empty() || !hall.mail.is_empty() || hall.missed.is_some();
         hall.is_busy |= hall.has_farewells() && !hall.is_held_up;
@@ -187,6 +201,17 @@ impl Worker {
         add(&lane.turns, 1);
         add(&lane.turn_nanos, host.ticks.nanos_between(began, host.ticks.now()));
         true
+    }
+
+    /// Keys leave on the home worker of their shard, and most lie in memory of another, of the one that made
+    /// them. All workers expire about as many: each takes its memory back before that would take long.
+    fn take_back_memory(&mut self) {
+        // As many as there are pages, so that looking at pages is not most of the work.
+        let often = TAKE_BACK.max(2 * crate::memory::used_roughly() / crate::memory::PAGE_BYTES);
+        if self.round.expired >= often as u64 {
+            self.round.expired = 0;
+            crate::memory::take_back();
+        }
     }
 
     /// Receives from every connection that has something.
