@@ -634,6 +634,54 @@ fn a_pause_of_writes_holds_a_pipeline_back_from_its_first_write_on() {
 }
 
 #[test]
+fn a_pause_of_writes_holds_scripts_back_unless_they_say_that_they_only_read() {
+    const LIBRARY: &str = "#!lua name=it\nredis.register_function('writes', function() return 1 end)\n\
+        redis.register_function{function_name='reads', callback=function() return 1 end, flags={'no-writes'}}";
+    const READS: &str = "#!lua flags=no-writes\nreturn 1";
+    let server = start(&[]);
+    let mut admin = client(&server);
+    admin.call(&["FUNCTION", "LOAD", LIBRARY]).unwrap();
+    let load =
+        |admin: &mut Client, text: &str| admin.call(&["SCRIPT", "LOAD", text]).unwrap().text().unwrap();
+    let (plain, reads) = (load(&mut admin, "return 1"), load(&mut admin, READS));
+    let blocked = |admin: &mut Client| {
+        let info = admin.call(&["INFO", "clients"]).unwrap().text().unwrap();
+        info.contains("\r\nblocked_clients:1\r\n")
+    };
+    let held = [
+        [&["EVAL", "return 1", "0"][..], &["EVAL", "#!lua\nreturn 1", "0"], &["EVALSHA", &plain, "0"]],
+        [&["FCALL", "writes", "0"][..], &["FCALL", "none", "0"], &["EVAL_RO", "#!lua\nreturn 1", "0"]],
+    ];
+    for request in held.as_flattened() {
+        let mut paused = client(&server);
+        assert_eq!(paused.call(&["MULTI"]).unwrap(), ok());
+        paused.send(request).unwrap();
+        assert_eq!(paused.read().unwrap(), Reply::Simple(b"QUEUED".to_vec()));
+        admin.call(&["CLIENT", "PAUSE", "100000", "WRITE"]).unwrap();
+        paused.send(&["EXEC"]).unwrap();
+        until("EXEC to be held back", || blocked(&mut admin));
+        admin.call(&["CLIENT", "UNPAUSE"]).unwrap();
+        assert!(!paused.read().unwrap().is_error(), "{request:?}");
+        admin.call(&["CLIENT", "PAUSE", "100000", "WRITE"]).unwrap();
+        paused.send(request).unwrap();
+        until("it to be held back", || blocked(&mut admin));
+        admin.call(&["CLIENT", "UNPAUSE"]).unwrap();
+        paused.read().unwrap();
+    }
+    admin.call(&["CLIENT", "PAUSE", "100000", "WRITE"]).unwrap();
+    for request in [
+        &["EVAL", READS, "0"][..],
+        &["EVALSHA", &reads, "0"],
+        &["EVAL_RO", "return 1", "0"],
+        &["EVALSHA_RO", &plain, "0"],
+        &["FCALL", "reads", "0"],
+        &["FCALL_RO", "reads", "0"],
+    ] {
+        assert_eq!(admin.call(request).unwrap(), Reply::Integer(1), "{request:?}");
+    }
+}
+
+#[test]
 fn a_pause_that_begins_within_a_long_pipeline_keeps_its_order() {
     let server = start(&[("enable-debug-command", "yes")]);
     let mut sleeper = client(&server);

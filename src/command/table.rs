@@ -4,7 +4,7 @@
 //! Always: every row and subrow has one index, in table order; statistics are kept by it.
 
 use super::row::{Command, Flags, Locks};
-use super::{Find, KeySpec};
+use super::{Find, Host, KeySpec};
 use crate::resp::Args;
 
 /// Where the keys are, in the form the executor uses: most commands have one key, at argument 1.
@@ -237,6 +237,12 @@ impl Entry {
     /// Whether it needs no lock at all.
     pub fn is_lockless(&self) -> bool {
         self.row.locks == Locks::None
+    }
+
+    /// Whether a request may write, or tell others of something as if it had.
+    pub fn may_write(&self, host: &Host, args: &Args<'_>) -> bool {
+        self.row.flags.intersects(Flags::WRITE.union(Flags::MAY_REPLICATE))
+            || self.row.writes_if.is_some_and(|may_write| may_write(host, args))
     }
 
     /// Whether it changes the keyspace.

@@ -305,7 +305,7 @@ impl Executor {
             let row = Some(entry).filter(|entry| entry.subs.is_empty() || call.args.len() < 2);
             return self.refuse(host, session, out, row, fault);
         }
-        match admit(host, &self.settings, session, entry, self.now_ms) {
+        match admit(host, &self.settings, session, (entry, &call.args), self.now_ms) {
             Admission::Wait => Ran::Wait,
             Admission::Refuse(fault) => self.refuse(host, session, out, Some(entry), fault),
             Admission::Go if session.transaction.is_none() => {
@@ -314,7 +314,7 @@ impl Executor {
             Admission::Go if entry.row.flags.contains(Flags::RUNS_QUEUE) => {
                 self.run_queue(host, turn, session, out, call.args, entry)
             }
-            Admission::Go if multi::queue(session, out, call, entry) => Ran::Done,
+            Admission::Go if multi::queue(host, session, out, call, entry) => Ran::Done,
             Admission::Go => self.execute(host, turn, session, out, call, entry),
         }
     }

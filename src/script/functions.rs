@@ -72,6 +72,13 @@ pub fn find(space: &Space, name: &[u8]) -> Result<Found, Fault> {
     found.cloned().map(Found).ok_or(Fault::NO_FUNCTION)
 }
 
+impl Found {
+    /// What it has declared.
+    pub fn flags(&self) -> ScriptFlags {
+        self.0.flags
+    }
+}
+
 /// Runs a function, and writes what it returns. `command` is its command as it came.
 ///
 /// # Errors
