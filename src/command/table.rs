@@ -167,7 +167,7 @@ fn first(row: &Command) -> u8 {
     let at = row.keys.first().map_or(0, |spec| match spec.find {
         Find::Range { .. } => spec.begin,
         Find::Count { first, .. } => spec.begin + first,
-        Find::Behind { .. } | Find::Derived { .. } | Find::Streams => 0,
+        Find::Behind { .. } | Find::LastBehind { .. } | Find::Derived { .. } | Find::Streams => 0,
     });
     u8::try_from(at).unwrap_or(0)
 }
