@@ -188,6 +188,7 @@ impl Caller<'_, '_> {
         match ran {
             Err(fault) => {
                 if form == Form::PCall {
+                    add(&self.cx.host.observe.lane(self.cx.worker).errors, 1);
                     self.cx.host.observe.error(fault.code());
                 }
                 room.put(&fault);
