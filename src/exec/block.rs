@@ -10,6 +10,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use super::notes::{Thresholds, Took};
 use super::run::{guarded, log_each};
 use super::{apply, tracking};
 use crate::client::blocked::{Blocked, Reply};
@@ -194,7 +195,7 @@ fn serve_one(server: Server<'_>, db: &mut Db<'_>, ready: &[u8], blocked: &Arc<Bl
         }
     };
     let nanos = host.ticks.nanos_between(began, host.ticks.now());
-    account(server, blocked, nanos, failed);
+    account(server, blocked, nanos, failed, out.len_bytes(), db.now_ms());
     answer(host, blocked, out);
 }
 
@@ -224,14 +225,22 @@ fn position(db: &mut Db<'_>, ready: &[u8], blocked: &Blocked) -> usize {
     position.map_or(0, |&at| at as usize)
 }
 
-/// Counts a command that was blocked and is over.
-fn account(server: Server<'_>, blocked: &Blocked, nanos: u64, failed: bool) {
-    let lane = server.host.observe.lane(server.lane);
+/// Counts a command that was blocked and is over, and notes it if it is notable. It ran for `nanos`; waiting
+/// does not count.
+fn account(server: Server<'_>, blocked: &Blocked, nanos: u64, failed: bool, reply_bytes: usize, now_ms: u64) {
+    let Server { host, settings, .. } = server;
+    let lane = host.observe.lane(server.lane);
     lane.ran(blocked.row, nanos, failed, server.settings.bool(Directive::LatencyTracking));
     add(&lane.ran, 1);
     add(&lane.command_nanos, nanos);
     // Its worker runs nothing of it meanwhile.
     bump(&blocked.client.commands, 1);
+    let args = blocked.args.as_args();
+    let took = Took { nanos, request_bytes: args.size_bytes() as u64, reply_bytes: reply_bytes as u64 };
+    let notable = Thresholds::of(settings);
+    if notable.passed(&took) {
+        notable.note(host, &blocked.client, &args, host.table.at(blocked.row), &took, now_ms / 1000);
+    }
 }
 
 /// Ends a wait for which the client is out of its queues: sends its reply on the way.
@@ -246,7 +255,7 @@ fn answer(host: &Host, blocked: &Blocked, mut out: Out) {
 }
 
 /// What a client is told whose wait ended without a key.
-fn refusal(server: Server<'_>, blocked: &Blocked, fault: Option<&Fault>) -> Out {
+fn refusal(server: Server<'_>, blocked: &Blocked, fault: Option<&Fault>, now_ms: u64) -> Out {
     let mut out = Out::new();
     out.set_proto(blocked.proto);
     match fault {
@@ -259,7 +268,7 @@ fn refusal(server: Server<'_>, blocked: &Blocked, fault: Option<&Fault>) -> Out 
             out.error(fault.text());
         }
     }
-    account(server, blocked, 0, false);
+    account(server, blocked, 0, false, out.len_bytes(), now_ms);
     out
 }
 
@@ -274,7 +283,7 @@ pub fn unblock(server: Server<'_>, db: &mut Db<'_>, client: &Client, fault: Opti
     let space = db.space();
     let held = db.held().expect("everything is held");
     dequeue(space, &blocked, |shard, f| f(held.get_mut(shard)));
-    let out = refusal(server, &blocked, fault);
+    let out = refusal(server, &blocked, fault, db.now_ms());
     answer(server.host, &blocked, out);
     true
 }
@@ -287,7 +296,7 @@ pub fn time_out(server: Server<'_>, turn: &mut Turn<'_, Shard>, worker: usize, n
         let whole = who.whole().downcast::<Blocked>();
         let blocked = whole.unwrap_or_else(|_| unreachable!("nothing else waits for keys"));
         if let Some(blocked) = leave(server.host, turn, &blocked.client, Reason::TimedOut, blocked.arrival) {
-            let out = refusal(server, &blocked, None);
+            let out = refusal(server, &blocked, None, now_ms);
             answer(server.host, &blocked, out);
         }
     }

@@ -650,7 +650,7 @@ impl Executor {
         }
         let took = Took { nanos, request_bytes: args.size_bytes() as u64, reply_bytes };
         if self.knobs.notable.passed(&took) {
-            self.knobs.notable.note(host, session, args, entry, &took, self.now_ms / 1000);
+            self.knobs.notable.note(host, &session.client, args, entry, &took, self.now_ms / 1000);
         }
     }
 
