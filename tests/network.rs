@@ -514,6 +514,24 @@ fn a_reader_beyond_the_hard_output_limit_is_closed() {
 }
 
 #[test]
+fn replies_beyond_the_hard_output_limit_are_not_sent_at_all() {
+    let server = start(&[("client-output-buffer-limit", "normal 100kb 0 0")]);
+    let mut other = client(&server);
+    let value = pattern(50_000);
+    assert_eq!(other.call(&[&b"SET"[..], b"value", &value]).unwrap(), ok());
+    for greedy in ["GET value\r\n".repeat(3), "MULTI\r\nMGET value value value\r\nINCR n\r\nEXEC\r\n".into()]
+    {
+        let mut stream = raw(server.addr());
+        stream.write_all(greedy.as_bytes()).unwrap();
+        assert_eq!(rest(&mut stream), "", "{greedy}");
+    }
+    // What was asked for was done; who asks for less at a time is answered.
+    assert_eq!(other.call(&["GET", "n"]).unwrap(), bulk(b"1"));
+    (0..3).for_each(|_| assert!(other.call(&["GET", "value"]).unwrap() == bulk(&value)));
+    assert_eq!(server.host().observe.totals().output_limit_closes, 2);
+}
+
+#[test]
 fn a_reader_beyond_the_soft_output_limit_is_closed_after_its_time() {
     let server = start(&[("client-output-buffer-limit", "normal 0 1mb 1")]);
     let (mut slow, mut late) = (client(&server), client(&server));
