@@ -281,8 +281,8 @@ impl Lines {
             let part = wanted.taken(list.len());
             list.each(part.start, part.len(), |element| self.push(element.item()));
         } else if let Some(set) = value.to::<Set>() {
-            if !wanted.sorts && wanted.store.is_some() {
-                // The order of a set must not show in what is stored.
+            if !wanted.sorts && (wanted.store.is_some() || cx.is_scripted) {
+                // The order of a set must not show in what is stored, nor in what a script does.
                 (wanted.sorts, wanted.alpha, wanted.by) = (true, true, None);
             }
             let part = if wanted.sorts { 0..set.len() } else { wanted.part(set.len()) };

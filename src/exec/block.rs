@@ -169,6 +169,7 @@ fn serve_one(server: Server<'_>, db: &mut Db<'_>, ready: &[u8], blocked: &Arc<Bl
             worker: lane,
             served: Some(served),
             may_block: true,
+            is_scripted: false,
             interpreter: &mut None,
             meanwhile: None,
         };

@@ -250,6 +250,7 @@ impl Executor {
                 worker: lane,
                 served: None,
                 may_block: false,
+                is_scripted: false,
                 interpreter: &mut self.interpreter,
                 meanwhile: self.meanwhile.as_ref(),
             };

@@ -488,6 +488,7 @@ impl Executor {
             worker: self.lane,
             served: None,
             may_block: true,
+            is_scripted: false,
             interpreter: &mut self.interpreter,
             meanwhile: self.meanwhile.as_ref(),
         };

@@ -220,7 +220,8 @@ impl Functions {
 
 impl State {
     fn new(host: &Host) -> Result<State, Fault> {
-        let engine = Engine::new(host, Kind::Function).map_err(|error| fault_of(&error))?;
+        let engine =
+            Engine::new(host, Kind::Function, host.identity.seed).map_err(|error| fault_of(&error))?;
         Ok(State { engine, by_name: HashMap::new() })
     }
 }
