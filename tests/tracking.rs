@@ -257,6 +257,27 @@ fn what_changes_after_a_client_was_served_is_told_after_its_reply() {
 }
 
 #[test]
+fn what_a_served_command_makes_stale_is_told_to_its_client_behind_the_reply() {
+    let local = Local::start();
+    let mut client = speaking3(&local, &["CLIENT TRACKING ON"]);
+    let (mut reader, mut other) = (speaking3(&local, &["CLIENT TRACKING ON"]), local.client());
+    for _ in 0..50 {
+        ask(&mut other, "DEL target");
+        [&mut client, &mut reader].into_iter().for_each(|it| drop(ask(it, "LRANGE target 0 -1")));
+        [&mut client, &mut reader].into_iter().for_each(|it| while it.take_push().is_some() {});
+        client.send(&["BLMOVE", "source", "target", "LEFT", "LEFT", "0"]).expect("a request is sent");
+        until("it waits", || info(&mut other, "blocked_clients") == 1);
+        ask(&mut other, "RPUSH source x");
+        assert_eq!(client.read().expect("it is served"), Reply::Bulk(b"x".to_vec()));
+        assert_eq!(client.take_push(), None);
+        for it in [&mut client, &mut reader] {
+            let told: Vec<_> = it.pushes().expect("the server answers").iter().map(stale).collect();
+            assert_eq!(told, [Some(vec!["target".to_string()])]);
+        }
+    }
+}
+
+#[test]
 fn all_monitors_see_one_order_in_which_a_key_was_changed() {
     const EACH: usize = 300;
     const WRITERS: usize = 3;

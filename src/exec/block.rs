@@ -25,6 +25,7 @@ use crate::keyspace::lock::{Held, Turn};
 use crate::keyspace::waiters::Waits;
 use crate::keyspace::{Db, Entry, Kind, Shard, Space};
 use crate::observe::stats::add;
+use crate::pubsub::Message;
 use crate::resp::{Args, Out};
 
 /// What serving needs besides the keyspace.
@@ -158,7 +159,7 @@ fn serve_one(server: Server<'_>, db: &mut Db<'_>, ready: &[u8], blocked: &Arc<Bl
     let args = blocked.args.as_args();
     db.record.follow();
     let began = host.ticks.now();
-    let result = {
+    let (result, told) = {
         let mut cx = Cx {
             db: db.lend(blocked.db),
             out: &mut out,
@@ -175,8 +176,8 @@ fn serve_one(server: Server<'_>, db: &mut Db<'_>, ready: &[u8], blocked: &Arc<Bl
         };
         let result = guarded(&mut cx, args, entry);
         apply::under_locks(host, lane, cx.db.record, blocked.db, &args);
-        follow_up(server, &mut cx.db, blocked);
-        result
+        let told = follow_up(server, &mut cx.db, blocked);
+        (result, told)
     };
     let counters = host.observe.lane(lane);
     add(&counters.dirty, db.record.dirty);
@@ -184,6 +185,7 @@ fn serve_one(server: Server<'_>, db: &mut Db<'_>, ready: &[u8], blocked: &Arc<Bl
         Ok(Outcome::Block(wait)) => {
             let held = db.held().expect("its shards are held");
             enqueue(space, held, Arc::new(blocked.again(*wait)));
+            told.into_iter().for_each(|word| host.channels.post(word));
             return;
         }
         Ok(Outcome::Done | Outcome::Close) => false,
@@ -198,19 +200,22 @@ fn serve_one(server: Server<'_>, db: &mut Db<'_>, ready: &[u8], blocked: &Arc<Bl
     let nanos = host.ticks.nanos_between(began, host.ticks.now());
     account(server, blocked, nanos, failed, out.len_bytes(), db.now_ms());
     answer(host, blocked, out);
+    told.into_iter().for_each(|word| host.channels.post(word));
 }
 
-/// Notes what a served client has read, if it tracks keys, and tells what its command has changed.
-fn follow_up(server: Server<'_>, db: &mut Db<'_>, blocked: &Blocked) {
+/// Notes what a served client has read, if it tracks keys, and tells what its command has changed; but the
+/// client itself is to be told what is returned when it has its reply.
+fn follow_up(server: Server<'_>, db: &mut Db<'_>, blocked: &Blocked) -> Vec<Message> {
     let host = server.host;
     if blocked.tracks {
         let most = server.settings.int(Directive::TrackingTableMaxKeys) as usize;
         let command = (host.table.at(blocked.row), &blocked.args.as_args());
         tracking::remember_for(host, db, blocked.client.id, most, command);
     }
-    if !db.record.stale.is_empty() {
-        tracking::invalidate_held(host, db, Some(blocked.client.id));
+    if db.record.stale.is_empty() {
+        return Vec::new();
     }
+    tracking::invalidate_served(host, db, blocked.client.id)
 }
 
 /// Position of the key to serve a client at: the leftmost that exists, as if its command came now; for
