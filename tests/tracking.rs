@@ -222,6 +222,13 @@ fn keys_beyond_the_limit_are_given_up_and_told() {
     let kept = info(&mut client, "tracking_total_keys");
     assert_eq!((told, kept), (READ - MOST, MOST));
     assert_eq!(info(&mut client, "tracking_total_items"), MOST);
+    // A lower limit holds at once.
+    assert_eq!(
+        ask(&mut local.client(), "CONFIG SET tracking-table-max-keys 1"),
+        Reply::Simple(b"OK".to_vec())
+    );
+    assert_eq!(client.pushes().expect("the server answers").len() as i64, MOST - 1);
+    assert_eq!((info(&mut client, "tracking_total_keys"), info(&mut client, "tracking_total_items")), (1, 1));
 }
 
 #[test]
