@@ -110,6 +110,7 @@ fn help(cx: &mut Cx<'_>, _: Args<'_>) -> Result<Outcome, Fault> {
 
 fn resetstat(cx: &mut Cx<'_>, _: Args<'_>) -> Result<Outcome, Fault> {
     cx.host.observe.reset();
+    cx.host.reclaim.reset();
     // The worker's own counts of this turn are not in its lane yet.
     cx.db.record.counts = Default::default();
     cx.out.ok();
