@@ -40,7 +40,7 @@ pub struct Server<'a> {
 }
 
 /// Parks the client whose command has just answered that it waits.
-pub fn park(cx: &mut Cx<'_>, args: &Args<'_>, wait: &mut Wait) {
+pub fn park(cx: &mut Cx<'_>, args: Args<'_>, wait: &mut Wait) {
     let space = &*cx.host.space;
     let owned = wait.argv.take().unwrap_or_else(|| args.to_owned());
     let view = owned.as_args();
@@ -175,7 +175,7 @@ fn serve_one(server: Server<'_>, db: &mut Db<'_>, ready: &[u8], blocked: &Arc<Bl
             meanwhile: None,
         };
         let result = guarded(&mut cx, args, entry);
-        apply::under_locks(host, lane, cx.db.record, blocked.db, &args);
+        apply::under_locks(host, lane, cx.db.record, blocked.db, args);
         let told = follow_up(server, &mut cx.db, blocked);
         (result, told)
     };
@@ -188,7 +188,7 @@ fn serve_one(server: Server<'_>, db: &mut Db<'_>, ready: &[u8], blocked: &Arc<Bl
             told.into_iter().for_each(|word| host.channels.post(word));
             return;
         }
-        Ok(Outcome::Done | Outcome::Close) => false,
+        Ok(Outcome::Done) => false,
         Err(fault) => {
             out.rollback(mark);
             add(&counters.errors, 1);
@@ -244,8 +244,8 @@ fn account(server: Server<'_>, blocked: &Blocked, nanos: u64, failed: bool, repl
     let args = blocked.args.as_args();
     let took = Took { nanos, request_bytes: args.size_bytes() as u64, reply_bytes: reply_bytes as u64 };
     let notable = Thresholds::of(settings);
-    if notable.passed(&took) {
-        notable.note(host, &blocked.client, &args, host.table.at(blocked.row), &took, now_ms / 1000);
+    if notable.passed(took) {
+        notable.note(host, &blocked.client, args, host.table.at(blocked.row), took, now_ms / 1000);
     }
 }
 
