@@ -232,6 +232,18 @@ fn keys_beyond_the_limit_are_given_up_and_told() {
 }
 
 #[test]
+fn who_drives_tracked_keys_out_hears_of_it_whatever_noloop_says() {
+    let local = Local::with(&[("tracking-table-max-keys", "1")]);
+    let mut client = speaking3(&local, &["CLIENT TRACKING ON NOLOOP", "GET a", "GET b"]);
+    assert_eq!(client.pushes().expect("the server answers").len(), 1);
+    ask_all(
+        &mut client,
+        &["CONFIG SET tracking-table-max-keys 3", "GET c", "CONFIG SET tracking-table-max-keys 1"],
+    );
+    assert_eq!(client.pushes().expect("the server answers").len(), 1);
+}
+
+#[test]
 fn a_key_that_expires_is_told_when_the_clock_is_moved() {
     let local = Local::frozen(&[]);
     let mut client = speaking3(&local, &["CLIENT TRACKING ON"]);

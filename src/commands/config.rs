@@ -188,7 +188,7 @@ fn give_up_tracked(cx: &mut Cx<'_>, most: usize) {
         while excess > 0
             && let Some(given_up) = shard.give_up_tracked(record.chance.next_u64())
         {
-            record.stale.read.push(Some(given_up));
+            record.stale.given_up.push(given_up);
             excess -= 1;
         }
         excess > 0

@@ -63,7 +63,7 @@ pub fn remember_for(
         if most > 0 && keys > most {
             let draws = (0..(keys - most).min(MOST_DRIVEN_OUT) as u64).map(|n| draw.wrapping_add(n));
             let driven_out: Vec<_> = draws.map_while(|draw| shard.give_up_tracked(draw)).collect();
-            db.record.stale.read.extend(driven_out.into_iter().map(Some));
+            db.record.stale.given_up.extend(driven_out);
         }
     });
 }
@@ -86,6 +86,10 @@ fn tell(host: &Host, record: &mut Record, by: Option<u64>, post: &mut Post<'_>) 
             Some((key, readers)) => invalidate_key(host, &key, &readers, by, post),
             None => invalidate_all(host, post),
         }
+    }
+    for (key, readers) in stale.given_up {
+        // Nobody has changed it, so there is nobody who would know.
+        invalidate_key(host, &key, &readers, None, post);
     }
     if stale.changed.is_empty() {
         return;
@@ -121,7 +125,8 @@ pub fn invalidate_served(host: &Host, db: &mut Db<'_>, by: u64) -> Vec<Message> 
 }
 
 fn tell_held(host: &Host, db: &mut Db<'_>, by: Option<u64>, post: &mut Post<'_>) {
-    let keys = db.record.stale.read.iter().flatten().map(|(key, _)| host.space.hasher.hash(key));
+    let stale = &db.record.stale;
+    let keys = stale.read.iter().flatten().chain(&stale.given_up).map(|(key, _)| host.space.hasher.hash(key));
     let shards: SmallVec<[usize; 8]> = keys.map(|hash| host.space.shard_of(hash)).collect();
     tell(host, db.record, by, post);
     if let Some(held) = db.held() {
