@@ -7,7 +7,7 @@
 
 mod support;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -624,4 +624,226 @@ fn what_is_sent_behind_a_blocked_command_runs_after_it() {
     assert_eq!(read(&mut client), pair("a", "four"));
     (1..=5_000).for_each(|n| assert_eq!(read(&mut client), Reply::Integer(n)));
     trial.ends_clean();
+}
+
+/// Identifier, idle time and deliveries of each entry in an answer of XREADGROUP with CLAIM about one stream;
+/// for a new entry they are zero.
+fn claimed(reply: &Reply) -> Vec<(String, i64, i64)> {
+    let streams = reply.members().unwrap_or_else(|| panic!("no streams: {reply:?}"));
+    let entries = streams[0].members().and_then(|pair| pair[1].members()).expect("a stream has entries");
+    let number = |reply: Option<&Reply>| match reply {
+        Some(Reply::Integer(number)) => *number,
+        _ => 0,
+    };
+    let entry =
+        |parts: &[Reply]| (parts[0].text().expect("an id"), number(parts.get(2)), number(parts.get(3)));
+    entries.iter().map(|it| entry(it.members().expect("an entry"))).collect()
+}
+
+fn one_claimed(client: &mut Client, id: &str, idle_ms: i64, deliveries: i64) {
+    assert_eq!(claimed(&read(client)), [(id.to_owned(), idle_ms, deliveries)]);
+}
+
+/// A server with a stopped clock, and entries of a stream that a consumer has just been given.
+fn pending(ids: &[&str]) -> Trial {
+    let mut trial = Trial::new();
+    trial.call("OCHRE.CLOCK FREEZE");
+    trial.call("XGROUP CREATE s g 0 MKSTREAM");
+    for id in ids {
+        trial.call(&format!("XADD s {id} f v"));
+    }
+    trial.call("XREADGROUP GROUP g holder STREAMS s >");
+    trial
+}
+
+#[test]
+fn who_waits_to_claim_is_served_when_an_entry_has_been_pending_for_long_enough() {
+    for steps in [&[49_u64, 1, 49, 1, 99, 1][..], &[200], &[60, 60, 80]] {
+        let mut trial = pending(&["1-0"]);
+        let mut last = trial.waiting("XREADGROUP GROUP g a BLOCK 0 CLAIM 100 STREAMS s >", 1);
+        let mut never = trial.waiting("XREADGROUP GROUP g b BLOCK 0 STREAMS s >", 2);
+        let mut first = trial.waiting("XREADGROUP GROUP g c BLOCK 9999 CLAIM 50 STREAMS s >", 3);
+        let mut second = trial.waiting("XREADGROUP GROUP g d BLOCK 0 COUNT 3 CLAIM 50 STREAMS t s > >", 3);
+        assert!(read(&mut second).is_error(), "one of the streams is missing");
+        trial.call("XGROUP CREATE t g 0 MKSTREAM");
+        send(&mut second, "XREADGROUP GROUP g d BLOCK 0 COUNT 3 CLAIM 50 STREAMS t s > >");
+        trial.until_blocked(4);
+        assert_eq!(trial.info("clients_in_timeout_table"), 1);
+        let (mut passed, mut waiting) = (0, 4);
+        for step in steps {
+            trial.call(&format!("OCHRE.CLOCK ADVANCE {step}"));
+            passed += step;
+            waiting = [50, 100, 200].iter().filter(|&&at| at > passed).count() + 1;
+            trial.until_blocked(waiting);
+        }
+        assert_eq!(waiting, 1);
+        one_claimed(&mut first, "1-0", 50, 1);
+        one_claimed(&mut second, "1-0", 50, 2);
+        one_claimed(&mut last, "1-0", 100, 3);
+        trial.call("XADD s 2-0 f v");
+        one_claimed(&mut never, "2-0", 0, 0);
+        trial.ends_clean();
+    }
+}
+
+#[test]
+fn of_those_who_wait_to_claim_at_one_time_who_came_first_is_served() {
+    let mut trial = pending(&["1-0", "2-0", "3-0"]);
+    let line = "XREADGROUP GROUP g c BLOCK 0 COUNT 1 CLAIM 50 STREAMS s >";
+    let mut clients: Vec<Client> = (0..5).map(|at| trial.waiting(line, at + 1)).collect();
+    trial.call("OCHRE.CLOCK ADVANCE 50");
+    trial.until_blocked(2);
+    for (client, id) in clients.iter_mut().zip(["1-0", "2-0", "3-0"]) {
+        one_claimed(client, id, 50, 1);
+    }
+    trial.call("OCHRE.CLOCK ADVANCE 1000");
+    for (client, id) in clients[3..].iter_mut().zip(["1-0", "2-0"]) {
+        one_claimed(client, id, 50, 2);
+    }
+    trial.ends_clean();
+}
+
+#[test]
+fn a_wait_to_claim_ends_by_its_timeout_and_goes_on_when_there_is_nothing_left() {
+    let mut trial = pending(&["1-0", "2-0"]);
+    let mut late = trial.waiting("XREADGROUP GROUP g a BLOCK 100 CLAIM 101 STREAMS s >", 1);
+    let mut just = trial.waiting("XREADGROUP GROUP g b BLOCK 100 CLAIM 100 STREAMS s >", 2);
+    trial.call("XDEL s 2-0");
+    trial.call("OCHRE.CLOCK ADVANCE 5000");
+    assert_eq!(read(&mut late), Reply::NullArray);
+    one_claimed(&mut just, "1-0", 100, 1);
+    let mut client = trial.waiting("XREADGROUP GROUP g a BLOCK 0 CLAIM 10000 STREAMS s >", 1);
+    // Younger by a claim, then older; gone, then there again.
+    trial.call("OCHRE.CLOCK ADVANCE 5000");
+    trial.call("XCLAIM s g b 0 1-0 JUSTID");
+    trial.call("OCHRE.CLOCK ADVANCE 5000");
+    trial.until_blocked(1);
+    trial.call("XCLAIM s g b 0 1-0 IDLE 9990 JUSTID");
+    trial.call("OCHRE.CLOCK ADVANCE 9");
+    trial.call("XACK s g 1-0");
+    trial.call("OCHRE.CLOCK ADVANCE 10000");
+    trial.until_blocked(1);
+    trial.call("XCLAIM s g b 0 1-0 FORCE JUSTID");
+    trial.call("OCHRE.CLOCK ADVANCE 9999");
+    trial.until_blocked(1);
+    trial.call("OCHRE.CLOCK ADVANCE 1");
+    one_claimed(&mut client, "1-0", 10_000, 1);
+    let mut client = trial.waiting("XREADGROUP GROUP g a BLOCK 0 CLAIM 10000 STREAMS s >", 1);
+    trial.call("XCLAIM s g b 0 1-0 IDLE 20000 JUSTID");
+    one_claimed(&mut client, "1-0", 20_000, 2);
+    trial.ends_clean();
+}
+
+#[test]
+fn who_waits_to_claim_is_woken_by_the_real_clock_too() {
+    let mut trial = pending(&["1-0"]);
+    trial.call("OCHRE.CLOCK RESUME");
+    let lines = (0..8).map(|at| format!("XREADGROUP GROUP g c{at} BLOCK 0 CLAIM 5 STREAMS s >"));
+    let mut clients: Vec<Client> = lines
+        .map(|line| {
+            let mut client = trial.client();
+            send(&mut client, &line);
+            client
+        })
+        .collect();
+    let mut deliveries = Vec::new();
+    for client in &mut clients {
+        let all = claimed(&read(client));
+        assert!(all.len() == 1 && all[0].1 >= 5, "{all:?}");
+        deliveries.push(all[0].2);
+    }
+    deliveries.sort_unstable();
+    assert!(deliveries.into_iter().eq(1..=8));
+    trial.ends_clean();
+}
+
+/// What a group with readers that claim one entry at a time ought to do.
+struct Claims {
+    now_ms: i64,
+    /// Entries by identifier: when they were delivered, and how often.
+    pending: BTreeMap<u64, (i64, i64)>,
+    fresh: VecDeque<u64>,
+    /// Who waits, in order of arrival.
+    parked: Vec<usize>,
+    /// By reader.
+    patience_ms: Vec<i64>,
+}
+
+impl Claims {
+    /// What a reader is given now: an entry, how long it was pending, and how often it was delivered before.
+    fn read(&mut self, reader: usize) -> Option<(String, i64, i64)> {
+        let now_ms = self.now_ms;
+        let is_idle = |delivered_ms: i64| now_ms - delivered_ms >= self.patience_ms[reader];
+        let idle = self.pending.iter().filter(|(_, (delivered_ms, _))| is_idle(*delivered_ms));
+        if let Some((_, id)) = idle.map(|(&id, &(delivered_ms, _))| (delivered_ms, id)).min() {
+            let (delivered_ms, deliveries) = self.pending[&id];
+            self.pending.insert(id, (now_ms, deliveries + 1));
+            return Some((format!("{id}-0"), now_ms - delivered_ms, deliveries));
+        }
+        let id = self.fresh.pop_front()?;
+        self.pending.insert(id, (now_ms, 1));
+        Some((format!("{id}-0"), 0, 0))
+    }
+
+    /// Everybody who waits looks: who is given something leaves.
+    fn look(&mut self, given: &mut Vec<(usize, (String, i64, i64))>) {
+        for reader in std::mem::take(&mut self.parked) {
+            match self.read(reader) {
+                Some(entry) => given.push((reader, entry)),
+                None => self.parked.push(reader),
+            }
+        }
+    }
+}
+
+/// Readers of various patience, entries that come and are acknowledged, and time that passes.
+#[test]
+fn entries_are_claimed_once_at_their_time_by_who_came_first() {
+    const READERS: usize = 5;
+    for seed in 0..5 {
+        let mut chance = Chance::new(seed);
+        let mut trial = pending(&[]);
+        let patience_ms = (0..READERS).map(|_| 15 + chance.below(40) as i64).collect();
+        let (pending, fresh, parked) = (BTreeMap::new(), VecDeque::new(), Vec::new());
+        let mut model = Claims { now_ms: 0, pending, fresh, parked, patience_ms };
+        let mut clients: Vec<Client> = (0..READERS).map(|_| trial.client()).collect();
+        for id in 1..80 {
+            let mut given = Vec::new();
+            let reader = chance.below(READERS as u64) as usize;
+            match chance.below(6) {
+                0 => {
+                    model.fresh.push_back(id);
+                    model.look(&mut given);
+                    trial.call(&format!("XADD s {id}-0 f v"));
+                }
+                1 => {
+                    let id = 1 + chance.below(id);
+                    model.pending.remove(&id);
+                    trial.call(&format!("XACK s g {id}-0"));
+                }
+                2 | 3 if !model.parked.contains(&reader) => {
+                    model.parked.push(reader);
+                    model.look(&mut given);
+                    let patience_ms = model.patience_ms[reader];
+                    let line =
+                        format!("XREADGROUP GROUP g c BLOCK 0 COUNT 1 CLAIM {patience_ms} STREAMS s >");
+                    send(&mut clients[reader], &line);
+                }
+                _ => {
+                    let by_ms = 1 + chance.below(40);
+                    for _ in 0..by_ms {
+                        model.now_ms += 1;
+                        model.look(&mut given);
+                    }
+                    trial.call(&format!("OCHRE.CLOCK ADVANCE {by_ms}"));
+                }
+            }
+            for (reader, entry) in given {
+                assert_eq!(claimed(&read(&mut clients[reader])), [entry], "seed {seed}, step {id}");
+            }
+            trial.until_blocked(model.parked.len());
+        }
+        drop(clients);
+        trial.ends_clean();
+    }
 }

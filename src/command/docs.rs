@@ -18,7 +18,8 @@
 //! | `X [X ...]`, `[X ...]`, `<X ...>` | what may be given several times |
 //! | `[GET x [GET x ...]]`, `[GET x [x ...]]` | the same with a word, repeated each time, or only once |
 //! | `[A \| B [A \| B ...]]` | one of several, several times |
-//! | `condition=[NX \| XX]` | a name for a group, which else has its word's or a customary one |
+//! | `condition=[NX \| XX]`, `equal=<=>` | a name for a group or a word, which else has a customary one |
+//! | `circle=<<R radius> unit>` | a word of the first argument alone, not of the group |
 
 use bitflags::bitflags;
 
@@ -469,6 +470,7 @@ const CUSTOMARY: &[(&str, &str)] = &[
     ("ON", "enabled"),
     ("TIMEOUT", "unblock-type"),
     ("NORMAL", "client-type"),
+    ("KEEPREF", "condition"),
 ];
 
 fn customary(first: Option<&Arg>) -> &'static str {
@@ -527,6 +529,10 @@ mod tests {
         check("[AUTH username password]", "auth:block AUTH? {username:string, password:string}");
         check("limit=[OFF | ON]", "limit:oneof? {off:pure-token OFF, on:pure-token ON}");
         check("[TYPE sort=<A | B>]", "sort:oneof TYPE? {a:pure-token A, b:pure-token B}");
+        check(
+            "x=<<R radius:double> unit | any=<*>>",
+            "x:oneof {data:block {radius:double R, unit:string}, any:pure-token *}",
+        );
         check("x=[GET a b [GET a b ...]]", "x:block GET?*+ {a:string, b:string}");
         check(
             "[MAXLEN <= | ~> count]",

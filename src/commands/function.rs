@@ -54,14 +54,17 @@ const SUBCOMMANDS: &[Command] = &[
         .tips(&["request_policy:all_shards", "response_policy:one_succeeded"]),
     keeps("LIST", list, -2, Flags::NO_SCRIPT)
         .cost("O(N) for N functions.")
-        .doc("Describes the libraries and their functions.", "[LIBRARYNAME library-name-pattern] [WITHCODE]")
+        .doc(
+            "Describes the libraries and their functions.",
+            "[LIBRARYNAME library-name-pattern:string] [WITHCODE]",
+        )
         .tips(&["nondeterministic_output_order"]),
     changes("LOAD", load, -3, Flags::DENY_OOM)
         .cost("O(N) for N bytes of the library.")
         .doc("Adds a library.", "[REPLACE] function-code"),
     changes("RESTORE", restore, -3, Flags::DENY_OOM)
         .cost("O(N) for N functions in the payload.")
-        .doc("Adds the libraries of a payload.", "serialized-value [FLUSH | APPEND | REPLACE]"),
+        .doc("Adds the libraries of a payload.", "serialized-value policy=[FLUSH | APPEND | REPLACE]"),
     keeps("STATS", stats, 2, Flags::NO_SCRIPT.union(Flags::ALLOW_BUSY))
         .doc("Tells which function runs, and counts what is there.", "")
         .tips(&["nondeterministic_output", "request_policy:all_shards", "response_policy:special"]),

@@ -103,9 +103,9 @@ pub const ROWS: &[Command] = &[
         .doc(
             "Finds places in a circle, a rectangle or a polygon.",
             "key from=[FROMMEMBER member | FROMLONLAT fromlonlat=<longitude:double latitude:double>] \
-             by=<circle=<BYRADIUS radius:double unit=<M | KM | FT | MI>> | \
-             box=<BYBOX width:double height:double unit=<M | KM | FT | MI>> | polygon=<BYPOLYGON \
-             num-vertices:integer vertices=<longitude:double latitude:double> \
+             by=<circle=<<BYRADIUS radius:double> unit=<M | KM | FT | MI>> | \
+             box=<<BYBOX width:double> height:double unit=<M | KM | FT | MI>> | polygon=<<BYPOLYGON \
+             num-vertices:integer> vertices=<longitude:double latitude:double> \
              [longitude:double latitude:double ...]>> \
              order=[ASC | DESC] count-block=[<COUNT count> [ANY]] [WITHCOORD] [WITHDIST] [WITHHASH]",
         ),
@@ -125,9 +125,9 @@ pub const ROWS: &[Command] = &[
             "Stores the places in a circle, a rectangle or a polygon.",
             "destination source \
              from=[FROMMEMBER member | FROMLONLAT fromlonlat=<longitude:double latitude:double>] \
-             by=<circle=<BYRADIUS radius:double unit=<M | KM | FT | MI>> | \
-             box=<BYBOX width:double height:double unit=<M | KM | FT | MI>> | polygon=<BYPOLYGON \
-             num-vertices:integer vertices=<longitude:double latitude:double> \
+             by=<circle=<<BYRADIUS radius:double> unit=<M | KM | FT | MI>> | \
+             box=<<BYBOX width:double> height:double unit=<M | KM | FT | MI>> | polygon=<<BYPOLYGON \
+             num-vertices:integer> vertices=<longitude:double latitude:double> \
              [longitude:double latitude:double ...]>> \
              order=[ASC | DESC] count-block=[<COUNT count> [ANY]] [STOREDIST]",
         ),

@@ -144,13 +144,11 @@ fn pop_or_wait(cx: &mut Cx<'_>, args: &Args<'_>, side: Side) -> Result<Outcome, 
 }
 
 fn wait_to_take(cx: &mut Cx<'_>, keys: Range<usize>, until_ms: Option<u64>) -> Outcome {
-    let keys = keys.map(|at| at as u32).collect();
-    let wait = Wait { keys, kind: Kind::List, until_ms, target: None, argv: None, on_removal: false };
+    let wait = Wait { until_ms, ..Wait::new(keys, Kind::List) };
     block(cx, wait, |cx| cx.out.null_array())
 }
 
 fn wait_to_move(cx: &mut Cx<'_>, until_ms: Option<u64>) -> Outcome {
-    let keys = [1].into_iter().collect();
-    let wait = Wait { keys, kind: Kind::List, until_ms, target: Some(2), argv: None, on_removal: false };
+    let wait = Wait { until_ms, target: Some(2), ..Wait::new([1], Kind::List) };
     block(cx, wait, |cx| cx.out.null())
 }

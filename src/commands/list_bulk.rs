@@ -119,8 +119,7 @@ fn blmovem(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Outcome, Fault> {
     let until_ms = parse_timeout(args.get(5), cx.db.now_ms())?;
     let moved = moving.run(cx, &args)?;
     if moved == 0 {
-        let keys = [1].into_iter().collect();
-        let wait = Wait { keys, kind: Kind::List, until_ms, target: Some(2), argv: None, on_removal: false };
+        let wait = Wait { until_ms, target: Some(2), ..Wait::new([1], Kind::List) };
         return Ok(block(cx, wait, |cx| cx.out.null_array()));
     }
     if cx.db.logs() {

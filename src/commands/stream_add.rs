@@ -43,8 +43,10 @@ pub const ROWS: &[Command] = &[
         ])
         .doc(
             "Adds an entry to a stream, and makes the stream if there is none.",
-            "key [NOMKSTREAM] [KEEPREF | DELREF | ACKED] [IDMPAUTO producer-id | <IDMP producer-id idempotent-id>] \
-             [<MAXLEN | MINID> [= | ~] threshold [LIMIT count]] <* | id> <field value> [field value ...]",
+            "key [NOMKSTREAM] [KEEPREF | DELREF | ACKED] \
+             idempotence=[IDMPAUTO producer-id | <IDMP producer-id idempotent-id>] \
+             trim=[strategy=<MAXLEN | MINID> operator=[equal=<=> | approximately=<~>] threshold \
+             [LIMIT count]] id-selector=<auto-id=<*> | id> <field value> [field value ...]",
         ),
     cmd("XTRIM", xtrim)
         .arity(-4)
@@ -58,7 +60,8 @@ pub const ROWS: &[Command] = &[
         .history(&[("6.2.0", "Takes MINID and LIMIT.")])
         .doc(
             "Deletes the oldest entries of a stream.",
-            "key <MAXLEN | MINID> [= | ~] threshold [LIMIT count] [KEEPREF | DELREF | ACKED]",
+            "key trim=<strategy=<MAXLEN | MINID> operator=[equal=<=> | approximately=<~>] threshold \
+             [LIMIT count]> [KEEPREF | DELREF | ACKED]",
         ),
 ];
 

@@ -112,6 +112,8 @@ struct Claim<'a> {
     ids_only: bool,
     effects: Option<&'a mut Effects>,
     changes: u64,
+    /// Entries may have got older, or be pending that were not: who waits to claim them has to look.
+    wakes: bool,
 }
 
 impl Claim<'_> {
@@ -165,21 +167,27 @@ fn claim<'a>(
     let told = effects.as_mut();
     let out = &mut *cx.out;
     let mut w = cx.db.open(key);
-    let (is_new, changes) = w.update(|stream: &mut Stream| {
+    let (is_new, changes, wakes) = w.update(|stream: &mut Stream| {
         let (log, group) = stream.group_mut(name).expect("the group was seen under the same locks");
         let added = group.add_consumer(consumer, now_ms);
-        let Some(consumer) = added.or(group.find_consumer(consumer)) else { return (false, 0) };
+        let Some(consumer) = added.or(group.find_consumer(consumer)) else { return (false, 0, false) };
         group.consumer_mut(consumer).seen_ms = now_ms;
-        let place = (key, name);
+        let (place, effects) = ((key, name), told);
+        let (changes, wakes) = (0, false);
         let mut claim =
-            Claim { place, log, group, consumer, now_ms, idle_ms, ids_only, effects: told, changes: 0 };
+            Claim { place, log, group, consumer, now_ms, idle_ms, ids_only, effects, changes, wakes };
         work(&mut claim, out);
-        (added.is_some(), claim.changes)
+        (added.is_some(), claim.changes, claim.wakes)
     });
     if is_new {
         w.also(Event::XGROUP_CREATECONSUMER);
     }
-    w.commit_quietly(changes + u64::from(is_new));
+    let changes = changes + u64::from(is_new);
+    if wakes {
+        w.commit_waking(changes)
+    } else {
+        w.commit_quietly(changes)
+    }
     if let Some(mut effects) = effects {
         // A claim names its consumer; where there is none to tell of, the consumer is.
         if is_new && !effects.names(consumer) {
@@ -220,6 +228,7 @@ fn xclaim(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Outcome, Fault> {
             len += 1;
         }
         out.finish(head, len);
+        claim.wakes = len > 0 && (options.is_forced || options.delivered_ms.is_some());
         if has_moved && claim.changes == 0 {
             claim.changes = 1;
             if let Some(effects) = &mut claim.effects {

@@ -24,7 +24,7 @@ pub const ROWS: &[Command] = &[cmd("XREADGROUP", xreadgroup)
     .cost("O(M) for each stream, M entries in the answer; and O(N) for XADD when N clients wait.")
     .doc(
         "Answers entries to a consumer of a group: new ones, or those it has pending.",
-        "<GROUP group consumer> [COUNT count] [BLOCK milliseconds] [CLAIM min-idle-time:integer] [NOACK] \
+        "group-block=<GROUP group consumer> [COUNT count] [BLOCK milliseconds] [CLAIM min-idle-time:integer] [NOACK] \
          <STREAMS key [key ...] id [id ...]>",
     )];
 
@@ -124,14 +124,17 @@ fn xreadgroup(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Outcome, Fault> {
     let now_ms = cx.db.now_ms();
     let mut effects = cx.db.logs().then(Effects::default);
     let mut answer = Answer::default();
+    let mut look = None;
     for (at, &wanted) in wanted.iter().enumerate() {
         let key = args.get(reading.key_at(at));
         let mut w = cx.db.open(key);
         w.count_lookup();
         let (out, effects, answer) = (&mut *cx.out, effects.as_mut(), &mut answer);
         let delivery = Delivery { key, group_name: group, consumer, now_ms, reading: &reading };
-        let (is_new, changes) =
+        let (is_new, changes, look_ms) =
             w.update(|stream: &mut Stream| delivery.serve(stream, wanted, answer, out, effects));
+        let stream_look = look_ms.map(|at_ms| (at_ms, reading.key_at(at) as u32));
+        look = look.into_iter().chain(stream_look).min();
         if is_new {
             w.also(Event::XGROUP_CREATECONSUMER);
         }
@@ -143,7 +146,7 @@ fn xreadgroup(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Outcome, Fault> {
     if answer.finish(cx.out) {
         return Ok(Outcome::Done);
     }
-    Ok(reading.nothing(cx, None))
+    Ok(reading.nothing(cx, None, look))
 }
 
 /// What XREADGROUP does with one of its streams.
@@ -156,7 +159,8 @@ struct Delivery<'a> {
 }
 
 impl Delivery<'_> {
-    /// Delivers; answers whether the consumer is a new one, and how many changes that made.
+    /// Delivers; answers whether the consumer is a new one, how many changes that made, and when there will
+    /// be something to claim if there was nothing.
     fn serve(
         &self,
         stream: &mut Stream,
@@ -164,12 +168,12 @@ impl Delivery<'_> {
         answer: &mut Answer,
         out: &mut Out,
         mut effects: Option<&mut Effects>,
-    ) -> (bool, u64) {
+    ) -> (bool, u64, Option<u64>) {
         let (log, group) =
             stream.group_mut(self.group_name).expect("the group was seen under the same locks");
         let before = effects.as_ref().map_or(0, |effects| effects.0.len());
         let added = group.add_consumer(self.consumer, self.now_ms);
-        let Some(consumer) = added.or(group.find_consumer(self.consumer)) else { return (false, 0) };
+        let Some(consumer) = added.or(group.find_consumer(self.consumer)) else { return (false, 0, None) };
         group.consumer_mut(consumer).seen_ms = self.now_ms;
         if added.is_some()
             && self.reading.no_ack
@@ -177,11 +181,11 @@ impl Delivery<'_> {
         {
             effects.consumer((self.key, self.group_name), self.consumer);
         }
-        let changes = match wanted {
+        let (changes, look_ms) = match wanted {
             Wanted::PendingAfter(id) => {
                 answer.stream(out, self.key);
                 self.again(log, group, consumer, id, out);
-                0
+                (0, None)
             }
             Wanted::New => self.fresh(log, group, consumer, answer, out, effects.as_deref_mut()),
         };
@@ -192,7 +196,7 @@ impl Delivery<'_> {
         {
             effects.consumer((self.key, self.group_name), self.consumer);
         }
-        (added.is_some(), u64::from(added.is_some()) + changes)
+        (added.is_some(), u64::from(added.is_some()) + changes, look_ms)
     }
 
     /// Writes what the consumer has pending above `after`.
@@ -225,7 +229,8 @@ impl Delivery<'_> {
         }
     }
 
-    /// Delivers what has been pending for too long and what is new; answers whether that was a change.
+    /// Delivers what has been pending for too long and what is new; answers whether that was a change, and if
+    /// not, when something will have been pending for too long.
     fn fresh(
         &self,
         log: &Log,
@@ -234,10 +239,10 @@ impl Delivery<'_> {
         answer: &mut Answer,
         out: &mut Out,
         mut effects: Option<&mut Effects>,
-    ) -> u64 {
-        let idle = self.idle(log, group);
+    ) -> (u64, Option<u64>) {
+        let (idle, look_ms) = self.idle(log, group);
         if idle.is_empty() && !log.has_above(group.last_id) {
-            return 0;
+            return (0, look_ms);
         }
         answer.stream(out, self.key);
         let head = out.deferred_array();
@@ -267,18 +272,25 @@ impl Delivery<'_> {
         if has_moved && let Some(effects) = &mut effects {
             effects.position(place, group);
         }
-        1
+        (1, None)
     }
 
-    /// Entries that CLAIM takes over, those that have been pending longest first.
-    fn idle(&self, log: &Log, group: &stream::Group) -> Vec<StreamId> {
-        let Some(idle_ms) = self.reading.claim_idle_ms else { return Vec::new() };
-        let all = group.pending_from(StreamId::MIN);
-        let idle = all.filter(|(id, pending)| pending.is_idle(idle_ms, self.now_ms) && log.has(*id));
-        let mut found: Vec<_> = idle.map(|(id, pending)| (pending.rank(), id)).collect();
-        found.sort_unstable();
-        found.truncate(self.reading.count);
-        found.into_iter().map(|(_, id)| id).collect()
+    /// Entries that CLAIM takes over, those that have been pending longest first; and if those are all, when
+    /// the first of the others may be taken over, unix milliseconds.
+    fn idle(&self, log: &Log, group: &mut stream::Group) -> (Vec<StreamId>, Option<u64>) {
+        let Some(idle_ms) = self.reading.claim_idle_ms else { return (Vec::new(), None) };
+        let mut found = Vec::new();
+        for (id, pending) in group.pending_by_rank().filter(|(id, _)| log.has(*id)) {
+            if found.len() == self.reading.count {
+                break;
+            }
+            if pending.is_idle(idle_ms, self.now_ms) {
+                found.push(id);
+            } else if pending.delivered_ms > 0 {
+                return (found, pending.delivered_ms.checked_add(idle_ms));
+            }
+        }
+        (found, None)
     }
 
     /// Takes a pending entry over and writes it, how long it was pending and how often it was delivered.

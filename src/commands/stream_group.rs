@@ -25,7 +25,7 @@ pub const ROWS: &[Command] = &[container(
     &[
         sub("CREATE", create, -5).flags(GROW).keys(INSERTS).history(&[("7.0.0", "Takes ENTRIESREAD.")]).doc(
             "Makes a group that goes on behind an entry.",
-            "key group <id | $> [MKSTREAM] [ENTRIESREAD entries-read:integer]",
+            "key group id-selector=<id | new-id=<$>> [MKSTREAM] [ENTRIESREAD entriesread:integer]",
         ),
         sub("CREATECONSUMER", createconsumer, 5)
             .since("6.2.0")
@@ -48,7 +48,7 @@ pub const ROWS: &[Command] = &[container(
             .history(&[("7.0.0", "Takes ENTRIESREAD.")])
             .doc(
                 "Sets the entry behind which a group goes on.",
-                "key group <id | $> [ENTRIESREAD entries-read:integer]",
+                "key group id-selector=<id | new-id=<$>> [ENTRIESREAD entriesread:integer]",
             ),
     ],
 )

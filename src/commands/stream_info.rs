@@ -38,7 +38,7 @@ pub const ROWS: &[Command] = &[container(
             .flags(Flags::READONLY)
             .keys(READS)
             .history(STREAM_HISTORY)
-            .doc("Answers what is known of a stream.", "key [<FULL [COUNT count]>]"),
+            .doc("Answers what is known of a stream.", "key full-block=[FULL [COUNT count]]"),
     ],
 )
 .group(Group::Stream)

@@ -39,7 +39,7 @@ pub const ROWS: &[Command] = &[
         .history(&[("6.2.0", "Takes IDLE and ranges without their ends.")])
         .doc(
             "Answers which entries a group has pending, and who was given them.",
-            "key group [[IDLE min-idle-time:integer] start:string end:string count [consumer]]",
+            "key group filters=[[IDLE min-idle-time:integer] start:string end:string count [consumer]]",
         ),
 ];
 

@@ -103,20 +103,15 @@ impl<'a> Reading<'a> {
     }
 
     /// Ends a command that found nothing: waits, if that was asked for and may be, or answers that there is
-    /// nothing. `argv` is what it is to run with later, where that is not what came.
-    pub fn nothing(&self, cx: &mut Cx<'_>, argv: Option<OwnedArgs>) -> Outcome {
+    /// nothing. `argv` is what it is to run with later, where that is not what came; `look` is as in `Wait`.
+    pub fn nothing(&self, cx: &mut Cx<'_>, argv: Option<OwnedArgs>, look: Option<(u64, u32)>) -> Outcome {
         let Some(until_ms) = self.block else {
             cx.out.null_array();
             return Outcome::Done;
         };
-        let wait = Wait {
-            keys: (self.keys_at..self.keys_at + self.streams).map(|at| at as u32).collect(),
-            kind: Kind::Stream,
-            until_ms,
-            target: None,
-            argv,
-            on_removal: self.group.is_some(),
-        };
+        let keys = self.keys_at..self.keys_at + self.streams;
+        let on_removal = self.group.is_some();
+        let wait = Wait { until_ms, argv, on_removal, look, ..Wait::new(keys, Kind::Stream) };
         super::blocking::block(cx, wait, |cx| cx.out.null_array())
     }
 }
@@ -176,7 +171,7 @@ fn xread(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Outcome, Fault> {
         return Ok(Outcome::Done);
     }
     let argv = reading.block.map(|_| resolved(&reading, args, &after));
-    Ok(reading.nothing(cx, argv))
+    Ok(reading.nothing(cx, argv, None))
 }
 
 /// The arguments with `$` replaced by what it stood for when the client began to wait.

@@ -203,8 +203,7 @@ fn pop_first(
 }
 
 fn wait(cx: &mut Cx<'_>, keys: Range<usize>, until_ms: Option<u64>) -> Outcome {
-    let keys = keys.map(|at| at as u32).collect();
-    let wait = Wait { keys, kind: Kind::ZSet, until_ms, target: None, argv: None, on_removal: false };
+    let wait = Wait { until_ms, ..Wait::new(keys, Kind::ZSet) };
     block(cx, wait, |cx| cx.out.null_array())
 }
 

@@ -81,6 +81,10 @@ fn enqueue(space: &Space, held: &mut Held<'_, Shard>, blocked: Arc<Blocked>) {
         held.get_mut(shard).join(key, &who, &space.waiting);
     }
     space.waiting.file(&who);
+    if let Some((at_ms, position)) = blocked.wait.look {
+        let shard = space.shard_of(space.hasher.hash(blocked.key(position)));
+        space.arm(shard, at_ms);
+    }
 }
 
 /// Takes a client out of its queues, each shard by `with`.
@@ -185,6 +189,9 @@ fn serve_one(server: Server<'_>, db: &mut Db<'_>, ready: &[u8], blocked: &Arc<Bl
         Ok(Outcome::Block(wait)) => {
             let held = db.held().expect("its shards are held");
             enqueue(space, held, Arc::new(blocked.again(*wait)));
+            if let Some(until_ms) = blocked.wait.until_ms {
+                space.wake_by(blocked.client.worker, until_ms);
+            }
             told.into_iter().for_each(|word| host.channels.post(word));
             return;
         }
@@ -350,14 +357,19 @@ fn leave(
     Some(blocked)
 }
 
-/// Lets time pass up to `now_ms`, with everything held: keys expire, clients are served by that or give up,
-/// each at its time.
+/// Lets time pass up to `now_ms`, with everything held: keys expire, clients are served by that, look again
+/// or give up, each at its time.
 pub fn pass_time(server: Server<'_>, db: &mut Db<'_>, now_ms: u64, expires: bool) {
     let waiting = &db.space().waiting;
     loop {
         let worker = waiting.first_worker().filter(|&worker| waiting.first_ms(worker) <= now_ms);
-        let until_ms = worker.map_or(now_ms, |worker| waiting.first_ms(worker));
+        let given_up_ms = worker.map_or(now_ms, |worker| waiting.first_ms(worker));
+        let mut until_ms = given_up_ms;
         if expires {
+            db.each_shard(0, |_, shard, _| {
+                until_ms = until_ms.min(shard.next_look_ms());
+                true
+            });
             expire_all_due(db, until_ms);
         }
         if !db.record.stirred.is_empty() {
@@ -366,6 +378,9 @@ pub fn pass_time(server: Server<'_>, db: &mut Db<'_>, now_ms: u64, expires: bool
             db.pass_to(until_ms.max(before_ms));
             serve(server, db);
             db.pass_to(before_ms);
+        }
+        if until_ms < given_up_ms {
+            continue;
         }
         let Some(worker) = worker else { return };
         while let Some(who) = waiting.first_due(worker, until_ms) {

@@ -18,7 +18,7 @@ use crate::client::transaction::{Queued, Transaction, Watching};
 use crate::command::table::{Entry, Places};
 use crate::command::{Cx, Flags, Host, Locks};
 use crate::fault::Fault;
-use crate::keyspace::ahead::Seen;
+use crate::keyspace::ahead::{self, Seen};
 use crate::keyspace::db::Reach;
 use crate::keyspace::lock::{Held, Turn};
 use crate::keyspace::record::{Effect, Touch};
@@ -84,9 +84,7 @@ fn plan_of(
             (Locks::OneShardAtATime | Locks::All, _) => return Plan::All,
         }
     }
-    for seen in &fetched {
-        seen.entries(turn);
-    }
+    ahead::ask(turn, &mut fetched);
     shards.sort_unstable();
     shards.dedup();
     Plan::Shards(shards)

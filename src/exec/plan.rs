@@ -5,7 +5,7 @@
 use smallvec::SmallVec;
 
 use crate::command::table::Entry;
-use crate::keyspace::ahead::Seen;
+use crate::keyspace::ahead::{self, Seen};
 use crate::keyspace::db::Reach;
 use crate::keyspace::lock::{Held, Turn};
 use crate::keyspace::{Shard, Space};
@@ -35,9 +35,7 @@ pub fn shards_of(turn: &Turn<'_, Shard>, space: &Space, entry: &Entry, args: &Ar
             seen.extend(space.ahead.bucket(turn, shard, db, hash));
         }
     });
-    for seen in seen {
-        seen.entries(turn);
-    }
+    ahead::ask(turn, &mut seen);
     shards.sort_unstable();
     shards.dedup();
     shards

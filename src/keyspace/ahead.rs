@@ -10,6 +10,8 @@ use std::collections::VecDeque;
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
+use smallvec::SmallVec;
+
 use super::gate::Stamp;
 use super::lock::{Shards, Turn};
 use super::shard::Shard;
@@ -59,13 +61,51 @@ impl Ahead {
     }
 
     /// First stage: asks for the bucket of a hash, and says where it is.
-    #[inline]
+    #[inline(always)]
     pub fn bucket(&self, turn: &Turn<'_, Shard>, shard: usize, db: usize, hash: u64) -> Option<Seen> {
         // SAFETY: the caller is in a turn. Retired memory is freed by `Graveyard` alone, after the turns that
         // were under way when it was retired; tables are dropped after `withdraw`.
         let spot = unsafe { self.hint(turn, shard, db)?.prefetch_bucket(hash) }?;
         Some(Seen { spot, hash, era: turn.era() })
     }
+}
+
+/// What a look into a bucket has led to.
+#[derive(Clone, Copy, Debug)]
+pub enum Look {
+    /// The entry is on its way, as far as there is one.
+    Asked,
+    /// It may lie in the next bucket, which is on its way.
+    Further(Seen),
+    /// Nothing was done: the gate was left since the bucket was seen.
+    Stale,
+}
+
+impl Look {
+    /// The next bucket to look into.
+    #[inline]
+    pub fn further(self) -> Option<Seen> {
+        if let Look::Further(seen) = self { Some(seen) } else { None }
+    }
+}
+
+/// Asks for the entries of several buckets, wherever they have gone.
+pub fn ask<const N: usize>(turn: &Turn<'_, Shard>, seen: &mut SmallVec<[Seen; N]>) {
+    while !seen.is_empty() {
+        look_on(turn, seen);
+    }
+}
+
+/// Asks for the entries of several buckets; leaves those that are followed by another one.
+#[inline]
+pub fn look_on<const N: usize>(turn: &Turn<'_, Shard>, seen: &mut SmallVec<[Seen; N]>) {
+    if seen.is_empty() {
+        return;
+    }
+    seen.retain(|seen| {
+        let further = seen.entries(turn).further();
+        further.map(|next| *seen = next).is_some()
+    });
 }
 
 /// A bucket seen in a turn.
@@ -78,16 +118,17 @@ pub struct Seen {
 }
 
 impl Seen {
-    /// Second stage, when the bucket has had time to come: asks for the entries that may be meant. False, and
-    /// nothing is done: the gate was left since.
-    #[inline]
-    pub fn entries(self, turn: &Turn<'_, Shard>) -> bool {
-        let is_of_turn = self.era == turn.era();
-        if is_of_turn {
-            // SAFETY: the turn in which the hint gave the spot goes on; for the rest see `Ahead::bucket`.
-            unsafe { self.spot.prefetch_entries(self.hash) };
+    /// Second stage, when the bucket has had time to come: asks for the entries that may be meant.
+    #[inline(always)]
+    pub fn entries(self, turn: &Turn<'_, Shard>) -> Look {
+        if self.era != turn.era() {
+            return Look::Stale;
         }
-        is_of_turn
+        // SAFETY: the turn in which the hint gave the spot goes on; for the rest see `Ahead::bucket`.
+        match unsafe { self.spot.prefetch_entries(self.hash) } {
+            None => Look::Asked,
+            Some(spot) => Look::Further(Seen { spot, ..self }),
+        }
     }
 }
 

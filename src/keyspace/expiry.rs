@@ -1,7 +1,8 @@
 //! Keys leaving on time.
 //!
 //! For: taking due keys out of a shard, in deadline order, a bounded number at a time; and, when the clock
-//! was moved, out of all shards. May touch: held shards and the record.
+//! was moved, out of all shards; and telling those who wait for a key that is to be looked at. May touch:
+//! held shards and the record.
 //! Always: a shard's published `due` is never later than its earliest deadline while the shard is not held.
 
 use std::cmp::Reverse;
@@ -47,6 +48,7 @@ fn expire_up_to(
     record: &mut Record,
 ) -> usize {
     let mut looked = 0;
+    shard.stir_looks(now_ms, record);
     let next = loop {
         let first =
             shard.databases().filter_map(|(db, keys)| Some((keys.wheel.as_ref()?.next_due_ms()?, db))).min();
@@ -62,7 +64,7 @@ fn expire_up_to(
             None => break u64::MAX,
         }
     };
-    space.publish_due(index, next);
+    space.publish_due(index, next.min(shard.next_look_ms()));
     looked
 }
 
@@ -95,12 +97,12 @@ fn expire_slice(db: &mut Db<'_>, queue: &mut BinaryHeap<Reverse<(u64, usize)>>, 
     true
 }
 
-/// Files every deadline of a shard anew, after the clock has gone back: a wheel only turns forward, so what
-/// was filed since would come up late.
+/// Has every deadline of a shard filed anew, after the clock has gone back: a wheel only turns forward, so
+/// what was filed since would come up late. The shard is due until [`expire_due`] is done with that.
 pub fn refile(space: &Space, index: usize, shard: &mut Shard, now_ms: u64) {
-    let mut next_ms = u64::MAX;
+    let mut next_ms = shard.next_look_ms();
     for (_, keys) in shard.databases_mut() {
-        keys.refile(now_ms, &space.hasher);
+        keys.refile(now_ms);
         next_ms = next_ms.min(keys.wheel.as_ref().and_then(|wheel| wheel.next_due_ms()).unwrap_or(u64::MAX));
     }
     space.publish_due(index, next_ms);
@@ -242,6 +244,42 @@ mod tests {
         assert_eq!(expired_at(START_MS + 10).len(), KEYS);
         assert_eq!(expired_at(ahead_ms + 99), []);
         assert_eq!(expired_at(ahead_ms + 100).len(), KEYS);
+    }
+
+    #[test]
+    fn a_clock_that_went_back_is_followed_a_little_at_a_time() {
+        const KEYS: u64 = 30_000;
+        let space = space();
+        let ahead_ms = START_MS + 800_000;
+        at(&space, START_MS, |db| {
+            (0..KEYS).for_each(|i| put(db, (i % 2) as usize, &format!("{i}"), ahead_ms + i));
+        });
+        assert_eq!(at(&space, ahead_ms + 10, |db| expire_all_due(db, ahead_ms + 10)).len(), 11);
+        let mut rounds = 0;
+        at(&space, START_MS, |db| {
+            refile_all(db, START_MS);
+            // Keys that come meanwhile, and some whose deadlines change.
+            (0..100).for_each(|i| put(db, 0, &format!("new{i}"), START_MS + 50));
+            (20..40).for_each(|i| put(db, (i % 2) as usize, &format!("{i}"), START_MS + 60));
+            (40..60).for_each(|i| put(db, (i % 2) as usize, &format!("{i}"), ahead_ms + 2 * KEYS));
+            db.each_shard(0, |index, shard, record| {
+                while space.due[index].at_ms() <= START_MS {
+                    expire_due(&space, index, shard, START_MS, 1, record);
+                    shard.databases().for_each(|(_, keys)| keys.check_invariants());
+                    rounds += 1;
+                }
+                assert!(shard.databases().all(|(_, keys)| !keys.wheel.as_ref().expect("one").is_behind()));
+                true
+            });
+        });
+        assert!(rounds > 3 * space.shard_count(), "{rounds}");
+        let expired_at = |now_ms| at(&space, now_ms, |db| expire_all_due(db, now_ms)).len();
+        assert_eq!(expired_at(START_MS + 49), 0);
+        assert_eq!(expired_at(START_MS + 50), 100);
+        assert_eq!(expired_at(START_MS + 60), 20);
+        assert_eq!(expired_at(ahead_ms + 59), 9);
+        assert_eq!(expired_at(ahead_ms + 1_000), 1_000 - 59);
+        assert_eq!(expired_at(ahead_ms + 2 * KEYS) as u64, KEYS - 1_001 + 20);
     }
 
     /// Fields of a few hashes, by hash and name, with their deadlines.

@@ -141,6 +141,19 @@ impl Shard {
         self.forget_interests();
     }
 
+    /// When a key is to be looked at for somebody who waits for it, unix milliseconds; `u64::MAX`: none is.
+    pub fn next_look_ms(&self) -> u64 {
+        self.interests.as_ref().map_or(u64::MAX, |it| it.waiters.next_look_ms())
+    }
+
+    /// Those who wait for keys that are to be looked at by now do so.
+    pub fn stir_looks(&mut self, now_ms: u64, record: &mut Record) {
+        let Some(interests) = &mut self.interests else { return };
+        while let Some((db, key)) = interests.waiters.take_look(now_ms) {
+            record.stir(db, &key);
+        }
+    }
+
     /// A client watches a key that lives here.
     pub fn watch(&mut self, db: usize, key: &[u8], who: &Arc<Watcher>) {
         self.interests.get_or_insert_default().watchers.join(db, key, who);
@@ -267,13 +280,13 @@ impl Keys {
         });
     }
 
-    /// Makes the wheel anew from the entries' deadlines, none where no entry has one: the clock has gone back
-    /// to that instant.
-    pub fn refile(&mut self, now_ms: u64, hasher: &KeyHasher) {
+    /// Has the wheel made anew from the entries' deadlines, a little with each look at it: the clock has gone
+    /// back to that instant.
+    pub fn refile(&mut self, now_ms: u64) {
         self.tally.expired_ms = self.tally.expired_ms.min(now_ms);
-        self.wheel = None;
-        if self.tally.deadlines + self.tally.volatile > 0 {
-            self.rebuild_wheel(now_ms, hasher);
+        match &mut self.wheel {
+            Some(wheel) if self.tally.deadlines + self.tally.volatile > 0 => wheel.begin_anew(now_ms),
+            wheel => *wheel = None,
         }
     }
 
@@ -290,19 +303,8 @@ impl Keys {
             assert_eq!(entry.has_field_deadlines(), entry.field_due_ms().is_some(), "{entry:?}");
         }
         assert_eq!(tally, self.tally);
-        let filed = self.wheel.as_ref().map_or(0, |wheel| wheel.len());
-        assert!(filed as u64 >= due, "{filed} items for {tally:?}");
-    }
-
-    #[cold]
-    fn rebuild_wheel(&mut self, now_ms: u64, hasher: &KeyHasher) {
-        let mut wheel = Box::new(Wheel::new(now_ms));
-        for entry in self.table.iter() {
-            if let Some(at) = entry.next_due_ms() {
-                wheel.file(at, hasher.hash(entry.key()));
-            }
-        }
-        self.wheel = Some(wheel);
+        let (filed, is_behind) = self.wheel.as_ref().map_or((0, false), |it| (it.len(), it.is_behind()));
+        assert!(filed as u64 >= due || is_behind, "{filed} items for {tally:?}");
     }
 }
 

@@ -111,6 +111,14 @@ impl Space {
         }
     }
 
+    /// A client of that worker waits until then, as [`Waiting::file`] was told by another thread: the worker
+    /// wakes for it, though it may have looked in between and found nobody.
+    pub fn wake_by(&self, worker: usize, until_ms: u64) {
+        if self.alarms.get(worker).is_some_and(|alarm| alarm.arm(until_ms)) {
+            (self.poke)(worker);
+        }
+    }
+
     /// Says when a shard has to be looked at next. Called with the shard held.
     pub fn publish_due(&self, shard: usize, at_ms: u64) {
         self.due[shard].publish(at_ms);
@@ -154,5 +162,30 @@ impl Space {
     /// Makes every worker compute its sleep anew.
     pub fn poke_all(&self) {
         (0..self.alarms.len()).for_each(|worker| (self.poke)(worker));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    #[test]
+    fn a_worker_is_woken_for_who_it_would_sleep_over() {
+        let pokes = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&pokes);
+        let poke = Box::new(move |_| {
+            count.fetch_add(1, Ordering::Relaxed);
+        });
+        let space = Space::new(2, 1, 1, 7, Clock::real(), poke);
+        space.wake_by(1, 5);
+        assert_eq!(pokes.load(Ordering::Relaxed), 0, "it is awake");
+        assert_eq!(space.promise(1), u64::MAX);
+        for until_ms in [9, 9, 10] {
+            space.wake_by(1, until_ms);
+        }
+        space.wake_by(2, 3);
+        assert_eq!(pokes.load(Ordering::Relaxed), 1);
     }
 }

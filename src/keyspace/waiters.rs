@@ -35,6 +35,16 @@ pub struct Wait {
     pub argv: Option<OwnedArgs>,
     /// It has to know when a key goes, or holds something else.
     pub on_removal: bool,
+    /// When a key is worth a look though nobody has changed it: unix milliseconds, and the key's position.
+    pub look: Option<(u64, u32)>,
+}
+
+impl Wait {
+    /// For keys that are to hold this, for ever.
+    pub fn new(keys: impl IntoIterator<Item = usize>, kind: Kind) -> Wait {
+        let keys = keys.into_iter().map(|at| at as u32).collect();
+        Wait { keys, kind, until_ms: None, target: None, argv: None, on_removal: false, look: None }
+    }
 }
 
 /// A blocked client as its queues see it.
@@ -121,6 +131,17 @@ impl Line {
 #[derive(Default)]
 pub struct Waiters {
     by_db: BTreeMap<usize, HashMap<Box<[u8]>, Line>>,
+    /// Keys to be looked at, with their databases.
+    looks: BTreeMap<Look, (usize, Box<[u8]>)>,
+}
+
+/// When a key is to be looked at, and the arrival of who wants that.
+type Look = (u64, u64);
+
+/// When a client wants one of its keys to be looked at, if it is this one.
+fn look_at(who: &dyn Waits, key: &[u8]) -> Option<Look> {
+    let (at_ms, position) = who.wait().look?;
+    (who.key(position) == key).then(|| (at_ms, who.arrival()))
 }
 
 impl Waiters {
@@ -147,6 +168,18 @@ impl Waiters {
         self.by_db.is_empty()
     }
 
+    /// When the first key is to be looked at, unix milliseconds; `u64::MAX`: none is.
+    pub fn next_look_ms(&self) -> u64 {
+        self.looks.first_key_value().map_or(u64::MAX, |(&(at_ms, _), _)| at_ms)
+    }
+
+    /// Takes the first key that is to be looked at by `now_ms`, with its database. Who wants more looks says
+    /// so when it goes on to wait.
+    pub fn take_look(&mut self, now_ms: u64) -> Option<(usize, Box<[u8]>)> {
+        let first = self.looks.first_entry().filter(|it| it.key().0 <= now_ms)?;
+        Some(first.remove())
+    }
+
     /// Puts a client into the queue of one of its keys, which lives in shard `own`.
     pub fn join(&mut self, own: u16, key: &[u8], who: &Arc<dyn Waits>, counts: &Waiting) {
         let lines = self.by_db.entry(who.db()).or_default();
@@ -159,8 +192,12 @@ impl Waiters {
         if let Some(before) = line.queue.insert(who.arrival(), Arc::clone(who)) {
             // The same key twice, or one that goes on waiting.
             line.count(&*before, own, false);
+            look_at(&*before, key).and_then(|at| self.looks.remove(&at));
         }
         line.count(&**who, own, true);
+        if let Some(at) = look_at(&**who, key) {
+            self.looks.insert(at, (who.db(), key.into()));
+        }
         if line.on_removal > 0 && !had {
             counts.keys_on_removal.fetch_add(1, Ordering::Relaxed);
         }
@@ -173,6 +210,7 @@ impl Waiters {
         let Some(before) = line.queue.remove(&who.arrival()) else { return };
         let had = line.on_removal > 0;
         line.count(&*before, own, false);
+        look_at(&*before, key).and_then(|at| self.looks.remove(&at));
         if had && line.on_removal == 0 {
             counts.keys_on_removal.fetch_sub(1, Ordering::Relaxed);
         }
@@ -335,6 +373,7 @@ mod tests {
             keys in prop::collection::vec(0..3_u8, 1..4),
             target in prop::option::of(3..6_u8),
             (is_list, on_removal, until_ms) in (any::<bool>(), any::<bool>(), prop::option::of(0..5_u64)),
+            look in prop::option::of((0..5_u64, any::<prop::sample::Index>())),
             shards in prop::collection::btree_set(0..9_u16, 0..3),
         ) -> Waiter {
             let count = keys.len() as u32;
@@ -346,6 +385,7 @@ mod tests {
                 target: target.map(|_| count),
                 argv: None,
                 on_removal,
+                look: look.map(|(at_ms, key)| (at_ms, key.index(keys.len()) as u32)),
             };
             let keys = keys.into_iter().chain(target).map(|key| vec![key]).collect();
             Waiter { arrival: 0, db, keys, shards: shards.into_iter().collect(), wait }
@@ -386,6 +426,11 @@ mod tests {
         }
         assert_eq!((counts.keys(), counts.keys_on_removal()), (lines, on_removal));
         assert_eq!(queues.is_empty(), all.is_empty());
+        let look = |who: &Arc<dyn Waits>| {
+            let (at_ms, key) = who.wait().look?;
+            Some(((at_ms, who.arrival()), (who.db(), who.key(key).into())))
+        };
+        assert_eq!(queues.looks, all.iter().filter_map(look).collect());
         let deadlines = all.iter().filter_map(|who| Some((who.wait().until_ms?, who.arrival())));
         let first = deadlines.clone().min();
         assert_eq!(counts.timeouts(), deadlines.count());
@@ -432,6 +477,7 @@ mod tests {
                 target,
                 argv: None,
                 on_removal: target.is_none(),
+                look: target.map(|_| (3, 0)),
             };
             let keys = vec![b"key".to_vec(), b"target".to_vec()];
             let who: Arc<dyn Waits> = Arc::new(Waiter { arrival: 1, db: 0, keys, shards: vec![], wait });
@@ -441,6 +487,7 @@ mod tests {
         queues.join(OWN, b"key", &first, &counts);
         queues.join(OWN, b"key", &again, &counts);
         check_one(&queues, &again);
+        assert_eq!(queues.next_look_ms(), u64::MAX);
         assert_eq!((counts.keys(), counts.keys_on_removal()), (1, 1));
         queues.quit(OWN, b"key", &*first, &counts);
         assert!(queues.is_empty());

@@ -76,6 +76,8 @@ pub struct Wheel {
     successor: Option<Box<Successor>>,
     /// Pages of the wheel before this one.
     old_pages: Vec<Page>,
+    /// When it began anew, unless it has caught up: what was filed before is only in the owner's entries.
+    behind_since_ms: Option<u64>,
 }
 
 /// A wheel that is to take over.
@@ -106,6 +108,7 @@ impl Wheel {
             blocks: Blocks::default(),
             successor: None,
             old_pages: Vec::new(),
+            behind_since_ms: None,
         }
     }
 
@@ -129,8 +132,13 @@ impl Wheel {
     }
 
     /// The earliest tick at which [`advance`](Wheel::advance) has something to do: items that may be due
-    /// then, or far ones to be filed nearer. None when the wheel is empty. O(levels).
+    /// then, or far ones to be filed nearer. At once while it is behind. None when the wheel is empty.
+    /// O(levels).
     pub fn next_due_ms(&self) -> Option<u64> {
+        if self.is_behind() {
+            return self.behind_since_ms;
+        }
+
         self.next().map(|next| next.tick)
     }
 
@@ -177,6 +185,12 @@ impl Wheel {
         self.items > live.saturating_mul(2).saturating_add(RENEWAL_SLACK)
             || self.successor.is_some()
             || !self.old_pages.is_empty()
+            || self.is_behind()
+    }
+
+    /// Whether it began anew and has not been shown all entries since.
+    pub fn is_behind(&self) -> bool {
+        self.behind_since_ms.is_some()
     }
 
     /// Does a little of what there is to do about left-overs. `show(cursor, wheel)` files in `wheel` the
@@ -209,6 +223,18 @@ impl Wheel {
             self.successor.as_ref().map_or(0, |it| size_of::<Successor>() + it.wheel.heap_bytes());
         let old = self.old_pages.len() * size_of::<[Block; PAGE_BLOCKS]>();
         levels * size_of::<[Queue; SLOTS]>() + self.blocks.heap_bytes() + successor + old
+    }
+
+    /// Starts again at `now_ms`, to which the clock went back. A successor, which is called for by this, gets
+    /// the owner's entries; until it has them, items come up late.
+    pub fn begin_anew(&mut self, now_ms: u64) {
+        let mut pages = std::mem::take(&mut self.old_pages);
+        pages.append(&mut self.blocks.pages);
+        if let Some(mut successor) = self.successor.take() {
+            pages.append(&mut successor.wheel.blocks.pages);
+        }
+        self.clear(now_ms);
+        (self.old_pages, self.behind_since_ms) = (pages, Some(now_ms));
     }
 
     /// Takes everything out, gives all memory back, and starts again at `now_ms`.

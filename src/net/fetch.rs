@@ -4,9 +4,11 @@
 //! has had time to come, the entry that the bucket names. May touch: requests of the batch, hints of tables.
 //! Always: within a turn; the requests are fetched for in their order.
 
+use smallvec::SmallVec;
+
 use crate::command::Host;
 use crate::keyspace::Shard;
-use crate::keyspace::ahead::Seen;
+use crate::keyspace::ahead::{Look, Seen, look_on};
 use crate::keyspace::lock::Turn;
 
 use super::turn::Job;
@@ -14,9 +16,16 @@ use super::turn::Job;
 /// Memory is asked for on behalf of this many requests at a time while a batch runs: what translating an
 /// address costs is paid for all of them at once, where the processor overlaps it.
 const GROUP: usize = 8;
+/// A bucket is looked at this many requests, at least, before the request of its key runs: time for another
+/// bucket, where the entry has not found room in the first, and for the entry.
+const ENTRIES_AHEAD: usize = 2 * GROUP;
+/// A bucket is asked for this many requests, at least, before its request runs.
+const BUCKETS_AHEAD: usize = 3 * GROUP;
 /// For this many requests of a batch, at most, it is asked for while the batch is received: what is fetched
 /// much too early is gone again when it is needed.
 const FIRST: usize = 32;
+/// Buckets that can have been asked for and not yet been looked at.
+const SEEN: usize = 32;
 /// Requests received between asking for a bucket and looking at it.
 const LAG: usize = 4;
 
@@ -25,17 +34,20 @@ const LAG: usize = 4;
 pub struct Fetcher {
     /// Buckets asked for, by request modulo the length; those of the requests from `entries` on are still
     /// looked at.
-    seen: [Option<Seen>; 2 * GROUP],
+    seen: [Option<Seen>; SEEN],
     /// Requests whose bucket was asked for.
     buckets: usize,
     /// Requests whose entry was asked for.
     entries: usize,
+    /// Buckets behind their home that were asked for because an entry had not found room in it.
+    further: SmallVec<[Seen; GROUP]>,
 }
 
 impl Fetcher {
     /// At the start of a batch.
     pub fn clear(&mut self) {
         (self.buckets, self.entries) = (0, 0);
+        self.further.clear();
     }
 
     /// After the last of these requests has been received.
@@ -49,51 +61,62 @@ impl Fetcher {
 
     /// Before the first of these requests runs.
     pub fn start(&mut self, host: &Host, turn: &Turn<'_, Shard>, jobs: &[Job]) {
-        self.bucket_to(host, turn, jobs, 2 * GROUP);
-        self.entry_to(host, turn, jobs, self.buckets.max(GROUP));
+        self.bucket_to(host, turn, jobs, BUCKETS_AHEAD);
+        self.entry_to(host, turn, jobs, self.buckets.max(ENTRIES_AHEAD));
+        look_on(turn, &mut self.further);
     }
 
     /// Before request `at` runs.
     #[inline]
     pub fn step(&mut self, host: &Host, turn: &Turn<'_, Shard>, jobs: &[Job], at: usize) {
-        if at.is_multiple_of(GROUP) && at + GROUP < jobs.len() {
+        if at.is_multiple_of(GROUP) && at + ENTRIES_AHEAD < jobs.len() {
             self.go_on(host, turn, jobs, at);
         }
     }
 
     #[inline(never)]
     fn go_on(&mut self, host: &Host, turn: &Turn<'_, Shard>, jobs: &[Job], at: usize) {
-        self.entry_to(host, turn, jobs, at + 2 * GROUP);
-        self.bucket_to(host, turn, jobs, at + 3 * GROUP);
+        look_on(turn, &mut self.further);
+        self.entry_to(host, turn, jobs, at + GROUP + ENTRIES_AHEAD);
+        self.bucket_to(host, turn, jobs, at + GROUP + BUCKETS_AHEAD);
     }
 
-    #[inline]
+    #[inline(always)]
     fn bucket_to(&mut self, host: &Host, turn: &Turn<'_, Shard>, jobs: &[Job], end: usize) {
-        let end = end.min(jobs.len());
-        for (at, job) in jobs.iter().enumerate().take(end).skip(self.buckets) {
-            self.seen[at % (2 * GROUP)] = bucket(host, turn, job);
+        while self.buckets < end
+            && let Some(job) = jobs.get(self.buckets)
+        {
+            self.seen[self.buckets % SEEN] = bucket(host, turn, job);
+            self.buckets += 1;
         }
-        self.buckets = self.buckets.max(end);
     }
 
-    #[inline]
+    #[inline(always)]
     fn entry_to(&mut self, host: &Host, turn: &Turn<'_, Shard>, jobs: &[Job], end: usize) {
-        let end = end.min(jobs.len());
-        for (at, job) in jobs.iter().enumerate().take(end).skip(self.entries) {
-            let seen = self.seen[at % (2 * GROUP)];
-            // What was seen in an earlier turn may not be there any more.
-            if let Some(seen) = seen
-                && !seen.entries(turn)
-                && let Some(seen) = bucket(host, turn, job)
-            {
-                seen.entries(turn);
+        while self.entries < end
+            && let Some(job) = jobs.get(self.entries)
+        {
+            if let Some(seen) = self.seen[self.entries % SEEN] {
+                match seen.entries(turn) {
+                    Look::Asked => {}
+                    look => self.look_again(host, turn, job, look),
+                }
             }
+            self.entries += 1;
         }
-        self.entries = self.entries.max(end);
+    }
+
+    #[inline(never)]
+    fn look_again(&mut self, host: &Host, turn: &Turn<'_, Shard>, job: &Job, look: Look) {
+        let look = match look {
+            Look::Stale => bucket(host, turn, job).map_or(Look::Asked, |seen| seen.entries(turn)),
+            look => look,
+        };
+        self.further.extend(look.further());
     }
 }
 
-#[inline]
+#[inline(always)]
 fn bucket(host: &Host, turn: &Turn<'_, Shard>, job: &Job) -> Option<Seen> {
     let hash = job.hash?;
     host.space.ahead.bucket(turn, host.space.shard_of(hash), job.db.into(), hash)

@@ -32,6 +32,7 @@ use std::sync::Arc;
 use foldhash::SharedSeed;
 use foldhash::quality::FoldHasher;
 
+use super::steps;
 use segment::{ARENA_BYTES, NEVER, SEGMENT_ENTRIES, Segment};
 
 pub use scan::Iter;
@@ -325,6 +326,7 @@ impl<const VALUED: bool> Dict<VALUED> {
     fn put(&mut self, word: usize, segment: Segment<VALUED>) {
         let width = self.width(word, segment.depth());
         self.depths[word..word + width].fill(segment.depth() as u8);
+        steps::take(width);
         #[cfg(test)]
         {
             self.written += width;
@@ -345,6 +347,7 @@ impl<const VALUED: bool> Dict<VALUED> {
     fn double(&mut self) {
         debug_assert!(!self.is_shrinking());
         self.bits += 1;
+        steps::take(self.directory.len());
         let mut directory = Vec::with_capacity(self.directory.len() * 2);
         for segment in self.directory.drain(..) {
             directory.extend([segment, None]);

@@ -21,6 +21,7 @@ pub mod payload;
 pub mod set;
 pub mod sha1;
 pub mod short;
+pub mod steps;
 pub mod stream;
 pub mod zset;
 

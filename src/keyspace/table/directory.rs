@@ -249,33 +249,44 @@ impl Hint {
     pub unsafe fn prefetch_bucket(&self, hash: u64) -> Option<Spot> {
         // SAFETY: handed on.
         let (first, home, count) = unsafe { self.home(hash) }?;
-        let bucket = first.as_ptr().wrapping_add(home);
-        prefetch(bucket);
-        let next = if home + 1 == count { 0 } else { home + 1 };
-        Some(Spot { bucket, next: first.as_ptr().wrapping_add(next) })
+        let spot = Spot { first: first.as_ptr(), count: count as u32, at: home as u32, left: HOME };
+        prefetch(spot.bucket());
+        Some(spot)
     }
 }
 
 /// A bucket that a hint has found, to be looked at later in the same turn.
 #[derive(Clone, Copy, Debug)]
 pub struct Spot {
-    /// Initialized before it was published and not freed in this turn.
-    bucket: *const Bucket,
-    /// The bucket after it.
-    next: *const Bucket,
+    /// Of the segment; initialized before it was published and not freed in this turn.
+    first: *const Bucket,
+    /// Buckets of the segment.
+    count: u32,
+    /// The one to look at, below `count`.
+    at: u32,
+    /// How many buckets behind it the entry may lie; [`HOME`]: as the bucket says.
+    left: u32,
 }
 
+/// [`Spot::left`] of a home bucket, which has not been looked at.
+const HOME: u32 = u32::MAX;
+
 impl Spot {
+    #[inline]
+    fn bucket(self) -> *const Bucket {
+        self.first.wrapping_add(self.at as usize)
+    }
+
     /// Second stage, when the bucket has had time to arrive: asks for the entries in it that carry the key's
-    /// tag and, if there is none but entries were displaced, for the next bucket. Of an entry the first 128
-    /// bytes are asked for: header, key, and the value or its beginning.
+    /// tag. Of an entry the first 128 bytes are asked for: header, key, and the value or its beginning. If
+    /// there is none but entries were displaced, asks for the next bucket, to be looked at in the same way.
     ///
     /// # Safety
     /// The caller must be in the turn in which the hint gave the spot.
     #[inline]
-    pub unsafe fn prefetch_entries(self, hash: u64) {
-        // SAFETY: see the field.
-        let bucket = unsafe { &*self.bucket };
+    pub unsafe fn prefetch_entries(self, hash: u64) -> Option<Spot> {
+        // SAFETY: see the fields.
+        let bucket = unsafe { &*self.bucket() };
         let word = bucket.word();
         let mut is_absent = true;
         for slot in word.matching(hash::tag(hash)) {
@@ -285,9 +296,14 @@ impl Spot {
             prefetch(entry.wrapping_add(127));
             is_absent = false;
         }
-        if is_absent && word.reach() > 0 {
-            prefetch(self.next);
+        let left = if self.left == HOME { word.reach() as u32 } else { self.left };
+        if !is_absent || left == 0 {
+            return None;
         }
+        let at = if self.at + 1 == self.count { 0 } else { self.at + 1 };
+        let next = Spot { at, left: left - 1, ..self };
+        prefetch(next.bucket());
+        Some(next)
     }
 }
 

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use super::segment::{Segment, Taken};
 use super::{Dict, POSITION};
+use crate::value::steps;
 
 /// Bits of a cursor.
 const CURSOR_BITS: u32 = POSITION.count_ones();
@@ -74,6 +75,7 @@ impl<const VALUED: bool> Dict<VALUED> {
         // Each slot of each word is as likely as any other; those that do not exist, are free, or belong to a
         // word that repeats a segment are drawn again.
         for _ in 0..RANDOM_TRIES {
+            steps::take(1);
             let drawn = draw((self.directory.len() * self.slots) as u64) as usize;
             let (word, slot) = (drawn / self.slots, drawn % self.slots);
             if let Some(segment) = &self.directory[word]
@@ -85,6 +87,7 @@ impl<const VALUED: bool> Dict<VALUED> {
         }
         let mut nth = draw(self.len as u64) as usize;
         for (word, segment) in self.directory.iter().enumerate() {
+            steps::take(1);
             let Some(segment) = segment else { continue };
             if nth < segment.len() {
                 return segment.taken().nth(nth).map(|slot| (word, slot));

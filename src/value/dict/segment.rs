@@ -15,6 +15,7 @@
 use std::sync::Arc;
 
 use super::Hasher;
+use crate::value::steps;
 
 /// Live bytes of an arena above which a segment is split.
 pub(super) const ARENA_BYTES: usize = 7 * 1024;
@@ -174,6 +175,7 @@ impl<const VALUED: bool> Segment<VALUED> {
         let wanted = u64::from(tag) * ONES;
         let mut at = self.home(hash);
         for _ in 0..self.groups.len() {
+            steps::take(1);
             let group = &self.groups[at];
             let mut marks = zero_bytes(group.tags ^ wanted);
             while marks != 0 {
@@ -347,6 +349,7 @@ impl<const VALUED: bool> Segment<VALUED> {
         // Slots for as many entries as there are here: then most halves are split before their groups would
         // have to be laid out anew.
         let (entries, bytes) = (self.len * 3 / 4, self.live_bytes() / 2 + self.live_bytes() / 16);
+        steps::take(self.len);
         let mut halves = [0; 2].map(|_| Segment::new(self.depth + 1, entries, bytes));
         for slot in self.taken() {
             let hash = hasher.hash(self.key(slot));

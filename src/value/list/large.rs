@@ -12,6 +12,7 @@ use super::node::{Node, Side};
 use super::{Element, Given, Items, Nodes, Stretch};
 use crate::value::number::MAX_I64_LEN;
 use crate::value::pack::{Encoded, PackRef};
+use crate::value::steps;
 
 /// Bytes up to which the buffer of a single listpack grows by halves.
 const LISTPACK_BYTES: usize = 8 * 1024;
@@ -82,6 +83,7 @@ impl Large {
         if index < self.len / 2 {
             let mut before = 0;
             for (number, node) in self.nodes.iter().enumerate() {
+                steps::take(1);
                 if index < before + node.len() {
                     return Some((number, index - before));
                 }
@@ -90,6 +92,7 @@ impl Large {
         }
         let mut before = self.len;
         for (number, node) in self.nodes.iter().enumerate().rev() {
+            steps::take(1);
             before -= node.len();
             if index >= before {
                 return Some((number, index - before));

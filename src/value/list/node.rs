@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use super::limit::LISTPACK_FRAME;
 use crate::value::pack::{self, Encoded, Item};
+use crate::value::steps;
 
 /// An end of a list.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -218,6 +219,7 @@ impl Node {
     /// the nearer end.
     pub(super) fn seek(&self, index: usize) -> usize {
         let body = self.body();
+        steps::take(index.min(self.len() - index));
         if index <= self.len() / 2 {
             return (0..index).fold(0, |at, _| Node::after(body, at));
         }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use super::block::{Block, Raw};
 use super::code::text;
 use super::id::StreamId;
-use crate::value::Item;
+use crate::value::{Item, steps};
 
 /// Blocks in order: those that are closed, then the one that grows.
 pub(super) type Blocks<'a> =
@@ -82,6 +82,7 @@ impl<'a> Iterator for Upwards<'a> {
                 }
             };
             while let Some(raw) = block.entry(&mut self.at) {
+                steps::take(1);
                 if raw.id > self.end {
                     return None;
                 }
@@ -120,6 +121,7 @@ impl<'a> Iterator for Downwards<'a> {
             }
             let mut at = block.start();
             while let Some(raw) = block.entry(&mut at) {
+                steps::take(1);
                 if raw.id > self.end {
                     break;
                 }

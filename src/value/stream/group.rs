@@ -4,7 +4,7 @@
 //! Always: a pending entry belongs to one consumer of the group and is among that consumer's, or, when it was
 //! released, to nobody.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
@@ -106,15 +106,20 @@ pub struct Group {
     /// Number of releases so far; starts again after four billions.
     releases: u32,
     pending: Chunks<Pending>,
+    /// The same by rank, from when that is asked for until nothing is pending.
+    by_rank: Option<BTreeSet<Ranked>>,
     consumers: Slab<Consumer>,
     names: BTreeMap<Arc<[u8]>, ConsumerKey>,
 }
 
+/// A pending entry's rank and identifier.
+type Ranked = ((u64, u32), StreamId);
+
 impl Group {
     /// A group without consumers that goes on behind `last_id`.
     pub fn new(last_id: StreamId, entries_read: Option<i64>) -> Group {
-        let (pending, consumers, names) = Default::default();
-        Group { last_id, entries_read, releases: 0, pending, consumers, names }
+        let (pending, by_rank, consumers, names) = Default::default();
+        Group { last_id, entries_read, releases: 0, pending, by_rank, consumers, names }
     }
 
     /// The consumer of that name.
@@ -165,7 +170,8 @@ impl Group {
         let consumer = self.consumers.remove(key.at());
         self.names.remove(&consumer.name);
         for (id, ()) in consumer.pending.iter() {
-            self.pending.remove(id);
+            let pending = self.pending.remove(id);
+            self.rerank(id, pending, None);
         }
         consumer.pending.len()
     }
@@ -195,6 +201,27 @@ impl Group {
         self.pending.iter_from(from)
     }
 
+    /// Pending entries by rank. The first call takes time for all of them, further ones for those they pass.
+    pub fn pending_by_rank(&mut self) -> impl Iterator<Item = (StreamId, &Pending)> {
+        let Group { pending, by_rank, .. } = self;
+        let ranked = || pending.iter().map(|(id, pending)| (pending.rank(), id)).collect();
+        let by_rank = by_rank.get_or_insert_with(ranked);
+        by_rank.iter().filter_map(|&(_, id)| Some((id, pending.get(id)?)))
+    }
+
+    /// Keeps the order by rank after an entry's state has changed, or it is no longer pending.
+    fn rerank(&mut self, id: StreamId, before: Option<Pending>, now: Option<Pending>) {
+        let Some(by_rank) = &mut self.by_rank else { return };
+        if let Some(before) = before {
+            by_rank.remove(&(before.rank(), id));
+        }
+        match now {
+            Some(now) => drop(by_rank.insert((now.rank(), id))),
+            None if by_rank.is_empty() => self.by_rank = None,
+            None => {}
+        }
+    }
+
     /// The lowest and the highest identifier of a pending entry.
     pub fn pending_bounds(&self) -> Option<(StreamId, StreamId)> {
         Some((self.pending.first()?, self.pending.last()?))
@@ -202,7 +229,9 @@ impl Group {
 
     /// Makes an entry pending as said, whoever it was delivered to before.
     pub fn deliver(&mut self, id: StreamId, pending: Pending) {
-        let before = self.pending.insert(id, pending).and_then(|before| before.consumer);
+        let before = self.pending.insert(id, pending);
+        self.rerank(id, before, Some(pending));
+        let before = before.and_then(|before| before.consumer);
         if before == pending.consumer {
             return;
         }
@@ -223,15 +252,18 @@ impl Group {
     /// Changes when and how often a pending entry was delivered.
     pub fn redeliver(&mut self, id: StreamId, change: impl FnOnce(&mut Pending)) {
         if let Some(pending) = self.pending.get_mut(id) {
-            let consumer = pending.consumer;
+            let before = *pending;
             change(pending);
-            debug_assert_eq!(pending.consumer, consumer);
+            let now = *pending;
+            debug_assert_eq!(now.consumer, before.consumer);
+            self.rerank(id, Some(before), Some(now));
         }
     }
 
     /// Takes an entry off the pending ones; answers what was known of it.
     pub fn acknowledge(&mut self, id: StreamId) -> Option<Pending> {
         let pending = self.pending.remove(id)?;
+        self.rerank(id, Some(pending), None);
         if let Some(consumer) = pending.consumer {
             self.consumer_mut(consumer).pending.remove(id);
         }
@@ -250,7 +282,8 @@ impl Group {
         let seen = self.consumers.len().min(CONSUMER_SAMPLE);
         let consumers = self.consumers.iter().take(seen).map(|(_, consumer)| one(consumer)).sum();
         let consumers = extrapolated(consumers, seen, self.consumers.len());
-        size_of::<Group>() + self.pending.heap_bytes() + consumers
+        let ranked = self.by_rank.as_ref().map_or(0, |by_rank| by_rank.len() * size_of::<Ranked>() * 3 / 2);
+        size_of::<Group>() + self.pending.heap_bytes() + ranked + consumers
     }
 
     #[cfg(test)]
@@ -265,6 +298,9 @@ impl Group {
         let released = self.pending.iter().filter(|(_, pending)| pending.consumer.is_none());
         let released = released.inspect(|(_, pending)| assert_eq!(pending.delivered_ms, 0)).count();
         assert_eq!(owned + released, self.pending_len());
+        if let Some(by_rank) = &self.by_rank {
+            assert_eq!(*by_rank, self.pending.iter().map(|(id, pending)| (pending.rank(), id)).collect());
+        }
         assert_eq!(self.consumers.len(), self.names.len());
     }
 }

@@ -163,6 +163,10 @@ fn apply(stream: &mut Stream, model: &mut Model, step: &Step, limits: NodeLimits
         Step::Acknowledge(at) => {
             let id = model.pending.keys().nth(*at % 40).copied().unwrap_or(model.pick(*at));
             let (_, group) = stream.group_mut(b"g").expect("never removed");
+            if at % 4 == 0 {
+                assert!(group.pending_by_rank().is_sorted_by_key(|(_, pending)| pending.rank()));
+                assert_eq!(group.pending_by_rank().count(), group.pending_len());
+            }
             assert_eq!(group.acknowledge(id).is_some(), model.pending.remove(&id).is_some());
         }
         Step::RemoveConsumer(consumer) => {

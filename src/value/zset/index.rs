@@ -16,6 +16,7 @@ use foldhash::quality::FoldHasher;
 use super::run::{grow, shrink};
 use super::slab::Slab;
 use super::tree::sampled;
+use crate::value::steps;
 
 /// Bits of a hash.
 const HASH_BITS: u32 = 32;
@@ -103,6 +104,7 @@ impl Index {
         let segment = self.segments.get_mut(self.directory[word]);
         let slot = slot(hash, leaf);
         let at = segment.first(slot);
+        steps::take(segment.slots.len() - at);
         grow(&mut segment.slots, 1);
         segment.slots.insert(at, slot);
         self.len += 1;
@@ -263,6 +265,7 @@ impl Segment {
         while at > 0 && slots[at - 1] >= slot {
             at -= 1;
         }
+        steps::take(at.abs_diff(self.guess(slot)));
         at
     }
 }

@@ -9,6 +9,8 @@ use std::cmp::Ordering;
 use std::ops::Range;
 use std::sync::Arc;
 
+use crate::value::steps;
+
 /// The bit of `Mark::end` that says that the member lies outside.
 const OUTSIDE: u16 = 1 << 15;
 /// Vectors grow by this part of themselves, so that full ones waste little.
@@ -140,7 +142,10 @@ impl Run {
     }
 
     fn position_of(&self, score: f64, member: &[u8]) -> (usize, bool) {
-        let first = self.marks.partition_point(|mark| mark.score < score);
+        let first = self.marks.partition_point(|mark| {
+            steps::take(1);
+            mark.score < score
+        });
         if self.marks.get(first).is_none_or(|mark| mark.score != score) {
             return (first, false);
         }
@@ -152,6 +157,7 @@ impl Run {
     fn members_before(&self, range: Range<usize>, member: &[u8]) -> (usize, bool) {
         let (mut low, mut high) = (range.start, range.end);
         while low < high {
+            steps::take(1);
             let middle = low.midpoint(high);
             match self.member(middle).cmp(member) {
                 Ordering::Less => low = middle + 1,
@@ -171,6 +177,7 @@ impl Run {
     /// The entries that have this tag.
     #[inline]
     pub fn tagged(&self, tag: u16) -> impl Iterator<Item = usize> {
+        steps::take(self.len());
         self.marks.iter().enumerate().filter(move |(_, mark)| mark.tag == tag).map(|(at, _)| at)
     }
 
@@ -189,6 +196,7 @@ impl Run {
     /// Puts an entry at index `at`, its member outside when it is longer than `inline_max`.
     pub fn insert(&mut self, at: usize, score: f64, tag: u16, member: &[u8], inline_max: usize) {
         let begin = self.begin(at);
+        steps::take(self.len() - at);
         grow(&mut self.marks, 1);
         if member.len() > inline_max {
             let before = self.outside_before(at);

@@ -12,6 +12,7 @@ use smallvec::SmallVec;
 
 use super::run::{Probe, Run};
 use super::slab::Slab;
+use crate::value::steps;
 
 /// A leaf with more bytes than this is split.
 const LEAF_MAX_BYTES: usize = 2048;
@@ -119,6 +120,7 @@ impl Tree {
             let inner = self.inners.get(node);
             let (at, is_there) = inner.bounds.position(probe);
             let child = at + usize::from(is_there);
+            steps::take(child);
             before += inner.counts[..child].iter().sum::<usize>();
             node = inner.children[child];
         }
