@@ -322,18 +322,16 @@ pub struct Ticks {
 impl Ticks {
     /// A counter that starts now.
     pub fn new() -> Ticks {
-        let start = system_instant();
         if !has_even_counter() {
-            return Ticks { scale: 0, start, origin: 0 };
+            return Ticks { scale: 0, start: system_instant(), origin: 0 };
         }
-        let origin = counter();
-        let (mut passed, mut ticks) = (Duration::ZERO, 0);
-        while passed < MEASURE {
+        let (start, origin) = both_clocks();
+        while system_instant() - start < MEASURE {
             std::hint::spin_loop();
-            ticks = counter().wrapping_sub(origin);
-            passed = system_instant() - start;
         }
-        let scale = (passed.as_nanos() << 32) / u128::from(ticks.max(1));
+        let (end, last) = both_clocks();
+        let ticks = last.saturating_sub(origin).max(1);
+        let scale = ((end - start).as_nanos() << 32) / u128::from(ticks);
         Ticks { scale: scale as u64, start, origin }
     }
 
@@ -396,6 +394,23 @@ fn counter() -> u64 {
 #[cfg(not(target_arch = "x86_64"))]
 fn counter() -> u64 {
     0
+}
+
+/// How often the two clocks are read for one pair of readings.
+const READINGS: usize = 16;
+
+/// The machine's clock and the counter at one moment. Whatever comes between the two readings (the first use
+/// of a clock, another process) would be an error of the scale, so of several pairs the closest counts.
+fn both_clocks() -> (Instant, u64) {
+    let pairs = (0..READINGS).map(|_| {
+        let before = counter();
+        let instant = system_instant();
+        let gap = counter().saturating_sub(before);
+        (gap, instant, before + gap / 2)
+    });
+    let closest = pairs.min_by_key(|(gap, ..)| *gap);
+    let (_, instant, ticks) = closest.expect("there is at least one reading");
+    (instant, ticks)
 }
 
 impl Default for Ticks {

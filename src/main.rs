@@ -86,8 +86,13 @@ fn greet(loaded: &Loaded) {
         Some(_) => tracing::info!("Configuration loaded"),
         None => tracing::warn!("Warning: no config file specified, using the default config."),
     }
-    let port = loaded.settings.int(Directive::Port);
-    if loaded.settings.bool(Directive::AlwaysShowLogo) {
+    loaded.notes.iter().for_each(|note| tracing::info!("{note}"));
+}
+
+/// The line with the process's number. Scripts take it for the word that the port was free.
+fn introduce(port: i64, shows_logo: bool) {
+    let pid = std::process::id();
+    if shows_logo {
         tracing::info!(
             "Ochre {} (compatible with Redis {}) Port: {port} PID: {pid}",
             ochre::VERSION,
@@ -96,7 +101,6 @@ fn greet(loaded: &Loaded) {
     } else {
         tracing::info!("Running mode=standalone, port={port}. PID: {pid}");
     }
-    loaded.notes.iter().for_each(|note| tracing::info!("{note}"));
 }
 
 fn start(loaded: Loaded, log: log::Handle) -> ExitCode {
@@ -105,7 +109,10 @@ fn start(loaded: Loaded, log: log::Handle) -> ExitCode {
         std::env::current_exe().map_or_else(|_| "ochre-server".into(), |p| p.display().to_string());
     let started = watch_signals();
     let write_to = pid_file.clone();
+    let port = loaded.settings.int(Directive::Port);
+    let shows_logo = loaded.settings.bool(Directive::AlwaysShowLogo);
     let builder = Server::builder().loaded(loaded).executable(&executable).on_bound(move || {
+        introduce(port, shows_logo);
         if let Some(path) = &write_to
             && let Err(error) = std::fs::write(path, format!("{}\n", std::process::id()))
         {

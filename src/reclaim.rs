@@ -29,8 +29,9 @@ impl Reclaim {
         std::thread::Builder::new().name("ochre-reclaim".into()).spawn(move || {
             for value in receiver {
                 drop(value);
-                waits.fetch_sub(1, Ordering::Relaxed);
+                // In this order: who sees that nothing waits any more also sees all of it counted.
                 frees.fetch_add(1, Ordering::Relaxed);
+                waits.fetch_sub(1, Ordering::Release);
             }
         })?;
         Ok(Reclaim { sender, waiting, freed })
@@ -45,7 +46,12 @@ impl Reclaim {
 
     /// Values that wait (INFO `lazyfree_pending_objects`).
     pub fn waiting(&self) -> u64 {
-        self.waiting.load(Ordering::Relaxed)
+        self.waiting.load(Ordering::Acquire)
+    }
+
+    /// Begins to count anew what is freed.
+    pub fn reset(&self) {
+        self.freed.store(0, Ordering::Relaxed);
     }
 
     /// Values freed so far (INFO `lazyfreed_objects`).

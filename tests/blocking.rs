@@ -543,6 +543,32 @@ fn a_wait_ends_by_its_timeout_by_unblock_or_by_kill() {
 }
 
 #[test]
+fn a_blocked_command_is_notable_once_when_it_is_over() {
+    let mut trial = Trial::new();
+    trial.call("CONFIG SET slowlog-log-slower-than 0");
+    let mut client = trial.client();
+    let id = id(&mut client);
+    let unblock = format!("CLIENT UNBLOCK {id} ERROR");
+    for (wait, end) in [("BLPOP a b 0", "RPUSH b x"), ("BLPOP a b 0", &unblock), ("BLPOP a b 0.02", "PING")] {
+        trial.call("SLOWLOG RESET");
+        send(&mut client, wait);
+        if wait.ends_with(" 0") {
+            trial.until_blocked(1);
+            let noted = trial.call("SLOWLOG GET");
+            assert!(!format!("{noted:?}").contains("BLPOP"), "{noted:?}");
+        }
+        trial.call(end);
+        read(&mut client);
+        let noted = trial.call("SLOWLOG GET");
+        let args = |entry: &Reply| entry.members().expect("an entry")[3].clone();
+        let all = noted.members().expect("entries").iter().map(args);
+        let expected = Reply::Array(wait.split(' ').map(bulk).collect());
+        assert_eq!(all.filter(|args| *args == expected).count(), 1, "{wait}, {end}: {noted:?}");
+    }
+    trial.ends_clean();
+}
+
+#[test]
 fn who_is_gone_is_served_nothing() {
     let mut trial = Trial::new();
     for shutdown in [Shutdown::Both, Shutdown::Write] {

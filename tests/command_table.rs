@@ -119,11 +119,13 @@ fn every_key_is_where_the_arity_allows_it_and_in_the_syntax() {
             // What is found behind a word, and what may be left out, need not be there.
             let begin = &match *find {
                 Find::Range { last: ..0, .. } if i32::from(row.arity) == -begin => begin - 1,
-                Find::Behind { .. } | Find::Derived { .. } | Find::Streams => 1,
+                Find::Behind { .. } | Find::LastBehind { .. } | Find::Derived { .. } | Find::Streams => 1,
                 _ => *begin,
             };
             let (last, step) = match *find {
-                Find::Behind { .. } | Find::Derived { .. } | Find::Streams => (1, 1),
+                Find::Behind { .. } | Find::LastBehind { .. } | Find::Derived { .. } | Find::Streams => {
+                    (1, 1)
+                }
                 Find::Range { last, step } => (begin + last.max(0), step),
                 Find::Count { at, first, step } => (begin + at.max(first - 1), step),
             };

@@ -514,6 +514,24 @@ fn a_reader_beyond_the_hard_output_limit_is_closed() {
 }
 
 #[test]
+fn replies_beyond_the_hard_output_limit_are_not_sent_at_all() {
+    let server = start(&[("client-output-buffer-limit", "normal 100kb 0 0")]);
+    let mut other = client(&server);
+    let value = pattern(50_000);
+    assert_eq!(other.call(&[&b"SET"[..], b"value", &value]).unwrap(), ok());
+    for greedy in ["GET value\r\n".repeat(3), "MULTI\r\nMGET value value value\r\nINCR n\r\nEXEC\r\n".into()]
+    {
+        let mut stream = raw(server.addr());
+        stream.write_all(greedy.as_bytes()).unwrap();
+        assert_eq!(rest(&mut stream), "", "{greedy}");
+    }
+    // What was asked for was done; who asks for less at a time is answered.
+    assert_eq!(other.call(&["GET", "n"]).unwrap(), bulk(b"1"));
+    (0..3).for_each(|_| assert!(other.call(&["GET", "value"]).unwrap() == bulk(&value)));
+    assert_eq!(server.host().observe.totals().output_limit_closes, 2);
+}
+
+#[test]
 fn a_reader_beyond_the_soft_output_limit_is_closed_after_its_time() {
     let server = start(&[("client-output-buffer-limit", "normal 0 1mb 1")]);
     let (mut slow, mut late) = (client(&server), client(&server));
@@ -631,6 +649,54 @@ fn a_pause_of_writes_holds_a_pipeline_back_from_its_first_write_on() {
         assert_eq!(writer.read().unwrap(), bulk(i.to_string().as_bytes()));
     }
     assert_eq!(writer.read().unwrap(), bulk(b"end"));
+}
+
+#[test]
+fn a_pause_of_writes_holds_scripts_back_unless_they_say_that_they_only_read() {
+    const LIBRARY: &str = "#!lua name=it\nredis.register_function('writes', function() return 1 end)\n\
+        redis.register_function{function_name='reads', callback=function() return 1 end, flags={'no-writes'}}";
+    const READS: &str = "#!lua flags=no-writes\nreturn 1";
+    let server = start(&[]);
+    let mut admin = client(&server);
+    admin.call(&["FUNCTION", "LOAD", LIBRARY]).unwrap();
+    let load =
+        |admin: &mut Client, text: &str| admin.call(&["SCRIPT", "LOAD", text]).unwrap().text().unwrap();
+    let (plain, reads) = (load(&mut admin, "return 1"), load(&mut admin, READS));
+    let blocked = |admin: &mut Client| {
+        let info = admin.call(&["INFO", "clients"]).unwrap().text().unwrap();
+        info.contains("\r\nblocked_clients:1\r\n")
+    };
+    let held = [
+        [&["EVAL", "return 1", "0"][..], &["EVAL", "#!lua\nreturn 1", "0"], &["EVALSHA", &plain, "0"]],
+        [&["FCALL", "writes", "0"][..], &["FCALL", "none", "0"], &["EVAL_RO", "#!lua\nreturn 1", "0"]],
+    ];
+    for request in held.as_flattened() {
+        let mut paused = client(&server);
+        assert_eq!(paused.call(&["MULTI"]).unwrap(), ok());
+        paused.send(request).unwrap();
+        assert_eq!(paused.read().unwrap(), Reply::Simple(b"QUEUED".to_vec()));
+        admin.call(&["CLIENT", "PAUSE", "100000", "WRITE"]).unwrap();
+        paused.send(&["EXEC"]).unwrap();
+        until("EXEC to be held back", || blocked(&mut admin));
+        admin.call(&["CLIENT", "UNPAUSE"]).unwrap();
+        assert!(!paused.read().unwrap().is_error(), "{request:?}");
+        admin.call(&["CLIENT", "PAUSE", "100000", "WRITE"]).unwrap();
+        paused.send(request).unwrap();
+        until("it to be held back", || blocked(&mut admin));
+        admin.call(&["CLIENT", "UNPAUSE"]).unwrap();
+        paused.read().unwrap();
+    }
+    admin.call(&["CLIENT", "PAUSE", "100000", "WRITE"]).unwrap();
+    for request in [
+        &["EVAL", READS, "0"][..],
+        &["EVALSHA", &reads, "0"],
+        &["EVAL_RO", "return 1", "0"],
+        &["EVALSHA_RO", &plain, "0"],
+        &["FCALL", "reads", "0"],
+        &["FCALL_RO", "reads", "0"],
+    ] {
+        assert_eq!(admin.call(request).unwrap(), Reply::Integer(1), "{request:?}");
+    }
 }
 
 #[test]

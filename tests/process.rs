@@ -204,6 +204,8 @@ fn a_busy_port_is_reported_and_ends_the_program() {
     assert_eq!(output.status.code(), Some(1));
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(text.contains(&format!("Failed listening on port {port} (tcp), aborting.")), "{text}");
+    // Who waits for this line would wait for a server that is not there.
+    assert!(!text.contains(" PID: "), "{text}");
     assert!(!text.contains("Server initialized"));
 }
 

@@ -222,6 +222,25 @@ fn keys_beyond_the_limit_are_given_up_and_told() {
     let kept = info(&mut client, "tracking_total_keys");
     assert_eq!((told, kept), (READ - MOST, MOST));
     assert_eq!(info(&mut client, "tracking_total_items"), MOST);
+    // A lower limit holds at once.
+    assert_eq!(
+        ask(&mut local.client(), "CONFIG SET tracking-table-max-keys 1"),
+        Reply::Simple(b"OK".to_vec())
+    );
+    assert_eq!(client.pushes().expect("the server answers").len() as i64, MOST - 1);
+    assert_eq!((info(&mut client, "tracking_total_keys"), info(&mut client, "tracking_total_items")), (1, 1));
+}
+
+#[test]
+fn who_drives_tracked_keys_out_hears_of_it_whatever_noloop_says() {
+    let local = Local::with(&[("tracking-table-max-keys", "1")]);
+    let mut client = speaking3(&local, &["CLIENT TRACKING ON NOLOOP", "GET a", "GET b"]);
+    assert_eq!(client.pushes().expect("the server answers").len(), 1);
+    ask_all(
+        &mut client,
+        &["CONFIG SET tracking-table-max-keys 3", "GET c", "CONFIG SET tracking-table-max-keys 1"],
+    );
+    assert_eq!(client.pushes().expect("the server answers").len(), 1);
 }
 
 #[test]
@@ -253,6 +272,27 @@ fn what_changes_after_a_client_was_served_is_told_after_its_reply() {
         let before: Vec<Reply> = std::iter::from_fn(|| client.take_push()).collect();
         assert_eq!(before.len(), 1, "{before:?}");
         assert_eq!(client.pushes().expect("the server answers").len(), 1);
+    }
+}
+
+#[test]
+fn what_a_served_command_makes_stale_is_told_to_its_client_behind_the_reply() {
+    let local = Local::start();
+    let mut client = speaking3(&local, &["CLIENT TRACKING ON"]);
+    let (mut reader, mut other) = (speaking3(&local, &["CLIENT TRACKING ON"]), local.client());
+    for _ in 0..50 {
+        ask(&mut other, "DEL target");
+        [&mut client, &mut reader].into_iter().for_each(|it| drop(ask(it, "LRANGE target 0 -1")));
+        [&mut client, &mut reader].into_iter().for_each(|it| while it.take_push().is_some() {});
+        client.send(&["BLMOVE", "source", "target", "LEFT", "LEFT", "0"]).expect("a request is sent");
+        until("it waits", || info(&mut other, "blocked_clients") == 1);
+        ask(&mut other, "RPUSH source x");
+        assert_eq!(client.read().expect("it is served"), Reply::Bulk(b"x".to_vec()));
+        assert_eq!(client.take_push(), None);
+        for it in [&mut client, &mut reader] {
+            let told: Vec<_> = it.pushes().expect("the server answers").iter().map(stale).collect();
+            assert_eq!(told, [Some(vec!["target".to_string()])]);
+        }
     }
 }
 

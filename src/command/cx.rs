@@ -177,6 +177,8 @@ pub struct Cx<'a> {
     pub served: Option<usize>,
     /// Whether it may answer [`Outcome::Block`]; otherwise it does as if its time were up at once.
     pub may_block: bool,
+    /// A script calls it.
+    pub is_scripted: bool,
     /// What the worker keeps for running scripts, made by the first of them; only the script room knows
     /// what it is.
     pub interpreter: &'a mut Option<Box<dyn Any>>,

@@ -75,8 +75,14 @@ pub enum Find {
     Behind {
         /// In upper case.
         word: &'static str,
-        /// What COMMAND INFO says: that nobody knows where the keys are.
-        is_shown_as_unknown: bool,
+    },
+    /// The key stands right behind this word; where the word comes several times, the last counts. COMMAND
+    /// INFO says that nobody knows where the key is.
+    LastBehind {
+        /// In upper case.
+        word: &'static str,
+        /// Other options, in upper case, with the number of their arguments: those are passed over.
+        options: &'static [(&'static str, usize)],
     },
     /// The keys' names are made of the data, from a pattern (a text with `*`) that stands right behind one of
     /// these words, wherever that stands from the beginning on.
@@ -128,14 +134,17 @@ impl KeySpec {
 
     /// The key behind each `word` from argument `begin` on.
     pub const fn behind(begin: i32, word: &'static str, flags: KeyFlags) -> KeySpec {
-        let find = Find::Behind { word, is_shown_as_unknown: false };
-        KeySpec { begin, find, flags, notes: "" }
+        KeySpec { begin, find: Find::Behind { word }, flags, notes: "" }
     }
 
-    /// [`behind`](KeySpec::behind), which COMMAND INFO keeps to itself.
-    pub const fn behind_unknown(begin: i32, word: &'static str, flags: KeyFlags) -> KeySpec {
-        let find = Find::Behind { word, is_shown_as_unknown: true };
-        KeySpec { begin, find, flags, notes: "" }
+    /// The key behind the last `word` from argument `begin` on; see [`Find::LastBehind`].
+    pub const fn last_behind(
+        begin: i32,
+        word: &'static str,
+        options: &'static [(&'static str, usize)],
+        flags: KeyFlags,
+    ) -> KeySpec {
+        KeySpec { begin, find: Find::LastBehind { word, options }, flags, notes: "" }
     }
 
     /// The streams of a command that reads several; see [`Find::Streams`].
@@ -184,12 +193,16 @@ impl KeySpec {
                 let first = begin + first as i64;
                 (first, first + (count - 1) * step as i64, step as i64)
             }
-            Find::Behind { word, .. } => {
+            Find::Behind { word } => {
                 for at in self.begin as usize + 1..args.len() {
                     if args.get(at - 1).eq_ignore_ascii_case(word.as_bytes()) {
                         visit(at);
                     }
                 }
+                return true;
+            }
+            Find::LastBehind { word, options } => {
+                last_behind(args, self.begin as usize, word, options).into_iter().for_each(visit);
                 return true;
             }
             Find::Derived { .. } => return true,
@@ -208,6 +221,23 @@ impl KeySpec {
         }
         true
     }
+}
+
+/// Index of the argument behind the last `word`, apart from arguments of `options`.
+fn last_behind(args: &Args<'_>, begin: usize, word: &str, options: &[(&str, usize)]) -> Option<usize> {
+    let is = |at: usize, word: &str| args.get(at).eq_ignore_ascii_case(word.as_bytes());
+    let (mut at, mut last) = (begin, None);
+    while at + 1 < args.len() {
+        at += match options.iter().find(|(option, _)| is(at, option)) {
+            Some((_, len)) => 1 + len,
+            None if is(at, word) => {
+                last = Some(at + 1);
+                2
+            }
+            None => 1,
+        };
+    }
+    last
 }
 
 /// Index of the argument behind [`STREAMS`], if it is a key. Words that are no options are the command's to
@@ -229,6 +259,23 @@ fn behind_streams(args: &Args<'_>, begin: usize) -> Option<usize> {
 mod tests {
     use super::*;
     use crate::resp::OwnedArgs;
+
+    #[test]
+    fn of_several_words_before_a_key_the_last_counts_and_options_are_passed_over() {
+        let key = |line: &str| {
+            let owned: OwnedArgs = line.split(' ').map(str::as_bytes).collect();
+            let mut found = Vec::new();
+            let spec = KeySpec::last_behind(2, "STORE", &[("BY", 1), ("LIMIT", 2)], KeyFlags::OW);
+            assert!(spec.visit(&owned.as_args(), &mut |at| found.push(at)));
+            found
+        };
+        assert_eq!(key("SORT a STORE b store c"), [5]);
+        assert_eq!(key("SORT a BY STORE STORE STORE"), [5]);
+        assert_eq!(key("SORT store LIMIT STORE STORE ASC STORE c"), [7]);
+        for line in ["SORT a", "SORT a STORE", "SORT a BY STORE", "SORT a LIMIT 1 STORE"] {
+            assert_eq!(key(line), [], "{line}");
+        }
+    }
 
     #[test]
     fn keys_of_streams_are_the_first_half_behind_the_word() {

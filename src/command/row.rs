@@ -2,7 +2,7 @@
 
 use bitflags::bitflags;
 
-use super::{Cx, KeySpec, Outcome};
+use super::{Cx, Host, KeySpec, Outcome};
 use crate::fault::Fault;
 use crate::resp::Args;
 
@@ -258,6 +258,8 @@ pub struct Command {
     pub arity: i16,
     /// See [`Flags`].
     pub flags: Flags,
+    /// Whether a request may write, where that depends on its arguments and not only on `flags`.
+    pub writes_if: Option<fn(&Host, &Args<'_>) -> bool>,
     /// Where its keys are.
     pub keys: &'static [KeySpec],
     /// What is locked; `Keys` when there are keys and nothing else was said.
@@ -293,6 +295,7 @@ pub const fn cmd(name: &'static str, handler: Handler) -> Command {
         handler,
         arity: -1,
         flags: Flags::empty(),
+        writes_if: None,
         keys: &[],
         locks: Locks::None,
         acl: Acl::empty(),
@@ -332,6 +335,12 @@ impl Command {
     /// Sets the flags.
     pub const fn flags(mut self, flags: Flags) -> Self {
         self.flags = flags;
+        self
+    }
+
+    /// Sets what tells of a request whether it may write.
+    pub const fn writes_if(mut self, may_write: fn(&Host, &Args<'_>) -> bool) -> Self {
+        self.writes_if = Some(may_write);
         self
     }
 

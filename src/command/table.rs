@@ -4,7 +4,7 @@
 //! Always: every row and subrow has one index, in table order; statistics are kept by it.
 
 use super::row::{Command, Flags, Locks};
-use super::{Find, KeySpec};
+use super::{Find, Host, KeySpec};
 use crate::resp::Args;
 
 /// Where the keys are, in the form the executor uses: most commands have one key, at argument 1.
@@ -172,7 +172,7 @@ fn first(row: &Command) -> u8 {
     let at = row.keys.first().map_or(0, |spec| match spec.find {
         Find::Range { .. } => spec.begin,
         Find::Count { first, .. } => spec.begin + first,
-        Find::Behind { .. } | Find::Derived { .. } | Find::Streams => 0,
+        Find::Behind { .. } | Find::LastBehind { .. } | Find::Derived { .. } | Find::Streams => 0,
     });
     u8::try_from(at).unwrap_or(0)
 }
@@ -268,6 +268,12 @@ impl Entry {
     /// Whether it needs no lock at all.
     pub fn is_lockless(&self) -> bool {
         self.row.locks == Locks::None
+    }
+
+    /// Whether a request may write, or tell others of something as if it had.
+    pub fn may_write(&self, host: &Host, args: &Args<'_>) -> bool {
+        self.row.flags.intersects(Flags::WRITE.union(Flags::MAY_REPLICATE))
+            || self.row.writes_if.is_some_and(|may_write| may_write(host, args))
     }
 
     /// Whether it changes the keyspace.

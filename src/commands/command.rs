@@ -222,9 +222,9 @@ fn write_spec(spec: &KeySpec, out: &mut Out) {
     out.bulk(b"begin_search");
     match spec.find {
         Find::Range { .. } | Find::Count { .. } => write_search(out, "index", &[("index", spec.begin)]),
-        Find::Behind { word, is_shown_as_unknown: false } => write_keyword(out, word, spec.begin),
+        Find::Behind { word } => write_keyword(out, word, spec.begin),
         Find::Streams => write_keyword(out, STREAMS, spec.begin),
-        Find::Behind { .. } | Find::Derived { .. } => write_search(out, "unknown", &[]),
+        Find::LastBehind { .. } | Find::Derived { .. } => write_search(out, "unknown", &[]),
     }
     out.bulk(b"find_keys");
     match spec.find {
@@ -234,11 +234,11 @@ fn write_spec(spec: &KeySpec, out: &mut Out) {
         Find::Count { at, first, step } => {
             write_search(out, "keynum", &[("keynumidx", at), ("firstkey", first), ("keystep", step)]);
         }
-        Find::Behind { is_shown_as_unknown: false, .. } => {
+        Find::Behind { .. } => {
             write_search(out, "range", &[("lastkey", 0), ("keystep", 1), ("limit", 0)]);
         }
         Find::Streams => write_search(out, "range", &[("lastkey", -1), ("keystep", 1), ("limit", 2)]),
-        Find::Behind { .. } | Find::Derived { .. } => write_search(out, "unknown", &[]),
+        Find::LastBehind { .. } | Find::Derived { .. } => write_search(out, "unknown", &[]),
     }
 }
 

@@ -9,6 +9,7 @@ use std::fs;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::sync::atomic::Ordering;
 
 use super::help::write_help;
 use crate::command::{Command, Cx, Flags, Group, Locks, Outcome, cmd, container};
@@ -109,6 +110,7 @@ fn help(cx: &mut Cx<'_>, _: Args<'_>) -> Result<Outcome, Fault> {
 
 fn resetstat(cx: &mut Cx<'_>, _: Args<'_>) -> Result<Outcome, Fault> {
     cx.host.observe.reset();
+    cx.host.reclaim.reset();
     // The worker's own counts of this turn are not in its lane yet.
     cx.db.record.counts = Default::default();
     cx.out.ok();
@@ -168,11 +170,29 @@ fn set(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Outcome, Fault> {
             return Err(refusal(&SetError::Failed(directive.row().name.into(), reason.into())));
         }
     }
+    if changed.contains(&Directive::TrackingTableMaxKeys) {
+        give_up_tracked(cx, settings.int(Directive::TrackingTableMaxKeys) as usize);
+    }
     if !changed.is_empty() {
         cx.host.reconfigure(settings);
     }
     cx.out.ok();
     Ok(Outcome::Done)
+}
+
+/// Gives up tracked keys until there are at most so many; with 0 they may be as many as they are.
+fn give_up_tracked(cx: &mut Cx<'_>, most: usize) {
+    let known = cx.host.trackers.keys.load(Ordering::Relaxed);
+    let mut excess = if most > 0 { known.saturating_sub(most) } else { 0 };
+    cx.db.each_shard(0, |_, shard, record| {
+        while excess > 0
+            && let Some(given_up) = shard.give_up_tracked(record.chance.next_u64())
+        {
+            record.stale.given_up.push(given_up);
+            excess -= 1;
+        }
+        excess > 0
+    });
 }
 
 fn refusal(error: &SetError) -> Fault {

@@ -82,6 +82,16 @@ fn swapdb(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Outcome, Fault> {
         |index: i32| usize::try_from(index).ok().filter(|&index| index < databases).ok_or(Fault::DB_INDEX);
     let (one, other) = (within(one)?, within(other)?);
     let space = cx.db.space();
+    let mut watched = Vec::new();
+    cx.db.each_shard(0, |_, shard, _| {
+        watched.extend([one, other].into_iter().flat_map(|db| shard.watched(db)).map(<[u8]>::to_vec));
+        true
+    });
+    for key in &watched {
+        // One that is due goes before: to those who watch the other database it was never there.
+        cx.db.lend(one).peek(key);
+        cx.db.lend(other).peek(key);
+    }
     cx.db.each_shard(0, |_, shard, record| {
         shard.touch_existing(one, &[one, other], &space.hasher);
         shard.touch_existing(other, &[one, other], &space.hasher);

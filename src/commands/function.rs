@@ -6,8 +6,8 @@
 use super::help::write_help;
 use crate::command::cursor::Cursor;
 use crate::command::row::{Acl, Command, Flags, Group, Handler, Locks, cmd, container};
-use crate::command::scripts::Kind;
-use crate::command::{Cx, KeyFlags, KeySpec, Outcome, int};
+use crate::command::scripts::{Kind, ScriptFlags};
+use crate::command::{Cx, Host, KeyFlags, KeySpec, Outcome, int};
 use crate::config::Directive;
 use crate::fault::Fault;
 use crate::resp::{Args, Out};
@@ -18,8 +18,10 @@ use crate::value::{glob, payload};
 /// The rows of this family.
 pub const ROWS: &[Command] = &[
     calls("FCALL", fcall, Flags::empty(), &[NOTED])
+        .writes_if(|host, args| may_write(host, args).unwrap_or(true))
         .doc("Calls a function.", "function numkeys [key ...] [arg ...]"),
     calls("FCALL_RO", fcall_ro, Flags::READONLY, &[NOTED_RO])
+        .writes_if(|host, args| may_write(host, args).unwrap_or(false))
         .doc("Calls a function that only reads.", "function numkeys [key ...] [arg ...]"),
     container("FUNCTION", SUBCOMMANDS)
         .group(Group::Scripting)
@@ -96,6 +98,12 @@ const fn changes(name: &'static str, handler: Handler, arity: i16, flags: Flags)
     keeps(name, handler, arity, flags.union(Flags::WRITE).union(Flags::NO_SCRIPT))
         .locks(Locks::All)
         .tips(&["request_policy:all_shards", "response_policy:all_succeeded"])
+}
+
+/// Whether the function that a request calls may write, if there is one of that name.
+fn may_write(host: &Host, args: &Args<'_>) -> Option<bool> {
+    let found = functions::find(&host.space, args.get(1)).ok()?;
+    Some(!found.flags().contains(ScriptFlags::NO_WRITES))
 }
 
 fn fcall(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Outcome, Fault> {

@@ -6,8 +6,8 @@
 
 use super::help::write_help;
 use crate::command::row::{Acl, Command, Flags, Group, Handler, Locks, cmd, container};
-use crate::command::scripts::{Kind, Sha};
-use crate::command::{Cx, KeyFlags, KeySpec, Outcome, int};
+use crate::command::scripts::{Kind, ScriptFlags, Sha};
+use crate::command::{Cx, Host, KeyFlags, KeySpec, Outcome, int};
 use crate::fault::Fault;
 use crate::resp::Args;
 use crate::script::{self, How, Named};
@@ -15,15 +15,19 @@ use crate::script::{self, How, Named};
 /// The rows of this family.
 pub const ROWS: &[Command] = &[
     runs("EVAL", eval, Flags::empty(), &[NOTED])
+        .writes_if(|_, args| script::flags_of(args.get(1)).is_none_or(may_write))
         .since("2.6.0")
         .doc("Runs a Lua script.", "script numkeys [key ...] [arg ...]"),
     runs("EVALSHA", evalsha, Flags::empty(), &[KeySpec::counted(2, WRITTEN)])
+        .writes_if(|host, args| known_flags(host, args).is_none_or(may_write))
         .since("2.6.0")
         .doc("Runs a Lua script that is known by its SHA1 digest.", "sha1 numkeys [key ...] [arg ...]"),
     runs("EVALSHA_RO", evalsha_ro, Flags::READONLY, &[KeySpec::counted(2, READ)])
+        .writes_if(|host, args| known_flags(host, args).is_some_and(declares_writes))
         .since("7.0.0")
         .doc("Runs a Lua script by its SHA1 digest, if it only reads.", "sha1 numkeys [key ...] [arg ...]"),
     runs("EVAL_RO", eval_ro, Flags::READONLY, &[NOTED_RO])
+        .writes_if(|_, args| script::flags_of(args.get(1)).is_some_and(declares_writes))
         .since("7.0.0")
         .doc("Runs a Lua script that only reads.", "script numkeys [key ...] [arg ...]"),
     container("SCRIPT", SUBCOMMANDS)
@@ -94,6 +98,21 @@ const fn runs(name: &'static str, handler: Handler, flags: Flags, keys: &'static
 
 const fn keeps(name: &'static str, handler: Handler, arity: i16, flags: Flags) -> Command {
     cmd(name, handler).arity(arity).flags(flags).acl(Acl::SCRIPTING).group(Group::Scripting)
+}
+
+/// Whether a script may write: unless it says that it does not.
+fn may_write(flags: ScriptFlags) -> bool {
+    !flags.contains(ScriptFlags::NO_WRITES)
+}
+
+/// Whether a script has said what it does, and not that it only reads.
+fn declares_writes(flags: ScriptFlags) -> bool {
+    flags.contains(ScriptFlags::DECLARED) && may_write(flags)
+}
+
+/// What the script says of which a request has the digest.
+fn known_flags(host: &Host, args: &Args<'_>) -> Option<ScriptFlags> {
+    host.scripts.find(args.get(1)).map(|script| script.flags)
 }
 
 fn eval(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Outcome, Fault> {

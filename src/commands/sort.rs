@@ -25,7 +25,9 @@ const BY_PATTERN: KeySpec = KeySpec::derived(2, &["BY", "GET"], KeyFlags::RO.uni
     "For the optional BY/GET keyword. It is marked 'unknown' because the key names derive from the content of \
      the key we sort",
 );
-const STORED: KeySpec = KeySpec::behind_unknown(2, "STORE", KeyFlags::OW.union(KeyFlags::UPDATE)).notes(
+/// Options with arguments, any of which may look like another option.
+const OPTIONS: &[(&str, usize)] = &[("BY", 1), ("GET", 1), ("LIMIT", 2)];
+const STORED: KeySpec = KeySpec::last_behind(2, "STORE", OPTIONS, KeyFlags::OW.union(KeyFlags::UPDATE)).notes(
     "For the optional STORE keyword. It is marked 'unknown' because the keyword can appear anywhere in the \
      argument array",
 );
@@ -279,8 +281,8 @@ impl Lines {
             let part = wanted.taken(list.len());
             list.each(part.start, part.len(), |element| self.push(element.item()));
         } else if let Some(set) = value.to::<Set>() {
-            if !wanted.sorts && wanted.store.is_some() {
-                // The order of a set must not show in what is stored.
+            if !wanted.sorts && (wanted.store.is_some() || cx.is_scripted) {
+                // The order of a set must not show in what is stored, nor in what a script does.
                 (wanted.sorts, wanted.alpha, wanted.by) = (true, true, None);
             }
             let part = if wanted.sorts { 0..set.len() } else { wanted.part(set.len()) };

@@ -186,7 +186,7 @@ pub(super) fn strict_id(text: &[u8]) -> Result<StreamId, Fault> {
 pub(super) fn range_start(text: &[u8]) -> Result<StreamId, Fault> {
     match text.strip_prefix(b"(") {
         Some(text) => strict_id(text)?.successor().ok_or(Fault::RANGE_START),
-        None => special_id(text).map_or_else(|| strict_id(text), Ok),
+        None => lenient_id(text),
     }
 }
 
@@ -197,6 +197,11 @@ pub(super) fn range_end(text: &[u8]) -> Result<StreamId, Fault> {
         Some(text) => id(text)?.predecessor().ok_or(Fault::RANGE_END),
         None => special_id(text).map_or_else(|| id(text), Ok),
     }
+}
+
+/// [`strict_id`], or `-` or `+`, the lowest and the highest.
+pub(super) fn lenient_id(text: &[u8]) -> Result<StreamId, Fault> {
+    special_id(text).map_or_else(|| strict_id(text), Ok)
 }
 
 fn special_id(text: &[u8]) -> Option<StreamId> {

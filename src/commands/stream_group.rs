@@ -4,7 +4,7 @@
 //! Always: a group belongs to a stream, so all but CREATE with MKSTREAM need one.
 
 use super::help::write_help;
-use super::stream::strict_id;
+use super::stream::{lenient_id, strict_id};
 use crate::command::{
     Acl, Command, Cursor, Cx, Flags, Group, Handler, KeyFlags, KeySpec, Outcome, cmd, container,
 };
@@ -89,12 +89,9 @@ impl Options {
     }
 }
 
-/// Where the group goes on: `$` is the stream's last entry.
-fn position(text: &[u8], stream: Option<&Stream>) -> Result<StreamId, Fault> {
-    match text {
-        b"$" => Ok(stream.map_or(StreamId::MIN, |stream| stream.log().last_id())),
-        text => strict_id(text),
-    }
+/// The stream's last entry, for `$`.
+fn last_entry(text: &[u8], stream: Option<&Stream>) -> Option<StreamId> {
+    (text == b"$").then(|| stream.map_or(StreamId::MIN, |stream| stream.log().last_id()))
 }
 
 /// The stream, which has to be there.
@@ -115,7 +112,7 @@ fn create(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Outcome, Fault> {
     if stream.is_none() && !options.makes_stream {
         return Err(Fault::GROUP_NEEDS_KEY);
     }
-    let last_id = position(args.get(4), stream)?;
+    let last_id = last_entry(args.get(4), stream).map_or_else(|| strict_id(args.get(4)), Ok)?;
     if stream.is_some_and(|stream| stream.group(name).is_some()) {
         return Err(Fault::GROUP_EXISTS);
     }
@@ -184,7 +181,8 @@ fn setid(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Outcome, Fault> {
     let name = args.get(3);
     let mut w = cx.db.open(args.get(2));
     existing_group(&w, args)?;
-    let last_id = position(args.get(4), w.view::<Stream>()?)?;
+    // Unlike CREATE it takes the ends of a range, too.
+    let last_id = last_entry(args.get(4), w.view::<Stream>()?).map_or_else(|| lenient_id(args.get(4)), Ok)?;
     w.update(|stream: &mut Stream| {
         if let Some((_, group)) = stream.group_mut(name) {
             group.last_id = last_id;

@@ -9,6 +9,7 @@ use crate::client::{Session, pause::What};
 use crate::command::{Flags, Host, table::Entry};
 use crate::config::{Directive, Settings};
 use crate::fault::Fault;
+use crate::resp::Args;
 
 /// What becomes of a request.
 pub enum Admission {
@@ -24,11 +25,17 @@ pub enum Admission {
 pub const GUARDED: Flags = Flags::PROTECTED.union(Flags::DEV);
 
 /// Checks a command whose arity is right.
-pub fn admit(host: &Host, settings: &Settings, session: &Session, entry: &Entry, now_ms: u64) -> Admission {
+pub fn admit(
+    host: &Host,
+    settings: &Settings,
+    session: &Session,
+    (entry, args): (&Entry, &Args<'_>),
+    now_ms: u64,
+) -> Admission {
     if let Some(fault) = refusal(settings, session, entry) {
         return Admission::Refuse(fault);
     }
-    if is_paused(host, session, entry, now_ms) {
+    if is_paused(host, session, (entry, args), now_ms) {
         return Admission::Wait;
     }
     Admission::Go
@@ -78,11 +85,11 @@ fn protection(settings: &Settings, session: &Session, entry: &Entry) -> Option<F
     }
 }
 
-fn is_paused(host: &Host, session: &Session, entry: &Entry, now_ms: u64) -> bool {
+fn is_paused(host: &Host, session: &Session, (entry, args): (&Entry, &Args<'_>), now_ms: u64) -> bool {
     match host.pause.what(now_ms) {
         What::Nothing => false,
         What::Writes => {
-            entry.row.flags.intersects(Flags::WRITE.union(Flags::MAY_REPLICATE))
+            entry.may_write(host, args)
                 || entry.row.flags.contains(Flags::RUNS_QUEUE)
                     && session.transaction.as_ref().is_some_and(|transaction| transaction.writes)
         }

@@ -10,6 +10,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use super::notes::{Thresholds, Took};
 use super::run::{guarded, log_each};
 use super::{apply, tracking};
 use crate::client::blocked::{Blocked, Reply};
@@ -24,6 +25,7 @@ use crate::keyspace::lock::{Held, Turn};
 use crate::keyspace::waiters::Waits;
 use crate::keyspace::{Db, Entry, Kind, Shard, Space};
 use crate::observe::stats::add;
+use crate::pubsub::Message;
 use crate::resp::{Args, Out};
 
 /// What serving needs besides the keyspace.
@@ -161,7 +163,7 @@ fn serve_one(server: Server<'_>, db: &mut Db<'_>, ready: &[u8], blocked: &Arc<Bl
     let args = blocked.args.as_args();
     db.record.follow();
     let began = host.ticks.now();
-    let result = {
+    let (result, told) = {
         let mut cx = Cx {
             db: db.lend(blocked.db),
             out: &mut out,
@@ -172,13 +174,14 @@ fn serve_one(server: Server<'_>, db: &mut Db<'_>, ready: &[u8], blocked: &Arc<Bl
             worker: lane,
             served: Some(served),
             may_block: true,
+            is_scripted: false,
             interpreter: &mut None,
             meanwhile: None,
         };
         let result = guarded(&mut cx, args, entry);
         apply::under_locks(host, lane, cx.db.record, blocked.db, args);
-        follow_up(server, &mut cx.db, blocked);
-        result
+        let told = follow_up(server, &mut cx.db, blocked);
+        (result, told)
     };
     let counters = host.observe.lane(lane);
     add(&counters.dirty, db.record.dirty);
@@ -189,6 +192,7 @@ fn serve_one(server: Server<'_>, db: &mut Db<'_>, ready: &[u8], blocked: &Arc<Bl
             if let Some(until_ms) = blocked.wait.until_ms {
                 space.wake_by(blocked.client.worker, until_ms);
             }
+            told.into_iter().for_each(|word| host.channels.post(word));
             return;
         }
         Ok(Outcome::Done) => false,
@@ -201,21 +205,24 @@ fn serve_one(server: Server<'_>, db: &mut Db<'_>, ready: &[u8], blocked: &Arc<Bl
         }
     };
     let nanos = host.ticks.nanos_between(began, host.ticks.now());
-    account(server, blocked, nanos, failed);
+    account(server, blocked, nanos, failed, out.len_bytes(), db.now_ms());
     answer(host, blocked, out);
+    told.into_iter().for_each(|word| host.channels.post(word));
 }
 
-/// Notes what a served client has read, if it tracks keys, and tells what its command has changed.
-fn follow_up(server: Server<'_>, db: &mut Db<'_>, blocked: &Blocked) {
+/// Notes what a served client has read, if it tracks keys, and tells what its command has changed; but the
+/// client itself is to be told what is returned when it has its reply.
+fn follow_up(server: Server<'_>, db: &mut Db<'_>, blocked: &Blocked) -> Vec<Message> {
     let host = server.host;
     if blocked.tracks {
         let most = server.settings.int(Directive::TrackingTableMaxKeys) as usize;
         let command = (host.table.at(blocked.row), &blocked.args.as_args());
         tracking::remember_for(host, db, blocked.client.id, most, command);
     }
-    if !db.record.stale.is_empty() {
-        tracking::invalidate_held(host, db, Some(blocked.client.id));
+    if db.record.stale.is_empty() {
+        return Vec::new();
     }
+    tracking::invalidate_served(host, db, blocked.client.id)
 }
 
 /// Position of the key to serve a client at: the leftmost that exists, as if its command came now; for
@@ -231,14 +238,22 @@ fn position(db: &mut Db<'_>, ready: &[u8], blocked: &Blocked) -> usize {
     position.map_or(0, |&at| at as usize)
 }
 
-/// Counts a command that was blocked and is over.
-fn account(server: Server<'_>, blocked: &Blocked, nanos: u64, failed: bool) {
-    let lane = server.host.observe.lane(server.lane);
+/// Counts a command that was blocked and is over, and notes it if it is notable. It ran for `nanos`; waiting
+/// does not count.
+fn account(server: Server<'_>, blocked: &Blocked, nanos: u64, failed: bool, reply_bytes: usize, now_ms: u64) {
+    let Server { host, settings, .. } = server;
+    let lane = host.observe.lane(server.lane);
     lane.ran(blocked.row, nanos, failed, server.settings.bool(Directive::LatencyTracking));
     add(&lane.ran, 1);
     add(&lane.command_nanos, nanos);
     // Its worker runs nothing of it meanwhile.
     bump(&blocked.client.commands, 1);
+    let args = blocked.args.as_args();
+    let took = Took { nanos, request_bytes: args.size_bytes() as u64, reply_bytes: reply_bytes as u64 };
+    let notable = Thresholds::of(settings);
+    if notable.passed(took) {
+        notable.note(host, &blocked.client, args, host.table.at(blocked.row), took, now_ms / 1000);
+    }
 }
 
 /// Ends a wait for which the client is out of its queues: sends its reply on the way.
@@ -253,7 +268,7 @@ fn answer(host: &Host, blocked: &Blocked, mut out: Out) {
 }
 
 /// What a client is told whose wait ended without a key.
-fn refusal(server: Server<'_>, blocked: &Blocked, fault: Option<&Fault>) -> Out {
+fn refusal(server: Server<'_>, blocked: &Blocked, fault: Option<&Fault>, now_ms: u64) -> Out {
     let mut out = Out::new();
     out.set_proto(blocked.proto);
     match fault {
@@ -266,7 +281,7 @@ fn refusal(server: Server<'_>, blocked: &Blocked, fault: Option<&Fault>) -> Out 
             out.error(fault.text());
         }
     }
-    account(server, blocked, 0, false);
+    account(server, blocked, 0, false, out.len_bytes(), now_ms);
     out
 }
 
@@ -281,7 +296,7 @@ pub fn unblock(server: Server<'_>, db: &mut Db<'_>, client: &Client, fault: Opti
     let space = db.space();
     let held = db.held().expect("everything is held");
     dequeue(space, &blocked, |shard, f| f(held.get_mut(shard)));
-    let out = refusal(server, &blocked, fault);
+    let out = refusal(server, &blocked, fault, db.now_ms());
     answer(server.host, &blocked, out);
     true
 }
@@ -294,7 +309,7 @@ pub fn time_out(server: Server<'_>, turn: &mut Turn<'_, Shard>, worker: usize, n
         let whole = who.whole().downcast::<Blocked>();
         let blocked = whole.unwrap_or_else(|_| unreachable!("nothing else waits for keys"));
         if let Some(blocked) = leave(server.host, turn, &blocked.client, Reason::TimedOut, blocked.arrival) {
-            let out = refusal(server, &blocked, None);
+            let out = refusal(server, &blocked, None, now_ms);
             answer(server.host, &blocked, out);
         }
     }

@@ -82,7 +82,7 @@ impl Executor {
             }
             return self.refuse(host, session, out, Some(entry), host.scripts.running.busy());
         }
-        if multi::queue(session, out, call, entry) {
+        if multi::queue(host, session, out, call, entry) {
             return Ran::Done;
         }
         let mark = out.mark();

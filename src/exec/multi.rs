@@ -26,18 +26,14 @@ use crate::keyspace::{Db, Shard};
 use crate::resp::{Args, Out};
 
 /// Takes a command of a session in MULTI in. False: it runs at once, as if there were no transaction.
-pub fn queue(session: &mut Session, out: &mut Out, call: &Call<'_>, entry: &Entry) -> bool {
+pub fn queue(host: &Host, session: &mut Session, out: &mut Out, call: &Call<'_>, entry: &Entry) -> bool {
     let Some(transaction) = &mut session.transaction else { return false };
     if entry.row.flags.intersects(Flags::UNQUEUED.union(Flags::RUNS_QUEUE)) {
         return false;
     }
     session.client.last_command.store(entry.index as u32, Ordering::Relaxed);
     let command = Queued { entry: entry.index, hash: call.hash };
-    transaction.push(
-        command,
-        &call.args,
-        entry.row.flags.intersects(Flags::WRITE.union(Flags::MAY_REPLICATE)),
-    );
+    transaction.push(command, &call.args, entry.may_write(host, &call.args));
     session.client.note_transaction(transaction.commands.len() as i64, transaction.bytes);
     out.simple("QUEUED");
     true
@@ -248,6 +244,7 @@ impl Executor {
                 worker: lane,
                 served: None,
                 may_block: false,
+                is_scripted: false,
                 interpreter: &mut self.interpreter,
                 meanwhile: self.meanwhile.as_ref(),
             };

@@ -6,7 +6,7 @@
 
 use smallvec::SmallVec;
 
-use crate::client::Session;
+use crate::client::Client;
 use crate::command::table::Entry;
 use crate::command::{Flags, Host};
 use crate::config::{self, Directive, Settings};
@@ -77,7 +77,7 @@ impl Thresholds {
     pub(super) fn note(
         &self,
         host: &Host,
-        session: &Session,
+        client: &Client,
         args: Args<'_>,
         entry: &Entry,
         took: Took,
@@ -97,8 +97,8 @@ impl Thresholds {
         ];
         let secrets = secrets(entry, &args);
         for (kind, _, value) in logs.into_iter().filter(|(_, notable, _)| *notable) {
-            let name = session.client.labels.lock().name.clone();
-            let context = Context { at_s, addr: session.client.addr.to_string(), name };
+            let name = client.labels.lock().name.clone();
+            let context = Context { at_s, addr: client.addr.to_string(), name };
             let shown =
                 args.iter().enumerate().map(|(at, arg)| if secrets.contains(&at) { REDACTED } else { arg });
             host.observe.slowlog.note(kind, value, shown, context, self.most[kind as usize]);

@@ -233,7 +233,7 @@ impl Executor {
             let row = Some(entry).filter(|entry| entry.subs.is_empty() || call.args.len() < 2);
             return self.refuse(host, session, out, row, fault);
         }
-        match admit(host, &self.settings, session, entry, self.now_ms) {
+        match admit(host, &self.settings, session, (entry, &call.args), self.now_ms) {
             Admission::Wait => Ran::Wait,
             Admission::Refuse(fault) => self.refuse(host, session, out, Some(entry), fault),
             Admission::Go if session.transaction.is_none() => {
@@ -242,7 +242,7 @@ impl Executor {
             Admission::Go if entry.row.flags.contains(Flags::RUNS_QUEUE) => {
                 self.run_queue(host, turn, session, out, call.args, entry)
             }
-            Admission::Go if multi::queue(session, out, &call, entry) => Ran::Done,
+            Admission::Go if multi::queue(host, session, out, &call, entry) => Ran::Done,
             Admission::Go => self.execute_judged(host, turn, session, out, call, entry),
         }
     }
@@ -469,6 +469,7 @@ impl Executor {
             worker: self.lane,
             served: None,
             may_block: true,
+            is_scripted: false,
             interpreter: &mut self.interpreter,
             meanwhile: self.meanwhile.as_ref(),
         };
@@ -631,7 +632,7 @@ impl Executor {
         }
         let took = Took { nanos, request_bytes: args.size_bytes() as u64, reply_bytes };
         if self.knobs.notable.passed(took) {
-            self.knobs.notable.note(host, session, args, entry, took, self.now_ms / 1000);
+            self.knobs.notable.note(host, &session.client, args, entry, took, self.now_ms / 1000);
         }
     }
 

@@ -25,6 +25,9 @@ use crate::resp::Args;
 /// this many others of its shard.
 const MOST_DRIVEN_OUT: usize = 100;
 
+/// Sends a message on its way to a client.
+type Post<'a> = dyn FnMut(u64, Message) + 'a;
+
 /// Commands whose keys are not what they read: those of a script are noted as its commands read them.
 const READS_NOTHING: Flags = Flags::SKIP_MONITOR.union(Flags::PUBSUB);
 
@@ -60,7 +63,7 @@ pub fn remember_for(
         if most > 0 && keys > most {
             let draws = (0..(keys - most).min(MOST_DRIVEN_OUT) as u64).map(|n| draw.wrapping_add(n));
             let driven_out: Vec<_> = draws.map_while(|draw| shard.give_up_tracked(draw)).collect();
-            db.record.stale.read.extend(driven_out.into_iter().map(Some));
+            db.record.stale.given_up.extend(driven_out);
         }
     });
 }
@@ -69,15 +72,24 @@ pub fn remember_for(
 /// whose command did it.
 #[cold]
 pub fn invalidate(host: &Host, record: &mut Record, by: Option<u64>) {
+    tell(host, record, by, &mut |_, word| host.channels.post(word));
+}
+
+/// As [`invalidate`]; `post` gets each message with the client that is to have it.
+fn tell(host: &Host, record: &mut Record, by: Option<u64>, post: &mut Post<'_>) {
     let stale = std::mem::take(&mut record.stale);
     let (keys, items) = stale.forgotten;
     host.trackers.keys.fetch_sub(keys, Ordering::Relaxed);
     host.trackers.items.fetch_sub(items, Ordering::Relaxed);
     for read in stale.read {
         match read {
-            Some((key, readers)) => invalidate_key(host, &key, &readers, by),
-            None => invalidate_all(host),
+            Some((key, readers)) => invalidate_key(host, &key, &readers, by, post),
+            None => invalidate_all(host, post),
         }
+    }
+    for (key, readers) in stale.given_up {
+        // Nobody has changed it, so there is nobody who would know.
+        invalidate_key(host, &key, &readers, None, post);
     }
     if stale.changed.is_empty() {
         return;
@@ -91,7 +103,7 @@ pub fn invalidate(host: &Host, record: &mut Record, by: Option<u64>) {
                 keys.retain(|key| !stale.changed[*key]);
             }
             if !keys.is_empty() {
-                send(host, &client, &tracker, keys.into_iter().cloned().collect());
+                send(host, &client, &tracker, keys.into_iter().cloned().collect(), post);
             }
         }
     }
@@ -99,9 +111,24 @@ pub fn invalidate(host: &Host, record: &mut Record, by: Option<u64>) {
 
 /// As [`invalidate`], and spares writes to these shards the look for readers if there are none any more.
 pub fn invalidate_held(host: &Host, db: &mut Db<'_>, by: Option<u64>) {
-    let keys = db.record.stale.read.iter().flatten().map(|(key, _)| host.space.hasher.hash(key));
+    tell_held(host, db, by, &mut |_, word| host.channels.post(word));
+}
+
+/// As [`invalidate_held`], after the command of a client that waited. What is for that client itself is
+/// returned: it has to come behind its reply.
+pub fn invalidate_served(host: &Host, db: &mut Db<'_>, by: u64) -> Vec<Message> {
+    let mut own = Vec::new();
+    tell_held(host, db, Some(by), &mut |to, word| {
+        if to == by { own.push(word) } else { host.channels.post(word) }
+    });
+    own
+}
+
+fn tell_held(host: &Host, db: &mut Db<'_>, by: Option<u64>, post: &mut Post<'_>) {
+    let stale = &db.record.stale;
+    let keys = stale.read.iter().flatten().chain(&stale.given_up).map(|(key, _)| host.space.hasher.hash(key));
     let shards: SmallVec<[usize; 8]> = keys.map(|hash| host.space.shard_of(hash)).collect();
-    invalidate(host, db.record, by);
+    tell(host, db.record, by, post);
     if let Some(held) = db.held() {
         for shard in shards {
             if held.holds(shard) {
@@ -111,7 +138,7 @@ pub fn invalidate_held(host: &Host, db: &mut Db<'_>, by: Option<u64>) {
     }
 }
 
-fn invalidate_key(host: &Host, key: &Arc<[u8]>, readers: &Readers, by: Option<u64>) {
+fn invalidate_key(host: &Host, key: &Arc<[u8]>, readers: &Readers, by: Option<u64>, post: &mut Post<'_>) {
     host.trackers.keys.fetch_sub(1, Ordering::Relaxed);
     host.trackers.items.fetch_sub(readers.len(), Ordering::Relaxed);
     for &id in readers {
@@ -119,30 +146,31 @@ fn invalidate_key(host: &Host, key: &Arc<[u8]>, readers: &Readers, by: Option<u6
         let Some(tracker) = client.tracker.lock().clone() else { continue };
         let is_own = tracker.mode.contains(Mode::NOLOOP) && by == Some(id);
         if !is_own && !tracker.mode.contains(Mode::BCAST) {
-            send(host, &client, &tracker, vec![Arc::clone(key)]);
+            send(host, &client, &tracker, vec![Arc::clone(key)], post);
         }
     }
 }
 
 /// Everything is held, and no shard has readers any more but of what was read since.
-fn invalidate_all(host: &Host) {
+fn invalidate_all(host: &Host, post: &mut Post<'_>) {
     for client in host.clients.all() {
         let Some(tracker) = client.tracker.lock().clone() else { continue };
-        send(host, &client, &tracker, Vec::new());
+        send(host, &client, &tracker, Vec::new(), post);
     }
 }
 
 /// Sends invalid keys, or with none the word that all are, to a client or to the one in its place.
-fn send(host: &Host, client: &Client, tracker: &Tracker, keys: Vec<Arc<[u8]>>) {
-    let message = match tracker.redirect {
-        None => Message::notice(client.seat(), Notice::Stale { keys, is_redirected: false }),
-        Some(id) => match host.clients.find(id) {
-            Some(other) => Message::notice(other.seat(), Notice::Stale { keys, is_redirected: true }),
-            None => {
-                tracker.is_broken.store(true, Ordering::Relaxed);
-                Message::notice(client.seat(), Notice::RedirectBroken(id))
-            }
-        },
-    };
-    host.channels.post(message);
+fn send(host: &Host, client: &Client, tracker: &Tracker, keys: Vec<Arc<[u8]>>, post: &mut Post<'_>) {
+    let is_redirected = tracker.redirect.is_some();
+    let other = tracker.redirect.map(|id| host.clients.find(id).ok_or(id));
+    match other {
+        None => post(client.id, Message::notice(client.seat(), Notice::Stale { keys, is_redirected })),
+        Some(Ok(other)) => {
+            post(other.id, Message::notice(other.seat(), Notice::Stale { keys, is_redirected }))
+        }
+        Some(Err(id)) => {
+            tracker.is_broken.store(true, Ordering::Relaxed);
+            post(client.id, Message::notice(client.seat(), Notice::RedirectBroken(id)));
+        }
+    }
 }

@@ -211,6 +211,11 @@ impl Shard {
         keys.for_each(|key| record.stir(db, key));
     }
 
+    /// The keys of a database that somebody watches.
+    pub fn watched(&self, db: usize) -> impl Iterator<Item = &[u8]> {
+        self.interests.iter().flat_map(move |it| it.watchers.keys(db))
+    }
+
     /// Tells those who watch a key of database `db` that it changes, if it is in one of `dbs`: before they
     /// are emptied or swapped.
     pub fn touch_existing(&self, db: usize, dbs: &[usize], hasher: &KeyHasher) {

@@ -24,6 +24,8 @@ const MANY_READERS: usize = 16;
 pub struct Stale {
     /// Keys with those who have read them; `None`: all keys, to everybody who tracks.
     pub read: Vec<Option<(Arc<[u8]>, Readers)>>,
+    /// Keys that are tracked no longer although they have not changed, with those who have read them.
+    pub given_up: Vec<(Arc<[u8]>, Readers)>,
     /// While somebody tracks by prefix: keys that have changed, each with whether a client changed it last,
     /// rather than its deadline.
     pub changed: BTreeMap<Arc<[u8]>, bool>,
@@ -35,7 +37,7 @@ impl Stale {
     /// Whether there is nothing to tell.
     #[inline]
     pub fn is_empty(&self) -> bool {
-        self.read.is_empty() & self.changed.is_empty()
+        self.read.is_empty() & self.changed.is_empty() & self.given_up.is_empty()
     }
 }
 

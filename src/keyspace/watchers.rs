@@ -68,6 +68,11 @@ impl Watchers {
         all.into_iter().flatten().for_each(|who| who.touch());
     }
 
+    /// The keys of a database that somebody watches.
+    pub fn keys(&self, db: usize) -> impl Iterator<Item = &[u8]> {
+        self.by_db.get(&db).into_iter().flat_map(|keys| keys.keys()).map(AsRef::as_ref)
+    }
+
     /// Tells those who watch a key of a database for which `changed` holds.
     pub fn touch_where(&self, db: usize, mut changed: impl FnMut(&[u8]) -> bool) {
         for (key, all) in self.by_db.get(&db).into_iter().flatten() {

@@ -36,6 +36,10 @@ pub enum End {
     OutputLimit,
 }
 
+/// Bytes of replies that are always sent, however low the limit: each client of Redis has a buffer of this
+/// size, which its limit is not about.
+const UNCOUNTED_BYTES: usize = 16 * 1024;
+
 /// How long more than the soft limit may wait, in nanoseconds.
 pub fn soft_ns(limit: OutputLimit) -> u64 {
     (limit.soft_seconds.max(0) as u64).saturating_mul(1_000_000_000)
@@ -230,6 +234,16 @@ impl Conn {
     /// The class whose output limit it has.
     pub fn class(&self) -> config::Class {
         if self.session.is_subscriber() { config::Class::Pubsub } else { config::Class::Normal }
+    }
+
+    /// Before sending: notes that it is over when its replies are larger than the hard limit, although the
+    /// peer might well take them.
+    pub fn limit_replies(&mut self, limit: OutputLimit) {
+        let bytes = self.out.len_bytes();
+        let is_counted = limit.hard_bytes > 0 && bytes > UNCOUNTED_BYTES;
+        if is_counted && bytes as u64 >= limit.hard_bytes && self.end.is_none() {
+            self.end = Some(End::OutputLimit);
+        }
     }
 
     /// Notes that it is over when more than `hard_bytes` of replies wait, or more than `soft_bytes` for

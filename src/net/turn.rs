@@ -353,9 +353,10 @@ impl Worker {
         let Some(conn) = self.hall.conns.get_mut(key) else { return };
         conn.limits.authenticated = conn.session.authenticated;
         if !conn.out.is_empty() {
+            let limit = self.exec.settings.output_limit(conn.class());
+            conn.limit_replies(limit);
             conn.send();
-            let now_ns = self.host.ticks.since_start_ns();
-            conn.limit_output(self.exec.settings.output_limit(conn.class()), now_ns);
+            conn.limit_output(limit, self.host.ticks.since_start_ns());
             if conn.strained_ns.is_some() && !self.hall.strained.contains(&key) {
                 self.hall.strained.push(key);
             }
@@ -631,9 +632,11 @@ pub(super) fn answer_jobs(
 
 /// Sends what there is before further requests of the connection run.
 fn send_early(host: &Host, exec: &Executor, conn: &mut Conn) {
+    let limit = exec.settings.output_limit(conn.class());
+    conn.limit_replies(limit);
     conn.out.seal();
     conn.send();
-    conn.limit_output(exec.settings.output_limit(conn.class()), host.ticks.since_start_ns());
+    conn.limit_output(limit, host.ticks.since_start_ns());
 }
 
 /// Tells a connection what is wrong with its last bytes, and ends it.

@@ -31,12 +31,12 @@ pub const REPL_ALL: u8 = 3;
 const EXACT: f64 = (1u64 << 52) as f64;
 
 impl Choices {
-    /// What a script begins with.
-    pub fn new() -> Choices {
+    /// What the first script begins with.
+    pub fn new(chance: u64) -> Choices {
         Choices {
             is_resp3: AtomicBool::new(false),
             repl: AtomicU8::new(REPL_ALL),
-            chance: AtomicU64::new(seed(0)),
+            chance: AtomicU64::new(seed(chance as i32)),
         }
     }
 
@@ -188,6 +188,7 @@ impl Caller<'_, '_> {
         match ran {
             Err(fault) => {
                 if form == Form::PCall {
+                    add(&self.cx.host.observe.lane(self.cx.worker).errors, 1);
                     self.cx.host.observe.error(fault.code());
                 }
                 room.put(&fault);
@@ -248,6 +249,7 @@ impl Caller<'_, '_> {
                 worker,
                 served: None,
                 may_block: false,
+                is_scripted: true,
                 interpreter: &mut None,
                 meanwhile: None,
             };

@@ -91,7 +91,7 @@ fn with_engine<R>(
     let kept = cx.interpreter.take().and_then(|kept: Box<dyn Any>| kept.downcast::<Scripting>().ok());
     let mut engine = match kept {
         Some(engine) => engine,
-        None => Box::new(Scripting::new(cx.host)?),
+        None => Box::new(Scripting::new(cx.host, cx.db.record.chance.next_u64())?),
     };
     let result = f(&mut engine, cx);
     // The look at every instruction goes with its state.
@@ -126,8 +126,8 @@ struct Scripting {
 }
 
 impl Scripting {
-    fn new(host: &Host) -> Result<Scripting, Fault> {
-        let engine = Engine::new(host, Kind::Script).map_err(|error| fault_of(&error))?;
+    fn new(host: &Host, chance: u64) -> Result<Scripting, Fault> {
+        let engine = Engine::new(host, Kind::Script, chance).map_err(|error| fault_of(&error))?;
         Ok(Scripting { engine, by_sha: HashMap::new(), last: None, by_text: HashMap::new() })
     }
 
@@ -197,7 +197,6 @@ impl Scripting {
         }
         let is_read_only = how.is_read_only || flags.contains(ScriptFlags::NO_WRITES);
         let given = Given { keys: how.keys, args: how.args };
-        self.engine.choices.set_seed(0);
         self.engine.perform(cx, &compiled.function, given, is_read_only)
     }
 }
@@ -236,9 +235,9 @@ impl Engine {
     ///
     /// # Errors
     /// When there is no memory for it.
-    pub(super) fn new(host: &Host, kind: Kind) -> mlua::Result<Engine> {
+    pub(super) fn new(host: &Host, kind: Kind, chance: u64) -> mlua::Result<Engine> {
         let lua = raw::state();
-        let choices = Arc::new(Choices::new());
+        let choices = Arc::new(Choices::new(chance));
         let json = cjson::Shared::default();
         let mut bridge = Bridge::new(&lua)?;
         let native = natives(&lua, &choices, &json, kind)?;

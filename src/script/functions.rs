@@ -72,6 +72,13 @@ pub fn find(space: &Space, name: &[u8]) -> Result<Found, Fault> {
     found.cloned().map(Found).ok_or(Fault::NO_FUNCTION)
 }
 
+impl Found {
+    /// What it has declared.
+    pub fn flags(&self) -> ScriptFlags {
+        self.0.flags
+    }
+}
+
 /// Runs a function, and writes what it returns. `command` is its command as it came.
 ///
 /// # Errors
@@ -213,7 +220,8 @@ impl Functions {
 
 impl State {
     fn new(host: &Host) -> Result<State, Fault> {
-        let engine = Engine::new(host, Kind::Function).map_err(|error| fault_of(&error))?;
+        let engine =
+            Engine::new(host, Kind::Function, host.identity.seed).map_err(|error| fault_of(&error))?;
         Ok(State { engine, by_name: HashMap::new() })
     }
 }

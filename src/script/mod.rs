@@ -25,4 +25,4 @@ mod structs;
 
 pub use catalogue::{Collision, Library};
 pub use engine::{How, Named, load, run};
-pub use shebang::FLAGS;
+pub use shebang::{FLAGS, flags_of};

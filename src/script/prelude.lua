@@ -122,7 +122,7 @@ end
 local strings = library('string', { 'find', 'match', 'gmatch', 'gfind', 'gsub' }, native.guard_pattern)
 local meta = getmetatable('')
 meta.__index = strings
-meta.__metatable = false
+meta.__metatable = protect({ __index = real.string })
 library('table', { 'insert', 'remove', 'sort' }, native.guard_write)
 local maths = library('math', {}, native.guard_write)
 real.os = protect({ clock = os.clock })
@@ -379,6 +379,7 @@ local strict = {
   end,
 }
 local _, surface = protect(real, globals)
+surface.__metatable = protect({ __index = strict.__index })
 real._G = globals
 setmetatable(real, strict)
 

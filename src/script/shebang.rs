@@ -18,6 +18,11 @@ pub const FLAGS: &[(&str, ScriptFlags)] = &[
 /// What stands before a library's name.
 const NAME: &[u8] = b"name=";
 
+/// What the first line of a script says; `None` if it is not sound.
+pub fn flags_of(text: &[u8]) -> Option<ScriptFlags> {
+    parse(text).ok().map(|(flags, _)| flags)
+}
+
 /// What the first line says, and the text for Lua: without that line, but with its line end.
 ///
 /// # Errors
