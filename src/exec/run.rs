@@ -519,6 +519,8 @@ impl Executor {
         let mut shards = plan::shards_of(turn, &host.space, entry, &call.args, session.db);
         for _ in 0..WIDER {
             let reach = Reach::Held(self.up_to_date_anywhere(host, turn.set(&shards)));
+            // Whoever came to wait since the locks were let go may need yet others. Served only after these
+            // locks, it might lose what it waits for to somebody who asked later.
             match plan::shortage(&host.space, &reach, entry, &call.args) {
                 None => return self.handle(host, reach, session, out, call, entry),
                 Some(needed) => {
