@@ -144,6 +144,11 @@ impl<'a> Db<'a> {
         (hash, self.space.shard_of(hash))
     }
 
+    /// Whether it can reach no shard.
+    pub fn reaches_nothing(&self) -> bool {
+        matches!(self.reach, Reach::Nothing)
+    }
+
     /// Looks a key up without touching it or counting the lookup.
     pub fn peek(&mut self, key: &[u8]) -> Option<&Entry> {
         let (hash, shard) = self.locate(key);

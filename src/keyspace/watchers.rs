@@ -125,10 +125,14 @@ impl Interests {
 }
 
 impl Db<'_> {
-    /// Lets a client watch a key; the key's shard is held.
-    pub fn watch(&mut self, key: &[u8], who: &Arc<Watcher>) {
-        let (index, shard) = (self.index(), self.space().shard_of(self.space().hasher.hash(key)));
-        self.at_shard(shard, |shard| shard.watch(index, key, who));
+    /// Lets a client watch these keys, each with its database; their shards are held.
+    pub fn watch(&mut self, keys: &[(usize, Box<[u8]>)], who: &Arc<Watcher>) {
+        for (index, key) in keys {
+            // One that is due goes now, not as a change.
+            self.lend(*index).peek(key);
+            let shard = self.space().shard_of(self.space().hasher.hash(key));
+            self.at_shard(shard, |shard| shard.watch(*index, key, who));
+        }
     }
 
     /// Lets it watch these keys, each with its database, no longer.

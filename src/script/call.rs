@@ -8,6 +8,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
 use super::stack::{Kind, Stack};
+use crate::command::scripts::Newcomer;
 use crate::command::{Cx, Entry, Flags, Host, Locks, Outcome};
 use crate::exec::{apply, monitor, run, tracking};
 use crate::fault::Fault;
@@ -234,6 +235,9 @@ impl Caller<'_, '_> {
         if host.scripts.is_ending() || !may_write {
             return Err(host.scripts.running.killed());
         }
+        if host.scripts.running.has_met() {
+            self.let_in(host.scripts.running.newcomers());
+        }
         let (worker, db) = (self.cx.worker, self.cx.session.db);
         let began = host.ticks.now();
         self.cx.db.record.follow();
@@ -280,6 +284,18 @@ impl Caller<'_, '_> {
             Outcome::Done | Outcome::Close => {}
         }
         Ok(())
+    }
+
+    /// Tells the shards of clients that watch keys since the script began.
+    #[cold]
+    pub fn let_in(&mut self, newcomers: Vec<Newcomer>) {
+        for Newcomer { keys, watcher } in newcomers {
+            self.cx.db.watch(&keys, &watcher);
+        }
+        // Keys that were due.
+        apply::tell(self.cx.host, self.cx.db.record);
+        self.cx.db.record.happenings.clear();
+        self.unit.append(&mut self.cx.db.record.effects);
     }
 
     #[cold]

@@ -356,8 +356,12 @@ impl Engine {
         let mut caller =
             Caller { cx, choices: &choices, is_read_only, unit: &mut unit, dirty: 0, look_at: 0 };
         let result = self.execute(&mut caller, given, function);
+        let (was_killed, newcomers) = host.scripts.running.end();
+        if !newcomers.is_empty() {
+            caller.let_in(newcomers);
+        }
         let dirty = caller.dirty;
-        self.is_spent = host.scripts.running.end();
+        self.is_spent = was_killed;
         cx.session.fieldsets = fieldsets;
         if cx.session.db != home {
             cx.session.select(home);
