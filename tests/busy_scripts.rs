@@ -441,3 +441,22 @@ fn a_script_that_spends_its_time_in_commands_is_killable_too() {
         }
     });
 }
+
+#[test]
+fn a_script_of_short_coroutines_within_short_coroutines_is_killable_too() {
+    let inner = "local function inner() for i = 1, 20000 do end end \
+                 local function outer() for i = 1, 5000 do coroutine.wrap(inner)() end end";
+    with_one_and_four(|local| {
+        let (mut runner, mut clients) = (local.client(), crowd(local));
+        for forever in [
+            "while true do coroutine.wrap(outer)() end",
+            "while true do pcall(coroutine.wrap(outer)) end",
+            "while true do coroutine.resume(coroutine.create(outer)) end",
+        ] {
+            hold_up(local, &mut runner, &format!("{inner} {forever}"));
+            clients.iter_mut().for_each(|client| assert_eq!(told(client, "PING"), BUSY));
+            assert_eq!(told(&mut clients[3], "SCRIPT KILL"), "OK");
+            assert!(killed(&mut runner));
+        }
+    });
+}
