@@ -242,6 +242,16 @@ impl<'a> Db<'a> {
         self.now_ms = now_ms;
     }
 
+    /// Before keys of another database are looked at beside those of this one: if something there was found
+    /// due at a later instant than the command's, which only tells of its own database, it goes on to the
+    /// present one.
+    pub fn catch_up_with(&mut self, index: usize) {
+        let now_ms = self.now_ms;
+        if held(&mut self.reach).any(|shard| shard.has_passed(index, now_ms)) {
+            self.now_ms = now_ms.max(self.space.clock.now_ms());
+        }
+    }
+
     /// Hands one shard after another to `f`, from `from` on, until it says false. For rows that lock
     /// `OneShardAtATime` or `All`.
     pub fn each_shard(&mut self, from: usize, mut f: impl FnMut(usize, &mut Shard, &mut Record) -> bool) {
