@@ -73,22 +73,19 @@ fn unwatch(cx: &mut Cx<'_>, _: Args<'_>) -> Result<Outcome, Fault> {
 fn watch(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Outcome, Fault> {
     let index = cx.db.index();
     let watching = cx.session.watching.get_or_insert_default();
-    let known = watching.keys.len();
-    for key in args.from(1).iter() {
-        if !watching.keys.iter().any(|(db, known)| *db == index && **known == *key) {
-            watching.keys.push((index, key.into()));
-        }
-    }
-    let new = &watching.keys[known..];
+    let keys = args.from(1).iter().map(|key| (index, key.into()));
+    let new: Vec<(usize, Box<[u8]>)> = keys.filter(|key| watching.keys.insert(key.clone())).collect();
     if cx.db.reaches_nothing() {
         // The script that has all shards lets them in.
-        if !cx.host.scripts.running.meet(new, &watching.watcher) {
-            watching.keys.truncate(known);
-            cx.session.watching.take_if(|_| known == 0);
+        if !cx.host.scripts.running.meet(&new, &watching.watcher) {
+            for key in &new {
+                watching.keys.remove(key);
+            }
+            cx.session.watching.take_if(|watching| watching.keys.is_empty());
             return Err(cx.host.scripts.running.busy());
         }
     } else {
-        cx.db.watch(new, &watching.watcher);
+        cx.db.watch(&new, &watching.watcher);
     }
     cx.session.note_watching();
     cx.out.ok();
