@@ -227,8 +227,8 @@ impl Caller<'_, '_> {
         Ok(entry)
     }
 
-    /// A command that is forbidden to scripts may be called for the sake of a test, if it does what it does in
-    /// a transaction, and leaves the session and the states of scripts alone.
+    /// A command that is forbidden to scripts may be called for the sake of a test, if it does what it does
+    /// in a transaction, and leaves the session and the states of scripts alone.
     #[cold]
     fn admit_forbidden(&self, host: &Host, entry: &Entry) -> Result<(), Fault> {
         let never = Flags::RUNS_QUEUE.union(Flags::DEV).union(Flags::NO_MULTI);

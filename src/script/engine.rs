@@ -504,9 +504,6 @@ fn natives(
 ) -> mlua::Result<Table> {
     let native = lua.create_table()?;
     native.set("is_library", overseer.kind == Kind::Function)?;
-    let own = Arc::clone(overseer);
-    native.set("look", lua.create_function(move |lua, ()| own.look(lua))?)?;
-    native.set("resumed_per_look", RESUMED_PER_LOOK)?;
     native.set("message", lua.create_function(|_, error: Value| Ok(error.as_error().map(message)))?)?;
     native.set("mark", lua.create_function(|lua, meta: Table| raw::mark(lua, &meta))?)?;
     for (name, guard) in [
@@ -523,16 +520,16 @@ fn natives(
         };
         native.set(name, lua.create_function(guarded)?)?;
     }
-    native.set("deepest", MOST_COROUTINES)?;
+    let own = Arc::clone(overseer);
+    native.set("look", lua.create_function(move |lua, ()| own.look(lua))?)?;
+    native.set("coroutines", lua.create_sequence_from([MOST_COROUTINES, RESUMED_PER_LOOK])?)?;
     let sha1 = |lua: &Lua, text: mlua::LuaString| lua.create_string(sha1_hex(&text.as_bytes()));
     native.set("sha1", lua.create_function(sha1)?)?;
-    native.set(
-        "log",
-        lua.create_function(|_, (level, text): (f64, mlua::LuaString)| {
-            log(level, &String::from_utf8_lossy(&text.as_bytes()));
-            Ok(())
-        })?,
-    )?;
+    let write = |_: &Lua, (level, text): (f64, mlua::LuaString)| {
+        log(level, &String::from_utf8_lossy(&text.as_bytes()));
+        Ok(())
+    };
+    native.set("log", lua.create_function(write)?)?;
     let own = Arc::clone(choices);
     native.set("random", lua.create_function(move |_, ()| Ok(own.draw()))?)?;
     let own = Arc::clone(choices);

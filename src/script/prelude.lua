@@ -159,10 +159,11 @@ maths.randomseed = forward(function(...)
 end)
 
 -- Nested coroutines take room on the C stack, so their depth is limited.
-local depth, deepest = 0, native.deepest
+local deepest, resumed_per_look = unpack(native.coroutines)
+local depth = 0
 -- Each has its own count of instructions until the next look at whether the script is to end, so none may
 -- ever reach it: their resumptions are counted, too. Once it is to end every further one looks, and fails.
-local look, resumed, resumed_per_look = native.look, 0, native.resumed_per_look
+local look, resumed = native.look, 0
 
 local function leave(...)
   depth = depth - 1
