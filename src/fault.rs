@@ -5,15 +5,25 @@
 //! Always: a text starts with its error code and holds neither CR nor LF (the writer replaces those that an
 //! echoed argument brought in). What a client sent is echoed up to its first NUL, as Valkey does.
 
-use std::borrow::Cow;
+/// An error reply: the text after the `-`, without the line end. Small, because the result of every command
+/// has room for one.
+#[derive(Clone, Debug)]
+pub struct Fault(Text);
 
-/// An error reply: the text after the `-`, without the line end.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fault(Cow<'static, [u8]>);
+#[derive(Clone, Debug)]
+enum Text {
+    Fixed(&'static &'static str),
+    Made(Box<Made>),
+}
+
+#[derive(Clone, Debug)]
+struct Made {
+    text: Vec<u8>,
+}
 
 macro_rules! faults {
     ($($(#[$doc:meta])* $name:ident = $text:expr;)*) => {
-        impl Fault { $($(#[$doc])* pub const $name: Fault = Fault::fixed($text);)* }
+        impl Fault { $($(#[$doc])* pub const $name: Fault = Fault($crate::fault::Text::Fixed(&$text));)* }
     };
 }
 
@@ -451,26 +461,34 @@ impl From<crate::value::hll::Corrupt> for Fault {
     }
 }
 
+impl PartialEq for Fault {
+    fn eq(&self, other: &Fault) -> bool {
+        self.text() == other.text()
+    }
+}
+
+impl Eq for Fault {}
+
 /// The part of a client's words that an error echoes.
 fn echo(words: &[u8]) -> &[u8] {
     words.split(|&byte| byte == 0).next().unwrap_or(words)
 }
 
 impl Fault {
-    const fn fixed(text: &'static str) -> Fault {
-        Fault(Cow::Borrowed(text.as_bytes()))
+    fn made(text: Vec<u8>) -> Fault {
+        Fault(Text::Made(Box::new(Made { text })))
     }
 
     /// An EXEC that is itself refused, and for what.
     pub fn aborted_because(reason: &Fault) -> Fault {
         let text = reason.text();
         let reason = text.strip_prefix(b"ERR ").unwrap_or(text);
-        Fault(Cow::Owned([b"EXECABORT Transaction discarded because of: ", reason].concat()))
+        Fault::made([b"EXECABORT Transaction discarded because of: ", reason].concat())
     }
 
     /// A command that MULTI does not queue.
     pub fn not_in_multi(full_name: &str) -> Fault {
-        Fault(Cow::Owned(format!("ERR Command '{full_name}' not allowed inside a transaction").into_bytes()))
+        Fault::made(format!("ERR Command '{full_name}' not allowed inside a transaction").into_bytes())
     }
 
     /// A RESP2 session that has subscribed to something runs another command.
@@ -479,22 +497,25 @@ impl Fault {
             "ERR Can't execute '{full_name}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are \
              allowed in this context"
         );
-        Fault(Cow::Owned(text.into_bytes()))
+        Fault::made(text.into_bytes())
     }
 
     /// An error whose text is made at run time; `text` starts with the error code.
     pub fn of(text: impl Into<Vec<u8>>) -> Fault {
-        Fault(Cow::Owned(text.into()))
+        Fault::made(text.into())
     }
 
     /// The text after the `-`.
     pub fn text(&self) -> &[u8] {
-        &self.0
+        match &self.0 {
+            Text::Fixed(text) => text.as_bytes(),
+            Text::Made(made) => &made.text,
+        }
     }
 
     /// The error code: the first word of the text.
     pub fn code(&self) -> &[u8] {
-        self.0.split(|&b| b == b' ').next().unwrap_or(&self.0)
+        self.text().split(|&b| b == b' ').next().unwrap_or(self.text())
     }
 
     /// Too few or too many arguments for the command of that full name (`config|get`).
@@ -509,7 +530,7 @@ impl Fault {
         text.extend_from_slice(b"'. Try ");
         text.extend(container.bytes().map(|b| b.to_ascii_uppercase()));
         text.extend_from_slice(b" HELP.");
-        Fault(Cow::Owned(text))
+        Fault::made(text)
     }
 
     /// A container's subcommand that exists, with a number of arguments that its arity does not tell.
@@ -517,7 +538,7 @@ impl Fault {
         let mut text = b"ERR unknown subcommand or wrong number of arguments for '".to_vec();
         text.extend(echo(sub).iter().take(128));
         text.extend_from_slice(format!("'. Try {container} HELP.").as_bytes());
-        Fault(Cow::Owned(text))
+        Fault::made(text)
     }
 
     /// A consumer group that does not exist, as XPENDING, XCLAIM and XAUTOCLAIM say it.
@@ -533,7 +554,7 @@ impl Fault {
 
     /// A consumer group that does not exist, as XREADGROUP says it.
     pub fn no_group_to_read(key: &[u8], group: &[u8]) -> Fault {
-        let mut fault = Fault::no_group(key, group).0.into_owned();
+        let mut fault = Fault::no_group(key, group).text().to_vec();
         fault.extend_from_slice(b" in XREADGROUP with GROUP option");
         Fault::of(fault)
     }
@@ -598,7 +619,7 @@ impl Fault {
             echoed.extend_from_slice(b"' ");
         }
         text.extend_from_slice(&echoed);
-        Fault(Cow::Owned(text))
+        Fault::made(text)
     }
 
     /// DEBUG without a subcommand of that name, or one with that many arguments.

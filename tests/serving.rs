@@ -13,13 +13,10 @@ use std::thread;
 use std::time::Duration;
 
 use ochre::client::Client;
+use ochre::command::Host;
 use support::node::{Node, client, drained, run};
 use support::patience::until;
 use support::spelling::words;
-
-/// Lockings of a write that finds somebody waiting for another key, too: of its key; of its key again, by its
-/// list; of both.
-const LOCKINGS: u32 = 3;
 
 /// A stream's name and two others, each in another shard, the first of them in one before that of the stream.
 fn names(node: &Node) -> [String; 3] {
@@ -40,23 +37,33 @@ fn wait(node: &mut Node, lane: usize, streams: [&str; 2]) -> Arc<Client> {
     std::mem::replace(&mut node.session, client(&node.host, lane)).client
 }
 
+/// Adds an entry, as a third worker.
+fn add(host: &Arc<Host>, stream: &str) {
+    let reply = Node::at(Arc::clone(host), 2).run(&words(&format!("XADD {stream} * field value")));
+    assert!(reply.starts_with(b"$"), "{}", reply.escape_ascii());
+}
+
 #[test]
 fn who_comes_to_wait_while_a_write_takes_more_locks_is_served_before_anybody_sees_what_it_wrote() {
     let mut first = Node::new(&[("io-threads", "4")]);
     let mut second = first.beside();
     let host = Arc::clone(&first.host);
     let [stream, early, other] = names(&first);
-    wait(&mut first, 0, [&stream, &early]);
     host.space.shards.rest(u32::MAX);
+    // The last locking of such a write is that of all it needs.
+    wait(&mut first, 0, [&stream, &early]);
+    let before = host.space.shards.lockings();
+    add(&host, &stream);
+    let lockings = host.space.shards.lockings() - before;
+    wait(&mut first, 0, [&stream, &early]);
     thread::scope(|scope| {
         let early_shard = host.space.shard_of(host.space.hasher.hash(early.as_bytes()));
         let mut turn = first.part.enter(Duration::MAX).expect("patience without end");
         let held = turn.one(early_shard);
         let before = host.space.shards.lockings();
-        let add = format!("XADD {stream} 1-1 field value");
-        let shared = Arc::clone(&host);
-        scope.spawn(move || assert_eq!(Node::at(shared, 2).run(&words(&add)), b"$3\r\n1-1\r\n"));
-        until("the write waits for the lock", || host.space.shards.lockings() == before + LOCKINGS);
+        let (shared, name) = (Arc::clone(&host), stream.clone());
+        scope.spawn(move || add(&shared, &name));
+        until("the write waits for the lock", || host.space.shards.lockings() == before + lockings);
         let late = wait(&mut second, 1, [&stream, &other]);
         // In this turn nobody else has everything, so nothing is put right before the look.
         second.turn(|executor, turn, host, session, out| {
@@ -64,7 +71,7 @@ fn who_comes_to_wait_while_a_write_takes_more_locks_is_served_before_anybody_see
             drop(held);
             until("the entry is there", || {
                 run(executor, turn, host, session, out, &words(&format!("XLEN {stream}")));
-                drained(out) == b":1\r\n"
+                drained(out) == b":2\r\n"
             });
             assert!(late.parked.lock().is_none(), "an entry is seen for which somebody waits");
         });

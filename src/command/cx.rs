@@ -27,13 +27,11 @@ use crate::observe::Observe;
 use crate::pubsub::Channels;
 use crate::resp::Out;
 
-/// What becomes of the connection after a command.
+/// What becomes of a command that did not fail. One that wants the connection closed says so to the session.
 #[derive(Clone, Debug)]
 pub enum Outcome {
-    /// The reply is written; go on.
+    /// The reply is written.
     Done,
-    /// The reply is written; close when it is sent.
-    Close,
     /// Nothing was written and nothing changed: the client waits, and the command runs again when a key is
     /// ready. Only where [`Cx::may_block`].
     Block(Box<Wait>),

@@ -34,6 +34,11 @@ pub struct Entry {
     first: u8,
     /// Some arguments name keys that only the data tells ([`Find::Derived`]).
     may_derive: bool,
+    /// It always has one key, argument 1, and locks no more than that key's shard.
+    pub has_one_key: bool,
+    /// As the row's arity says; a container takes none.
+    least_args: u32,
+    most_args: u32,
 }
 
 /// The table.
@@ -103,7 +108,7 @@ impl Table {
     }
 
     /// The top-level command of that name.
-    #[inline]
+    #[inline(always)]
     pub fn find(&self, name: &[u8]) -> Option<&Entry> {
         let mask = self.names.len() - 1;
         let words = words(name);
@@ -198,19 +203,45 @@ fn fold((first, last): (u64, u64), len: usize) -> usize {
 impl Entry {
     fn of(row: &'static Command, full_name: String, index: usize) -> Entry {
         let may_derive = row.keys.iter().any(|spec| matches!(spec.find, Find::Derived { .. }));
-        Entry { row, full_name, index, subs: 0..0, places: places(row), first: first(row), may_derive }
+        let places = places(row);
+        let (least_args, most_args) = match row.arity {
+            _ if !row.subs.is_empty() => (1, 0),
+            exactly @ 0.. => (exactly.into(), exactly.into()),
+            at_least => (-i32::from(at_least), i32::MAX),
+        };
+        Entry {
+            row,
+            full_name,
+            index,
+            subs: 0..0,
+            places,
+            first: first(row),
+            may_derive,
+            has_one_key: row.locks == Locks::Keys && places == Places::First && !may_derive,
+            least_args: least_args as u32,
+            most_args: most_args as u32,
+        }
+    }
+
+    /// Whether it is no container and `args` arguments, its name included, are allowed.
+    #[inline]
+    pub fn takes(&self, args: usize) -> bool {
+        (self.least_args as usize..=self.most_args as usize).contains(&args)
     }
 
     /// What is locked for these arguments: what the row says, but everything if they name keys that only the
     /// data tells.
     #[inline]
-    pub fn locks(&self, args: &Args<'_>) -> Locks {
+    pub fn locks(&self, args: Args<'_>) -> Locks {
         match self.row.locks {
-            Locks::Keys if self.may_derive && self.row.keys.iter().any(|spec| spec.derives(args)) => {
-                Locks::All
-            }
+            Locks::Keys if self.may_derive && self.derives(args) => Locks::All,
             locks => locks,
         }
+    }
+
+    #[inline(never)]
+    fn derives(&self, args: Args<'_>) -> bool {
+        self.row.keys.iter().any(|spec| spec.derives(&args))
     }
 
     /// Calls `visit` with the index of every key argument; false when the arguments contradict the row.

@@ -21,10 +21,9 @@ pub(super) fn kill(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Outcome, Fault> {
     if is_old && doomed.is_empty() {
         return Err(Fault::NO_SUCH_CLIENT);
     }
-    let mut outcome = Outcome::Done;
     for client in &doomed {
         if client.id == me {
-            outcome = Outcome::Close;
+            cx.session.closing = true;
         } else {
             cx.host.clients.kill(client);
         }
@@ -34,5 +33,5 @@ pub(super) fn kill(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Outcome, Fault> {
     } else {
         cx.out.int(doomed.len() as i64)
     }
-    Ok(outcome)
+    Ok(Outcome::Done)
 }

@@ -196,7 +196,8 @@ fn ping(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Outcome, Fault> {
 
 fn quit(cx: &mut Cx<'_>, _: Args<'_>) -> Result<Outcome, Fault> {
     cx.out.ok();
-    Ok(Outcome::Close)
+    cx.session.closing = true;
+    Ok(Outcome::Done)
 }
 
 fn reset(cx: &mut Cx<'_>, _: Args<'_>) -> Result<Outcome, Fault> {

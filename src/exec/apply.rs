@@ -15,7 +15,7 @@ const RECLAIM_BYTES: usize = 256 * 1024;
 
 /// Under the locks: the commit log. `db` is the database the command ran in.
 #[inline]
-pub fn under_locks(host: &Host, lane: usize, record: &mut Record, db: usize, args: &Args<'_>) {
+pub fn under_locks(host: &Host, lane: usize, record: &mut Record, db: usize, args: Args<'_>) {
     tell(host, record);
     if record.logs {
         log(host, lane, record, db, args);
@@ -23,8 +23,8 @@ pub fn under_locks(host: &Host, lane: usize, record: &mut Record, db: usize, arg
 }
 
 #[inline(never)]
-fn log(host: &Host, lane: usize, record: &mut Record, db: usize, args: &Args<'_>) {
-    let effects = effects(record, db, args);
+fn log(host: &Host, lane: usize, record: &mut Record, db: usize, args: Args<'_>) {
+    let effects = effects(record, db, &args);
     if record.are_apart {
         effects.into_iter().for_each(|effect| host.log.append(lane, vec![effect]));
     } else if !effects.is_empty() {

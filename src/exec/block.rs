@@ -38,7 +38,7 @@ pub struct Server<'a> {
 }
 
 /// Parks the client whose command has just answered that it waits.
-pub fn park(cx: &mut Cx<'_>, args: &Args<'_>, wait: &mut Wait) {
+pub fn park(cx: &mut Cx<'_>, args: Args<'_>, wait: &mut Wait) {
     let space = &*cx.host.space;
     let owned = wait.argv.take().unwrap_or_else(|| args.to_owned());
     let view = owned.as_args();
@@ -172,7 +172,7 @@ fn serve_one(server: Server<'_>, db: &mut Db<'_>, ready: &[u8], blocked: &Arc<Bl
             meanwhile: None,
         };
         let result = guarded(&mut cx, args, entry);
-        apply::under_locks(host, lane, cx.db.record, blocked.db, &args);
+        apply::under_locks(host, lane, cx.db.record, blocked.db, args);
         follow_up(server, &mut cx.db, blocked);
         result
     };
@@ -184,7 +184,7 @@ fn serve_one(server: Server<'_>, db: &mut Db<'_>, ready: &[u8], blocked: &Arc<Bl
             enqueue(space, held, Arc::new(blocked.again(*wait)));
             return;
         }
-        Ok(Outcome::Done | Outcome::Close) => false,
+        Ok(Outcome::Done) => false,
         Err(fault) => {
             out.rollback(mark);
             add(&counters.errors, 1);

@@ -4,13 +4,14 @@
 //! shard.
 //! Always: nothing here waits, and no key is reached.
 
+use super::call::{Call, Ran};
 use super::conclude::conclude;
 use super::multi;
-use super::run::{Call, Executor, Ran};
+use super::run::Executor;
 use crate::client::tracking::Mode;
 use crate::client::transaction::Watching;
 use crate::client::{ReplyMode, Session};
-use crate::command::{Flags, Host, Locks, Outcome};
+use crate::command::{Flags, Host, Locks};
 use crate::keyspace::db::Reach;
 use crate::resp::Out;
 
@@ -79,7 +80,7 @@ impl Executor {
         let leaves = entry.row.locks == Locks::OneShardAtATime;
         let watching = session.watching.take_if(|_| leaves);
         let tracking = session.tracking.take_if(|_| leaves);
-        let result = self.handle(host, Reach::Nothing, session, out, call, entry);
+        let result = self.handle(host, Reach::Nothing, session, out, *call, entry);
         let failed = result.is_err();
         if failed {
             session.watching = session.watching.take().or(watching);
@@ -92,11 +93,10 @@ impl Executor {
             }
         }
         let ran = match result {
-            Ok(Outcome::Close) => Ran::Close,
-            Ok(Outcome::Done | Outcome::Block(_)) => Ran::Done,
+            Ok(_) => Ran::answered(session),
             Err(fault) => self.cut_off(host, out, mark, &fault),
         };
-        self.account(host, session, &call.args, entry, failed, 0);
+        self.account(host, session, call.args, entry, failed, 0);
         ran
     }
 }

@@ -9,6 +9,7 @@ pub mod admit;
 pub mod apply;
 pub mod block;
 pub mod busy;
+pub mod call;
 mod conclude;
 pub mod monitor;
 pub mod multi;
@@ -18,4 +19,5 @@ pub mod plan;
 pub mod run;
 pub mod tracking;
 
-pub use run::{Call, Executor, Ran};
+pub use call::{Call, Ran};
+pub use run::Executor;

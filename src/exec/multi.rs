@@ -10,12 +10,13 @@ use std::sync::atomic::Ordering;
 use smallvec::SmallVec;
 
 use super::block::{self, Server};
-use super::run::{Call, Executor, Ran, guarded, observe};
+use super::call::{Call, Ran};
+use super::run::{Executor, guarded, observe};
 use super::{apply, monitor, plan, tracking};
 use crate::client::Session;
 use crate::client::transaction::{Queued, Transaction, Watching};
 use crate::command::table::{Entry, Places};
-use crate::command::{Cx, Flags, Host, Locks, Outcome};
+use crate::command::{Cx, Flags, Host, Locks};
 use crate::fault::Fault;
 use crate::keyspace::ahead::Seen;
 use crate::keyspace::db::Reach;
@@ -76,7 +77,7 @@ fn plan_of(
     }
     for (at, command) in queue.commands.iter().enumerate() {
         let (entry, args) = (host.table.at(command.entry), queue.args.get(at));
-        match (entry.locks(&args), command.hash) {
+        match (entry.locks(args), command.hash) {
             (Locks::None, _) => {}
             (Locks::Keys, Some(hash)) if entry.places == Places::First => {
                 let shard = host.space.shard_of(hash);
@@ -87,7 +88,9 @@ fn plan_of(
             (Locks::OneShardAtATime | Locks::All, _) => return Plan::All,
         }
     }
-    fetched.iter().for_each(|seen| seen.entries(turn));
+    for seen in &fetched {
+        seen.entries(turn);
+    }
     shards.sort_unstable();
     shards.dedup();
     Plan::Shards(shards)
@@ -136,18 +139,12 @@ impl Executor {
         }
         let failed = result.is_err();
         let ran = match result {
-            Ok(closes) => {
-                if closes {
-                    Ran::Close
-                } else {
-                    Ran::Done
-                }
-            }
+            Ok(()) => Ran::answered(session),
             Err(fault) => self.cut_off(host, out, mark, &fault),
         };
         let reply_bytes = (out.len_bytes() - waiting_bytes) as u64;
         (self.last, self.record.dirty) = (began, 0);
-        self.account(host, session, &args, entry, failed, reply_bytes);
+        self.account(host, session, args, entry, failed, reply_bytes);
         if matches!(plan, Plan::All) {
             // One of the commands may have replaced the configuration or moved the clock.
             self.refresh(host);
@@ -158,7 +155,7 @@ impl Executor {
         ran
     }
 
-    /// Tests the watches and runs the queue. True: the connection closes.
+    /// Tests the watches and runs the queue.
     fn run_held(
         &mut self,
         host: &Host,
@@ -166,7 +163,7 @@ impl Executor {
         session: &mut Session,
         out: &mut Out,
         (queue, exec, args): (&Transaction, &Entry, &Args<'_>),
-    ) -> Result<bool, Fault> {
+    ) -> Result<(), Fault> {
         let mut unit = Vec::new();
         let now_ms = self.now_ms();
         let is_touched = self.end_watches(host, &mut held, session, &mut unit);
@@ -174,16 +171,15 @@ impl Executor {
             Err(Fault::EXEC_ABORT)
         } else if is_touched {
             out.null_array();
-            Ok(false)
+            Ok(())
         } else {
             out.array(queue.commands.len());
-            let mut closes = false;
             for (at, command) in queue.commands.iter().enumerate() {
                 let call =
                     Call { args: queue.args.get(at), entry: Some(command.entry as u16), hash: command.hash };
-                closes |= self.run_queued(host, held.lend(), session, out, (call, now_ms), &mut unit);
+                self.run_queued(host, held.lend(), session, out, (call, now_ms), &mut unit);
             }
-            Ok(closes)
+            Ok(())
         };
         if !unit.is_empty() {
             host.log.append(self.lane(), unit);
@@ -226,7 +222,7 @@ impl Executor {
         watching.watcher.is_touched()
     }
 
-    /// Runs one command of the queue at that instant. True: the connection closes.
+    /// Runs one command of the queue at that instant.
     fn run_queued(
         &mut self,
         host: &Host,
@@ -235,8 +231,8 @@ impl Executor {
         out: &mut Out,
         (call, now_ms): (Call<'_>, u64),
         unit: &mut Vec<Effect>,
-    ) -> bool {
-        let Some(entry) = call.entry(host) else { return false };
+    ) {
+        let Some(entry) = call.entry(host) else { return };
         let args = call.args;
         let (mark, waiting_bytes, db) = (out.mark(), out.len_bytes(), session.db);
         let (lane, is_monitored) = (self.lane(), self.is_monitored());
@@ -267,16 +263,10 @@ impl Executor {
             result
         };
         let failed = result.is_err();
-        let closes = match result {
-            Ok(Outcome::Close) => true,
-            Ok(Outcome::Done | Outcome::Block(_)) => false,
-            Err(fault) => {
-                self.cut_off(host, out, mark, &fault);
-                false
-            }
-        };
+        if let Err(fault) = result {
+            self.cut_off(host, out, mark, &fault);
+        }
         let reply_bytes = (out.len_bytes() - waiting_bytes) as u64;
-        self.account(host, session, &args, entry, failed, reply_bytes);
-        closes
+        self.account(host, session, args, entry, failed, reply_bytes);
     }
 }

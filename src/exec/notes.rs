@@ -21,6 +21,8 @@ pub(super) const REDACTED: &[u8] = b"(redacted)";
 pub(super) struct Thresholds {
     slow_ns: u64,
     spike_ns: u64,
+    /// The lower of both.
+    notable_ns: u64,
     request_bytes: u64,
     reply_bytes: u64,
     /// Most entries of each log.
@@ -50,9 +52,12 @@ impl Thresholds {
             Directive::CommandlogLargeReplyMaxLen,
         ];
         let spike_ns = from(Directive::LatencyMonitorThreshold, 1_000_000);
+        let spike_ns = if spike_ns == 0 { u64::MAX } else { spike_ns };
+        let slow_ns = from(Directive::SlowlogLogSlowerThan, 1000);
         Thresholds {
-            slow_ns: from(Directive::SlowlogLogSlowerThan, 1000),
-            spike_ns: if spike_ns == 0 { u64::MAX } else { spike_ns },
+            slow_ns,
+            spike_ns,
+            notable_ns: slow_ns.min(spike_ns),
             request_bytes: from(Directive::CommandlogRequestLargerThan, 1),
             reply_bytes: from(Directive::CommandlogReplyLargerThan, 1),
             most: most.map(|directive| settings.int(directive) as usize),
@@ -61,11 +66,10 @@ impl Thresholds {
 
     /// Whether there is anything to note.
     #[inline]
-    pub(super) fn passed(&self, took: &Took) -> bool {
-        took.nanos >= self.slow_ns
-            || took.nanos >= self.spike_ns
-            || took.request_bytes >= self.request_bytes
-            || took.reply_bytes >= self.reply_bytes
+    pub(super) fn passed(&self, took: Took) -> bool {
+        (took.nanos >= self.notable_ns)
+            | (took.request_bytes >= self.request_bytes)
+            | (took.reply_bytes >= self.reply_bytes)
     }
 
     /// Notes a command that [`Thresholds::passed`].
@@ -74,9 +78,9 @@ impl Thresholds {
         &self,
         host: &Host,
         session: &Session,
-        args: &Args<'_>,
+        args: Args<'_>,
         entry: &Entry,
-        took: &Took,
+        took: Took,
         at_s: u64,
     ) {
         if took.nanos >= self.spike_ns {
@@ -91,7 +95,7 @@ impl Thresholds {
             (Kind::LargeRequest, took.request_bytes >= self.request_bytes, took.request_bytes),
             (Kind::LargeReply, took.reply_bytes >= self.reply_bytes, took.reply_bytes),
         ];
-        let secrets = secrets(entry, args);
+        let secrets = secrets(entry, &args);
         for (kind, _, value) in logs.into_iter().filter(|(_, notable, _)| *notable) {
             let name = session.client.labels.lock().name.clone();
             let context = Context { at_s, addr: session.client.addr.to_string(), name };

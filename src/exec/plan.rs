@@ -35,7 +35,9 @@ pub fn shards_of(turn: &Turn<'_, Shard>, space: &Space, entry: &Entry, args: &Ar
             seen.extend(space.ahead.bucket(turn, shard, db, hash));
         }
     });
-    seen.iter().for_each(|seen| seen.entries(turn));
+    for seen in seen {
+        seen.entries(turn);
+    }
     shards.sort_unstable();
     shards.dedup();
     shards

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::block::{self, Server};
+use super::call::{Call, Ran};
 use super::conclude::conclude;
 use super::notes::{Thresholds, Took};
 use super::{admit, apply, monitor, multi, notify, plan, tracking};
@@ -17,7 +18,7 @@ use crate::command::{Cx, Flags, Host, Locks, Meanwhile, Outcome};
 use crate::config::{Directive, Settings};
 use crate::fault::Fault;
 use crate::keyspace::ahead::Graveyard;
-use crate::keyspace::db::{EachShard, Hashed, Reach};
+use crate::keyspace::db::{EachShard, Reach};
 use crate::keyspace::gate::Busy;
 use crate::keyspace::lock::{Held, Turn};
 use crate::keyspace::record::{Record, Touch};
@@ -34,92 +35,6 @@ const EXCLUSIVE_NS: u64 = 1_000_000;
 const WIDER: usize = 3;
 /// Connections that speak HTTP are told of in the log at most this often.
 const INTRUSION_NS: u64 = 60_000_000_000;
-
-/// What became of a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ran {
-    /// It was answered.
-    Done,
-    /// It was answered and the connection closes when that is sent.
-    Close,
-    /// It waits for the end of a pause; nothing was done.
-    Wait,
-    /// It waits for a key: its reply comes by mail.
-    Parked,
-    /// A script that has run for too long has the gate: the turn is over, and nothing was done.
-    Busy,
-}
-
-impl Ran {
-    /// Whether nothing of the request is left to do but, where it is parked, its reply.
-    #[inline]
-    fn is_over(self) -> bool {
-        !matches!(self, Ran::Wait | Ran::Busy)
-    }
-}
-
-/// A request, with what is found out about it before it runs.
-#[derive(Clone, Copy)]
-pub struct Call<'a> {
-    /// Name and arguments.
-    pub args: Args<'a>,
-    /// Index of its row; `None`: there is no such command.
-    pub entry: Option<u16>,
-    /// Hash of its first key, for commands that have one at a fixed place.
-    pub hash: Option<u64>,
-}
-
-impl<'a> Call<'a> {
-    /// Finds the row of a request and hashes its first key.
-    #[inline]
-    pub fn of(host: &Host, args: Args<'a>) -> Call<'a> {
-        let entry = find(host, &args);
-        let key = entry.and_then(|entry| entry.first_key(&args));
-        let hash = key.map(|key| host.space.hasher.hash(key));
-        Call { args, entry: entry.map(|entry| entry.index as u16), hash }
-    }
-
-    /// Its first key with the hash; `entry` is its row.
-    #[inline]
-    pub(super) fn hashed(&self, entry: &Entry) -> Option<Hashed<'a>> {
-        Some(Hashed { hash: self.hash?, key: entry.first_key(&self.args)? })
-    }
-
-    /// Its row.
-    #[inline]
-    pub fn entry<'h>(&self, host: &'h Host) -> Option<&'h Entry> {
-        self.entry.map(|index| host.table.at(index.into()))
-    }
-
-    /// Whether it waits until nobody else runs anything.
-    #[inline]
-    pub fn locks_all(&self, host: &Host) -> bool {
-        self.entry(host).is_some_and(|entry| entry.row.locks == Locks::All)
-    }
-
-    /// Whether it runs what a transaction has queued.
-    #[inline]
-    pub fn runs_queue(&self, host: &Host) -> bool {
-        self.entry(host).is_some_and(|entry| entry.row.flags.contains(Flags::RUNS_QUEUE))
-    }
-
-    /// Whether what the connection sent after it must be read anew when it has run.
-    #[inline]
-    pub fn ends_batch(&self, host: &Host) -> bool {
-        self.entry(host).is_some_and(|entry| entry.row.flags.contains(Flags::ENDS_BATCH))
-    }
-}
-
-/// The row of a request; a container's own where its subcommand does not exist.
-#[inline]
-pub fn find<'h>(host: &'h Host, args: &Args<'_>) -> Option<&'h Entry> {
-    let entry = host.table.find(args.get(0))?;
-    if entry.subs.is_empty() || args.len() < 2 {
-        return Some(entry);
-    }
-    // A missing subcommand is the container's to report.
-    Some(host.table.find_sub(entry, args.get(1)).unwrap_or(entry))
-}
 
 /// What a worker keeps for running commands.
 pub struct Executor {
@@ -246,7 +161,7 @@ impl Executor {
     }
 
     /// Runs one request of a session.
-    #[inline]
+    #[inline(always)]
     pub fn run(
         &mut self,
         host: &Host,
@@ -257,15 +172,28 @@ impl Executor {
     ) -> Ran {
         let start = out.mark();
         let ran = match call.entry(host) {
-            Some(entry) if is_plain(host, session, entry, &call.args) => {
-                self.execute(host, turn, session, out, &call, entry)
+            Some(entry) if is_plain(host, session, entry, call.args) => {
+                self.execute(host, turn, session, out, call, entry)
             }
-            _ => self.judge(host, turn, session, out, &call),
+            _ => self.judge(host, turn, session, out, call),
         };
         if ((session.reply != ReplyMode::On) | session.tracking.is_some()) && ran.is_over() {
             conclude(session, out, start, call.entry(host));
         }
         ran
+    }
+
+    /// [`Executor::run`] where it is not worth a copy of its own.
+    #[inline(never)]
+    pub fn run_apart(
+        &mut self,
+        host: &Host,
+        turn: &mut Turn<'_, Shard>,
+        session: &mut Session,
+        out: &mut Out,
+        call: Call<'_>,
+    ) -> Ran {
+        self.run(host, turn, session, out, call)
     }
 
     /// The thread's place in counters and the commit log.
@@ -291,9 +219,9 @@ impl Executor {
         turn: &mut Turn<'_, Shard>,
         session: &mut Session,
         out: &mut Out,
-        call: &Call<'_>,
+        call: Call<'_>,
     ) -> Ran {
-        let entry = match self.screen(host, session, out, call) {
+        let entry = match self.screen(host, session, out, &call) {
             Ok(entry) => entry,
             Err(refused) => return refused,
         };
@@ -304,11 +232,11 @@ impl Executor {
             if entry.row.flags.contains(Flags::RUNS_QUEUE) {
                 return self.run_queue(host, turn, session, out, call.args, entry);
             }
-            if multi::queue(session, out, call, entry) {
+            if multi::queue(session, out, &call, entry) {
                 return Ran::Done;
             }
         }
-        self.execute(host, turn, session, out, call, entry)
+        self.execute_judged(host, turn, session, out, call, entry)
     }
 
     /// Finds the row of a request that may run as far as row, session and settings are concerned.
@@ -394,22 +322,80 @@ impl Executor {
         Ran::Done
     }
 
+    /// Runs a command that has passed every check. The one way that most requests take: what it calls for the
+    /// others takes its arguments by value, so that here they stay in registers.
+    #[inline(always)]
     fn execute(
         &mut self,
         host: &Host,
         turn: &mut Turn<'_, Shard>,
         session: &mut Session,
         out: &mut Out,
-        call: &Call<'_>,
+        call: Call<'_>,
         entry: &Entry,
     ) -> Ran {
         self.record.begin();
         self.record.touch = if session.no_touch { Touch::No } else { self.knobs.touch };
-        let locks = entry.locks(&call.args);
-        if (turn.is_exclusive() || locks == Locks::All)
-            && self.begin_exclusive(host, turn, session, call, entry, locks).is_err()
-        {
-            return Ran::Busy;
+        let (mark, waiting_bytes) = (out.mark(), out.len_bytes());
+        let result = match call.hash {
+            Some(hash) if entry.has_one_key && !turn.is_exclusive() => {
+                let held = turn.one(host.space.shard_of(hash));
+                if entry.writes() && held.any(Shard::is_waited) {
+                    drop(held);
+                    self.handle_otherwise(host, turn, session, out, call, entry)
+                } else {
+                    Ok(self.handle_here(host, Reach::Held(held), session, out, call, entry))
+                }
+            }
+            _ => self.handle_otherwise(host, turn, session, out, call, entry),
+        };
+        let Ok(result) = result else { return Ran::Busy };
+        if !self.record.garbage.is_empty() {
+            apply::after_locks(host, &mut self.record);
+        }
+        let failed = result.is_err();
+        let ran = match result {
+            Ok(Outcome::Done) => Ran::answered(session),
+            Ok(Outcome::Block(_)) => return self.leave_parked(host),
+            Err(fault) => self.cut_off(host, out, mark, &fault),
+        };
+        let reply_bytes = (out.len_bytes() - waiting_bytes) as u64;
+        self.account(host, session, call.args, entry, failed, reply_bytes);
+        if !self.record.stirred.is_empty() {
+            self.serve_late(host, turn);
+        }
+        ran
+    }
+
+    /// [`Executor::execute`] where it is not worth a copy of its own.
+    #[inline(never)]
+    fn execute_judged(
+        &mut self,
+        host: &Host,
+        turn: &mut Turn<'_, Shard>,
+        session: &mut Session,
+        out: &mut Out,
+        call: Call<'_>,
+        entry: &Entry,
+    ) -> Ran {
+        self.execute(host, turn, session, out, call, entry)
+    }
+
+    /// Runs a command that has no keys, or several, or a key for which somebody may wait; and whatever comes
+    /// after one that has locked everything.
+    #[inline(never)]
+    fn handle_otherwise(
+        &mut self,
+        host: &Host,
+        turn: &mut Turn<'_, Shard>,
+        session: &mut Session,
+        out: &mut Out,
+        call: Call<'_>,
+        entry: &Entry,
+    ) -> Result<Result<Outcome, Fault>, Busy> {
+        let locks = entry.locks(call.args);
+        if turn.is_exclusive() || locks == Locks::All {
+            self.begin_exclusive(host, turn, session, call, entry, locks)?;
         }
         let shards;
         let mut steps;
@@ -429,30 +415,12 @@ impl Executor {
             }
             Locks::All => Reach::Held(turn.all()),
         };
-        let (mark, waiting_bytes) = (out.mark(), out.len_bytes());
-        let writes = locks == Locks::Keys && entry.row.flags.contains(Flags::WRITE);
-        let result = if writes && plan::shortage(&host.space, &reach, entry, &call.args).is_some() {
+        let writes = locks == Locks::Keys && entry.writes();
+        if writes && plan::shortage(&host.space, &reach, entry, &call.args).is_some() {
             drop(reach);
-            self.handle_wide(host, turn, session, out, call, entry)
-        } else {
-            self.handle(host, reach, session, out, call, entry)
-        };
-        if !self.record.garbage.is_empty() {
-            apply::after_locks(host, &mut self.record);
+            return Ok(self.handle_wide(host, turn, session, out, call, entry));
         }
-        let failed = result.is_err();
-        let ran = match result {
-            Ok(Outcome::Done) => Ran::Done,
-            Ok(Outcome::Close) => Ran::Close,
-            Ok(Outcome::Block(_)) => return self.leave_parked(host),
-            Err(fault) => self.cut_off(host, out, mark, &fault),
-        };
-        let reply_bytes = (out.len_bytes() - waiting_bytes) as u64;
-        self.account(host, session, &call.args, entry, failed, reply_bytes);
-        if !self.record.stirred.is_empty() {
-            self.serve_late(host, turn);
-        }
-        ran
+        Ok(self.handle(host, reach, session, out, call, entry))
     }
 
     /// A parked request is accounted for when it is served.
@@ -481,17 +449,30 @@ impl Executor {
     }
 
     /// Runs the handler, and what follows from it, with the locks taken.
-    #[inline]
+    #[inline(never)]
     pub(super) fn handle<'h>(
         &'h mut self,
         host: &'h Host,
         reach: Reach<'h>,
         session: &'h mut Session,
         out: &'h mut Out,
-        call: &'h Call<'_>,
+        call: Call<'h>,
         entry: &'h Entry,
     ) -> Result<Outcome, Fault> {
-        let Call { args, .. } = *call;
+        self.handle_here(host, reach, session, out, call, entry)
+    }
+
+    #[inline(always)]
+    fn handle_here<'h>(
+        &'h mut self,
+        host: &'h Host,
+        reach: Reach<'h>,
+        session: &'h mut Session,
+        out: &'h mut Out,
+        call: Call<'h>,
+        entry: &'h Entry,
+    ) -> Result<Outcome, Fault> {
+        let args = call.args;
         let db = session.db;
         let mut cx = Cx {
             db: Db::new(reach, &host.space, db, self.now_ms, &mut self.record).knowing(call.hashed(entry)),
@@ -507,12 +488,12 @@ impl Executor {
             meanwhile: self.meanwhile.as_ref(),
         };
         let mut result = guarded(&mut cx, args, entry);
-        apply::under_locks(host, self.lane, cx.db.record, db, &args);
+        apply::under_locks(host, self.lane, cx.db.record, db, args);
         if self.is_monitored | cx.session.tracking.is_some() | !cx.db.record.stale.is_empty() {
-            follow_up(&mut cx, entry, &args, self.is_monitored);
+            follow_up(&mut cx, entry, args, self.is_monitored);
         }
         if let Ok(Outcome::Block(wait)) = &mut result {
-            block::park(&mut cx, &args, wait);
+            block::park(&mut cx, args, wait);
         }
         if !cx.db.record.stirred.is_empty() {
             block::serve(Server { host, settings: &self.settings, lane: self.lane }, &mut cx.db);
@@ -528,7 +509,7 @@ impl Executor {
         turn: &mut Turn<'_, Shard>,
         session: &mut Session,
         out: &mut Out,
-        call: &Call<'_>,
+        call: Call<'_>,
         entry: &Entry,
     ) -> Result<Outcome, Fault> {
         let mut shards = plan::shards_of(turn, &host.space, entry, &call.args, session.db);
@@ -598,7 +579,7 @@ impl Executor {
         host: &Host,
         turn: &mut Turn<'_, Shard>,
         session: &Session,
-        call: &Call<'_>,
+        call: Call<'_>,
         entry: &Entry,
         locks: Locks,
     ) -> Result<(), Busy> {
@@ -639,12 +620,12 @@ impl Executor {
     }
 
     /// One sample of time feeds command statistics, slow log and latency.
-    #[inline]
+    #[inline(always)]
     pub(super) fn account(
         &mut self,
         host: &Host,
         session: &Session,
-        args: &Args<'_>,
+        args: Args<'_>,
         entry: &Entry,
         failed: bool,
         reply_bytes: u64,
@@ -666,8 +647,8 @@ impl Executor {
             self.show(host, entry);
         }
         let took = Took { nanos, request_bytes: args.size_bytes() as u64, reply_bytes };
-        if self.knobs.notable.passed(&took) {
-            self.knobs.notable.note(host, session, args, entry, &took, self.now_ms / 1000);
+        if self.knobs.notable.passed(took) {
+            self.knobs.notable.note(host, session, args, entry, took, self.now_ms / 1000);
         }
     }
 
@@ -713,11 +694,10 @@ impl Executor {
 /// Whether it takes one look to see that every check of [`Executor::judge`] is passed: nothing is special
 /// about the session and the command, and the arguments fit the row.
 #[inline]
-fn is_plain(host: &Host, session: &Session, entry: &Entry, args: &Args<'_>) -> bool {
+fn is_plain(host: &Host, session: &Session, entry: &Entry, args: Args<'_>) -> bool {
     session.authenticated
         && !session.is_special()
-        && entry.subs.is_empty()
-        && entry.row.takes(args.len())
+        && entry.takes(args.len())
         && !entry.row.flags.intersects(admit::GUARDED)
         && !host.pause.is_set()
 }
@@ -771,8 +751,8 @@ fn panicked(cx: &Cx<'_>, entry: &Entry) -> Fault {
 
 /// What follows from a command while somebody monitors or tracks keys, still under its locks.
 #[cold]
-fn follow_up(cx: &mut Cx<'_>, entry: &Entry, args: &Args<'_>, is_monitored: bool) {
-    observe(cx, entry, args, is_monitored);
+fn follow_up(cx: &mut Cx<'_>, entry: &Entry, args: Args<'_>, is_monitored: bool) {
+    observe(cx, entry, &args, is_monitored);
     tracking::invalidate_held(cx.host, &mut cx.db, Some(cx.session.client.id));
 }
 

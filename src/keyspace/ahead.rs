@@ -78,14 +78,16 @@ pub struct Seen {
 }
 
 impl Seen {
-    /// Second stage, when the bucket has had time to come: asks for the entries that may be meant. Does
-    /// nothing when the gate was left since.
+    /// Second stage, when the bucket has had time to come: asks for the entries that may be meant. False, and
+    /// nothing is done: the gate was left since.
     #[inline]
-    pub fn entries(self, turn: &Turn<'_, Shard>) {
-        if self.era == turn.era() {
+    pub fn entries(self, turn: &Turn<'_, Shard>) -> bool {
+        let is_of_turn = self.era == turn.era();
+        if is_of_turn {
             // SAFETY: the turn in which the hint gave the spot goes on; for the rest see `Ahead::bucket`.
             unsafe { self.spot.prefetch_entries(self.hash) };
         }
+        is_of_turn
     }
 }
 

@@ -158,6 +158,14 @@ impl<T> Part<T> {
         Ok(Turn { shards: &self.shards, part: self.index, mode: Mode::Shared, here: PhantomData })
     }
 
+    /// As [`Part::enter`], without waiting at all.
+    #[inline]
+    pub fn try_enter(&mut self) -> Option<Turn<'_, T>> {
+        // Only who is inside has a turn: dropping one leaves.
+        let inside = self.shards.gate.try_enter(self.index).then_some(Mode::Shared);
+        inside.map(|mode| Turn { shards: &self.shards, part: self.index, mode, here: PhantomData })
+    }
+
     /// The part's index.
     pub fn index(&self) -> usize {
         self.index

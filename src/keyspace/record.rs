@@ -268,6 +268,7 @@ impl Record {
     }
 
     /// Forgets the last command.
+    #[inline(always)]
     pub fn begin(&mut self) {
         self.dirty = 0;
         self.rewritten = false;

@@ -6,6 +6,7 @@
 //! works in turns.
 
 pub mod conn;
+mod fetch;
 mod hall;
 mod held_up;
 pub mod listen;

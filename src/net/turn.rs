@@ -12,6 +12,7 @@ use std::rc::Rc;
 use std::sync::atomic::Ordering;
 
 use super::conn::{Conn, End};
+use super::fetch::Fetcher;
 use super::hall::Hall;
 use super::held_up::HeldUp;
 use super::parked::see_off;
@@ -22,9 +23,8 @@ use crate::command::Host;
 use crate::config::Directive;
 use crate::exec::busy::Farewells;
 use crate::exec::{Call, Executor, Ran};
-use crate::keyspace::ahead::Seen;
 use crate::keyspace::expiry::{expire_due, refile};
-use crate::keyspace::lock::Turn;
+use crate::keyspace::lock::{Part, Turn};
 use crate::keyspace::{Shard, Space};
 use crate::resp::{Args, Command, Limits, OwnedArgs, Parsed, Scratch};
 
@@ -39,13 +39,6 @@ const READ: usize = 64 * 1024;
 const MOVABLE: usize = 16 * 1024;
 /// Replies of one connection beyond this are sent before its further requests run.
 const SEND_EARLY: usize = 256 * 1024;
-/// Memory is asked for on behalf of this many requests at a time: what translating an address costs is paid
-/// for all of them at once, where the processor overlaps it.
-const FETCHED: usize = 8;
-/// Requests, at least, between asking for a bucket and looking at it.
-const BUCKETS_AHEAD: usize = 2 * FETCHED;
-/// Requests, at least, between asking for an entry and looking at it.
-const ENTRIES_AHEAD: usize = FETCHED;
 /// Keys looked at by the expiry between two looks at the time.
 const EXPIRE_SLICE: usize = 64;
 /// Another worker's shards are helped when they are this late.
@@ -63,14 +56,14 @@ enum Source {
 }
 
 /// A request of the batch.
-struct Job {
+pub struct Job {
     command: Command,
     /// As in [`Call`].
     entry: Option<u16>,
     /// Database in which its first key is expected, for fetching ahead.
-    db: u16,
+    pub(super) db: u16,
     /// As in [`Call`].
-    hash: Option<u64>,
+    pub(super) hash: Option<u64>,
 }
 
 impl Job {
@@ -174,7 +167,7 @@ impl Worker {
                 self.run_batch();
             }
         }
-        let Worker { hall, batch, .. } = self;
+        let Worker { part, hall, batch, fetcher, .. } = self;
         let batch = filled(batch);
         let Some(conn) = hall.conns.get_mut(key) else { return };
         if conn.has_more {
@@ -203,7 +196,8 @@ impl Worker {
         }
         conn.input = Vec::new();
         batch.fill = fill + kept + n;
-        parse(&self.host, batch, conn, key, Source::Shared, fill);
+        let from = (key, Source::Shared, fill);
+        parse(&self.host, part.as_mut(), batch, fetcher, conn, from);
         self.check_input(key);
     }
 
@@ -220,7 +214,7 @@ impl Worker {
 
     /// Goes on with what a connection has received already.
     pub(super) fn resume(&mut self, key: usize) {
-        let Worker { hall, batch, .. } = self;
+        let Worker { part, hall, batch, fetcher, .. } = self;
         let batch = filled(batch);
         let Some(conn) = hall.conns.get_mut(key) else {
             if hall.conns.is_lifted(key) {
@@ -235,7 +229,7 @@ impl Worker {
         let own = std::mem::take(&mut conn.input);
         batch.own.push(own);
         let source = Source::Own(batch.own.len() - 1);
-        parse(&self.host, batch, conn, key, source, 0);
+        parse(&self.host, part.as_mut(), batch, fetcher, conn, (key, source, 0));
         self.check_input(key);
     }
 
@@ -276,7 +270,7 @@ impl Worker {
     pub(super) fn run_batch(&mut self) {
         let common = Rc::clone(&self.common);
         let (host, desks, index) = (&*common.host, &common.desks, self.index);
-        let Worker { part, hall, exec, batch, setbacks, held_up, .. } = self;
+        let Worker { part, hall, exec, batch, fetcher, setbacks, held_up, .. } = self;
         let began = host.ticks.now();
         let Some(Ok(mut turn)) = part.as_mut().map(|part| part.enter_while(&mut || host.patience())) else {
             return self.run_busy_batch();
@@ -285,7 +279,7 @@ impl Worker {
         if hall.has_farewells() {
             see_off(host, exec, &mut turn, hall);
         }
-        let mut fetcher = Fetcher::start(host, &turn, &batch.jobs);
+        fetcher.start(host, &turn, &batch.jobs);
         if exec.has_unserved() {
             exec.serve_unserved(host, &mut turn);
         }
@@ -302,7 +296,7 @@ impl Worker {
                 done.iter().for_each(|run| conns.get_mut(run.key).into_iter().for_each(Conn::send));
                 (sent, exec.is_late) = (at, false);
             }
-            floor.run(exec, &mut turn, &mut fetcher, at);
+            floor.run(exec, &mut turn, fetcher, at);
             if turn.is_wanted() && turn.breathe(&mut || host.patience()).is_ok() {
                 exec.refresh(host);
             }
@@ -342,6 +336,7 @@ impl Worker {
         let mut done = std::mem::take(&mut self.done);
         done.extend(self.batch.keys(0..self.batch.len()));
         filled(&mut self.batch).clear();
+        self.fetcher.clear();
         done.drain(..).for_each(|key| self.finish(key));
         self.done = done;
     }
@@ -406,10 +401,13 @@ impl Worker {
             let call = Call::of(host, args.as_args());
             let mut ran = Ran::Busy;
             if let Some(turn) = turn.as_mut().filter(|turn| !turn.is_over()) {
-                ran = lending(held_up.as_deref(), hall, None, || {
-                    exec.run(host, turn, &mut conn.session, &mut conn.out, call)
-                })
-                .0;
+                if let Some(held_up) = held_up {
+                    held_up.lend(hall, None);
+                }
+                ran = exec.run_apart(host, turn, &mut conn.session, &mut conn.out, call);
+                if let Some(held_up) = held_up {
+                    held_up.take_back(hall);
+                }
             }
             if ran == Ran::Busy {
                 ran = exec.run_busy(host, &mut conn.session, &mut conn.out, &call, &mut hall.farewells);
@@ -435,8 +433,16 @@ impl Worker {
 }
 
 /// Parses the bytes of a connection from `at` on into jobs of the batch, and keeps the rest with the
-/// connection.
-fn parse(host: &Host, batch: &mut Batch, conn: &mut Conn, key: usize, source: Source, mut at: usize) {
+/// connection. Enters the gate for fetching memory meanwhile, unless it is barred.
+fn parse(
+    host: &Host,
+    part: Option<&mut Part<Shard>>,
+    batch: &mut Batch,
+    fetcher: &mut Fetcher,
+    conn: &mut Conn,
+    (key, source, mut at): (usize, Source, usize),
+) {
+    let turn = part.and_then(Part::try_enter);
     let first = batch.jobs.len();
     let mut locks_all = false;
     conn.limits.max_bulk = batch.max_bulk;
@@ -454,6 +460,9 @@ fn parse(host: &Host, batch: &mut Batch, conn: &mut Conn, key: usize, source: So
                     let call = Call::of(host, scratch.args(bytes, &command));
                     let db = conn.session.db as u16;
                     jobs.push(Job { command, entry: call.entry, db, hash: call.hash });
+                    if let Some(turn) = &turn {
+                        fetcher.received(host, turn, jobs);
+                    }
                     conn.has_more = call.ends_batch(host);
                     locks_all |= call.locks_all(host);
                 }
@@ -482,55 +491,6 @@ fn parse(host: &Host, batch: &mut Batch, conn: &mut Conn, key: usize, source: So
     }
     if jobs.len() > first || conn.broken.is_some() {
         batch.runs.push(Run { key, source, jobs: first..batch.jobs.len(), locks_all });
-    }
-}
-
-/// Fetches memory for the requests of a batch while earlier ones run.
-struct Fetcher {
-    /// Buckets asked for and not yet looked at, by request modulo the length.
-    seen: [Option<Seen>; BUCKETS_AHEAD],
-}
-
-impl Fetcher {
-    /// Asks for the buckets of the first requests.
-    fn start(host: &Host, turn: &Turn<'_, Shard>, jobs: &[Job]) -> Fetcher {
-        let mut fetcher = Fetcher { seen: [None; BUCKETS_AHEAD] };
-        fetcher.buckets(host, turn, jobs, 0..BUCKETS_AHEAD);
-        fetcher.entries(turn, 0..ENTRIES_AHEAD);
-        fetcher
-    }
-
-    /// Before request `at` runs.
-    #[inline]
-    fn step(&mut self, host: &Host, turn: &Turn<'_, Shard>, jobs: &[Job], at: usize) {
-        if at.is_multiple_of(FETCHED) {
-            self.go_on(host, turn, jobs, at);
-        }
-    }
-
-    #[inline(never)]
-    fn go_on(&mut self, host: &Host, turn: &Turn<'_, Shard>, jobs: &[Job], at: usize) {
-        self.entries(turn, at + ENTRIES_AHEAD..at + ENTRIES_AHEAD + FETCHED);
-        self.buckets(host, turn, jobs, at + BUCKETS_AHEAD..at + BUCKETS_AHEAD + FETCHED);
-    }
-
-    #[inline]
-    fn buckets(&mut self, host: &Host, turn: &Turn<'_, Shard>, jobs: &[Job], which: Range<usize>) {
-        for at in which {
-            self.seen[at % BUCKETS_AHEAD] = jobs.get(at).and_then(|job| {
-                let hash = job.hash?;
-                host.space.ahead.bucket(turn, host.space.shard_of(hash), job.db.into(), hash)
-            });
-        }
-    }
-
-    #[inline]
-    fn entries(&mut self, turn: &Turn<'_, Shard>, which: Range<usize>) {
-        for at in which {
-            if let Some(seen) = self.seen[at % BUCKETS_AHEAD] {
-                seen.entries(turn);
-            }
-        }
     }
 }
 
@@ -596,17 +556,15 @@ impl Floor<'_> {
             if run.locks_all && at > run.jobs.start && !turn.is_exclusive() && call.locks_all(host) {
                 conn.send();
             }
-            let ran = if run.locks_all || conn.session.transaction.is_some() {
-                let (ran, has_turned) = lending(self.held_up, self.hall, Some((batch, at_run)), || {
-                    exec.run(host, turn, &mut conn.session, &mut conn.out, call)
-                });
-                if has_turned {
-                    (self.only, heard) = (Some(run.key), 0);
-                }
-                ran
-            } else {
-                exec.run(host, turn, &mut conn.session, &mut conn.out, call)
-            };
+            let held_up = self.held_up.filter(|_| run.locks_all || conn.session.transaction.is_some());
+            if let Some(held_up) = held_up {
+                held_up.lend(self.hall, Some((batch, at_run)));
+            }
+            let ran = exec.run(host, turn, &mut conn.session, &mut conn.out, call);
+            if held_up.is_some_and(|held_up| held_up.take_back(self.hall)) {
+                // The stand-in has had a turn.
+                (self.only, heard) = (Some(run.key), 0);
+            }
             if conn.session.may_be_told() {
                 self.inbox(&mut heard).follow(conn, call.runs_queue(host), ran);
             }
@@ -643,22 +601,6 @@ impl Floor<'_> {
     fn inbox<'i>(&'i mut self, heard: &'i mut usize) -> Inbox<'i> {
         Inbox { desk: self.desk, mail: &mut self.hall.mail, heard }
     }
-}
-
-/// Does what may take long, with everything else of the worker lent to its stand-in. True besides: that one
-/// has had a turn.
-#[inline]
-fn lending<R>(
-    held_up: Option<&HeldUp>,
-    hall: &mut Box<Hall>,
-    batch: Option<(&Rc<Batch>, usize)>,
-    f: impl FnOnce() -> R,
-) -> (R, bool) {
-    if let Some(held_up) = held_up {
-        held_up.lend(hall, batch);
-    }
-    let result = f();
-    (result, held_up.is_some_and(|held_up| held_up.take_back(hall)))
 }
 
 /// Answers some requests of a run while a script holds everything for too long.

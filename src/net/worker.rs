@@ -12,6 +12,7 @@ use std::time::Duration;
 use rustix::event::epoll::EventFlags;
 
 use super::conn::{Conn, End, Watched};
+use super::fetch::Fetcher;
 use super::hall::Hall;
 use super::held_up::HeldUp;
 use super::poll::PollSet;
@@ -56,6 +57,7 @@ pub struct Worker {
     pub(super) exec: Executor,
     /// Shared only while it runs.
     pub(super) batch: Rc<Batch>,
+    pub(super) fetcher: Fetcher,
     /// Steps back of the clock that its shards have followed.
     pub(super) setbacks: u64,
     poll: Rc<PollSet>,
@@ -104,6 +106,7 @@ impl Worker {
             hall: Box::default(),
             exec: Executor::new(&host, index, chance),
             batch: Rc::default(),
+            fetcher: Fetcher::default(),
             setbacks: host.space.clock.setbacks(),
             poll: Rc::clone(&poll),
             desks: Arc::clone(&desks),

@@ -107,8 +107,13 @@ impl<'a> Args<'a> {
     /// Bytes that were received for it, those of the protocol included.
     #[inline]
     pub fn size_bytes(&self) -> usize {
-        // What was received into its own allocation left neither its bytes nor its line end in the buffer.
-        self.buf.len() + self.big.iter().map(|data| data.len() + 2).sum::<usize>()
+        if self.big.is_empty() { self.buf.len() } else { self.buf.len() + self.big_bytes() }
+    }
+
+    /// What was received into its own allocation left neither its bytes nor its line end in the buffer.
+    #[inline(never)]
+    fn big_bytes(self) -> usize {
+        self.big.iter().map(|data| data.len() + 2).sum()
     }
 
     /// Argument `i`. Panics when there are not that many: arity is checked before a handler runs.

@@ -193,7 +193,7 @@ impl Parser {
 
     /// Reads the next command of `buf[*at..]`, whose first bytes are those kept last time, and moves `at`
     /// past it. Empty requests are passed over.
-    #[inline]
+    #[inline(always)]
     pub fn next(
         &mut self,
         buf: &[u8],
@@ -340,14 +340,14 @@ impl Pending {
 }
 
 /// The bytes a command may take up: `buf[at..]`, cut where spans end.
-#[inline]
+#[inline(always)]
 fn window(buf: &[u8], at: usize) -> &[u8] {
     let rest = buf.get(at..).unwrap_or(&[]);
     if rest.len() > COMMAND_MAX { &rest[..COMMAND_MAX] } else { rest }
 }
 
 /// The command whose spans and big arguments are the scratch's last, not yet placed in the buffer.
-#[inline]
+#[inline(always)]
 fn command(scratch: &Scratch, first_span: usize, first_big: usize) -> Command {
     Command {
         bytes: 0..0,
@@ -356,7 +356,7 @@ fn command(scratch: &Scratch, first_span: usize, first_big: usize) -> Command {
     }
 }
 
-#[inline]
+#[inline(always)]
 fn placed(mut command: Command, at: &mut usize, len: usize) -> Command {
     command.bytes = *at..*at + len;
     *at += len;
@@ -396,7 +396,7 @@ fn read_inline(
 
 /// Reads a command all of which is there and as clients write it, in one pass; its length. On `None` nothing
 /// is left in `spans`, and nothing is said about the command.
-#[inline]
+#[inline(always)]
 fn quick(rest: &[u8], spans: &mut Vec<Span>, limits: &Limits) -> Option<usize> {
     let (count, mut pos) = quick_line(rest, 0, b'*')?;
     let most = if limits.authenticated { AHEAD_SPANS } else { UNAUTHENTICATED_ARGS as usize };

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use super::stack::{Kind, Stack};
 use crate::command::scripts::Newcomer;
 use crate::command::{Cx, Entry, Flags, Group, Host, Locks, Outcome};
-use crate::exec::{admit, apply, monitor, run, tracking};
+use crate::exec::{admit, apply, call, monitor, run, tracking};
 use crate::fault::Fault;
 use crate::keyspace::record::Effect;
 use crate::observe::stats::add;
@@ -179,7 +179,7 @@ impl Caller<'_, '_> {
             return Answer::Error { raises, is_counted: false };
         }
         let ran = if form == Form::Check {
-            let known = run::find(self.cx.host, &room.args.as_args()).is_some();
+            let known = call::find(self.cx.host, &room.args.as_args()).is_some();
             if known { Ok(()) } else { Err(Fault::SCRIPT_ACL_COMMAND) }
         } else {
             room.out.clear();
@@ -207,7 +207,7 @@ impl Caller<'_, '_> {
 
     /// The checks of a command called by a script, in Redis's order.
     fn admit<'h>(&self, host: &'h Host, args: &Args<'_>) -> Result<&'h Entry, Fault> {
-        let entry = run::find(host, args).ok_or(Fault::SCRIPT_UNKNOWN_COMMAND)?;
+        let entry = call::find(host, args).ok_or(Fault::SCRIPT_UNKNOWN_COMMAND)?;
         if !entry.subs.is_empty()
             && let Some(sub) = args.opt(1)
         {
@@ -295,7 +295,7 @@ impl Caller<'_, '_> {
         debug_assert!(entry.row.locks != Locks::Keys || self.cx.db.held().is_some());
         match result? {
             Outcome::Block(_) => out.null(),
-            Outcome::Done | Outcome::Close => {}
+            Outcome::Done => {}
         }
         Ok(())
     }
