@@ -180,7 +180,11 @@ faults! {
     SCRIPT_NOT_RO = "ERR Can not execute a script with write flag using *_ro command.";
     /// SCRIPT FLUSH with another word.
     SCRIPT_FLUSH_MODE = "ERR SCRIPT FLUSH only support SYNC|ASYNC option";
-    /// SCRIPT DEBUG.
+    /// SCRIPT DEBUG with another mode.
+    SCRIPT_DEBUG_MODE = "ERR Use SCRIPT DEBUG YES/SYNC/NO";
+    /// SCRIPT DEBUG in a transaction.
+    SCRIPT_DEBUG_QUEUED = "ERR SCRIPT DEBUG must be called outside a pipeline";
+    /// SCRIPT DEBUG with a mode in which scripts stop.
     SCRIPT_DEBUG = "ERR scripts cannot be debugged";
     /// `redis.call` without a command.
     SCRIPT_NO_ARGUMENT = "ERR Please specify at least one argument for this call";
@@ -743,6 +747,11 @@ impl Fault {
     /// A script that failed where its own handling of errors could not.
     pub fn script_failed(reason: &[u8]) -> Fault {
         Fault::quoting("ERR ", reason, "")
+    }
+
+    /// SCRIPT DEBUG of an engine that does not exist.
+    pub fn debugged_engine(name: &[u8]) -> Fault {
+        Fault::quoting("ERR No scripting engine found with name '", name, "' to enable debug")
     }
 
     /// A script for an engine that does not exist.

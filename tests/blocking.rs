@@ -12,14 +12,14 @@ use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::Duration;
 
 use ochre::Server;
 use ochre::clock::Chance;
+use support::patience::until;
 use support::{Client, Reply};
 
-/// Looks, 2 ms apart, at something that must come to be.
-const LOOKS: usize = 5_000;
+/// Times that all clients are sent on at most, until everything is answered.
+const SENDINGS: usize = 5_000;
 /// Lockings between two rests of a restless server.
 const RESTLESS: u32 = 5;
 
@@ -62,13 +62,7 @@ impl Trial {
     }
 
     fn until_blocked(&mut self, count: usize) {
-        for _ in 0..LOOKS {
-            if self.info("blocked_clients") == count {
-                return;
-            }
-            thread::sleep(Duration::from_millis(2));
-        }
-        panic!("{} clients wait, not {count}", self.info("blocked_clients"));
+        until(&format!("{count} clients wait"), || self.info("blocked_clients") == count);
     }
 
     fn info(&mut self, field: &str) -> usize {
@@ -304,7 +298,7 @@ fn push(addr: SocketAddr, pusher: usize, mut chance: Chance) -> Vec<String> {
 /// Ends the waits of all clients up to `last`, again and again.
 fn send_on(addr: SocketAddr, last: i64, is_over: &AtomicBool) {
     let mut client = Client::connect(addr).expect("the server accepts");
-    for _ in (0..LOOKS).take_while(|_| !is_over.load(Ordering::Relaxed)) {
+    for _ in (0..SENDINGS).take_while(|_| !is_over.load(Ordering::Relaxed)) {
         let all: String = (1..last).map(|id| format!("CLIENT UNBLOCK {id}\r\n")).collect();
         client.send_raw(all.as_bytes()).expect("it is sent");
         (1..last).for_each(|_| drop(read(&mut client)));
@@ -409,11 +403,10 @@ fn whatever_happens_to_its_key_wakes_who_needs_it() {
         let line = "XREADGROUP GROUP g c BLOCK 0 STREAMS k1 k2 k3 k4 > > > >";
         let mut client = trial.waiting(line, 1);
         trial.call("PEXPIRE k3 5");
-        let mut looks = 0;
-        while trial.info("blocked_clients") > 0 && looks < LOOKS {
+        until("it waits no more", || {
             trial.call(look);
-            looks += 1;
-        }
+            trial.info("blocked_clients") == 0
+        });
         assert!(read(&mut client).is_error(), "{look}");
         trial.call("FLUSHALL");
     }
@@ -422,8 +415,7 @@ fn whatever_happens_to_its_key_wakes_who_needs_it() {
         trial.call("XGROUP CREATE s g $ MKSTREAM");
         let mut client = trial.waiting("XREADGROUP GROUP g c BLOCK 0 STREAMS s >", 1);
         trial.call("PEXPIRE s 5");
-        let is_gone = (0..LOOKS).any(|_| trial.call("EXISTS s") == Reply::Integer(0));
-        assert!(is_gone);
+        until("the key is gone", || trial.call("EXISTS s") == Reply::Integer(0));
         assert!(read(&mut client).is_error());
     }
     trial.ends_clean();

@@ -12,6 +12,7 @@ use std::time::Duration;
 use support::Reply;
 use support::client::Client;
 use support::local::{Local, ask, ask_all, ask_int, words};
+use support::patience::until;
 
 /// `busy-reply-threshold`, milliseconds.
 const THRESHOLD: &str = "60";
@@ -20,10 +21,10 @@ const KILLED: &str = "Script killed by user with SCRIPT KILL.";
 const FOREVER: &str = "while true do end";
 /// As many connections as it takes for every worker to have some.
 const CROWD: usize = 12;
+/// Keys that clients can come to watch while one script runs.
+const MOST_WATCHED: usize = 10_000;
 /// Longer than anything here takes.
 const LONG: Duration = Duration::from_secs(10);
-/// Looks, a millisecond apart, before something that should come about has not.
-const TRIES: usize = 10_000;
 
 /// Does something with a server of one worker, and with one of four.
 fn with_one_and_four(test: impl Fn(&Local)) {
@@ -45,15 +46,7 @@ fn told(client: &mut Client, line: &str) -> String {
 fn hold_up(local: &Local, client: &mut Client, script: &str) {
     client.send(&["EVAL", script, "0"]).expect("a request is sent");
     let mut other = local.client();
-    until(|| told(&mut other, "PING") == BUSY);
-}
-
-fn until(mut is_so: impl FnMut() -> bool) {
-    let so = (0..TRIES).any(|_| {
-        std::thread::sleep(Duration::from_millis(1));
-        is_so()
-    });
-    assert!(so, "it does not come about");
+    until("the script is found to be slow", || told(&mut other, "PING") == BUSY);
 }
 
 fn killed(client: &mut Client) -> bool {
@@ -185,7 +178,7 @@ fn requests_received_together_with_the_script_are_answered_too() {
         }
         let (mut killer, mut reply) = (local.client(), None);
         let replies = replies(vec![clients.remove(0)]);
-        until(|| {
+        until("the script is killed", || {
             told(&mut killer, "SCRIPT KILL");
             reply = replies.try_recv().ok();
             reply.is_some()
@@ -207,7 +200,7 @@ fn a_script_in_a_transaction_is_killed_and_the_transaction_goes_on() {
         runner.call(&["EVAL", FOREVER, "0"]).expect("it is queued");
         ask(&mut runner, "INCR x");
         runner.send(&["EXEC"]).expect("a request is sent");
-        until(|| told(&mut clients[0], "PING") == BUSY);
+        until("the script is found to be slow", || told(&mut clients[0], "PING") == BUSY);
         clients.iter_mut().for_each(|client| assert_eq!(told(client, "PING"), BUSY));
         assert_eq!(told(&mut clients[CROWD - 1], "SCRIPT KILL"), "OK");
         let reply = runner.read().expect("the transaction is answered");
@@ -250,6 +243,79 @@ fn a_transaction_can_be_begun_and_discarded_while_a_script_runs_but_not_executed
     });
 }
 
+/// What EXEC of a queued GET of `x` answers each client.
+fn executed(clients: &mut [Client]) -> Vec<Option<String>> {
+    let executed = |client: &mut Client| match &ask_all(client, &["MULTI", "GET x", "EXEC"])[2] {
+        Reply::Array(replies) => replies[0].text(),
+        _ => None,
+    };
+    clients.iter_mut().map(executed).collect()
+}
+
+#[test]
+fn a_key_watched_while_a_script_runs_is_watched_when_it_ends() {
+    with_one_and_four(|local| {
+        let (mut runner, mut clients) = (local.client(), crowd(local));
+        hold_up(local, &mut runner, FOREVER);
+        for client in &mut clients {
+            assert_eq!((told(client, "WATCH x y x"), told(client, "GET x")), ("OK".into(), BUSY.into()));
+        }
+        assert_eq!(told(&mut clients[1], "UNWATCH"), "OK");
+        assert_eq!(told(&mut clients[2], "RESET"), "RESET");
+        drop(clients.remove(3));
+        assert_eq!(told(&mut clients[0], "SCRIPT KILL"), "OK");
+        assert!(killed(&mut runner));
+        ask(&mut runner, "SET x 1");
+        let mut expected = vec![None; clients.len()];
+        (expected[1], expected[2]) = (Some("1".into()), Some("1".into()));
+        assert_eq!(executed(&mut clients), expected);
+        assert_eq!(executed(&mut clients), vec![Some("1".into()); clients.len()]);
+    });
+}
+
+#[test]
+fn a_key_watched_while_a_script_runs_is_changed_by_what_that_does_later() {
+    with_one_and_four(|local| {
+        let (mut runner, mut clients) = (local.client(), crowd(local));
+        let script = format!(
+            "redis.call('set', 'x', '1') repeat local info = redis.call('info', 'clients') \
+             until string.find(info, 'watching_clients:{CROWD}') redis.call('set', 'x', '2')"
+        );
+        hold_up(local, &mut runner, &script);
+        clients.iter_mut().for_each(|client| assert_eq!(told(client, "WATCH x"), "OK"));
+        assert!(runner.read().expect("the script ends").is_null());
+        assert_eq!(executed(&mut clients), vec![None; CROWD]);
+        // By what comes after it in its transaction.
+        ask(&mut runner, "MULTI");
+        runner.call(&["EVAL", FOREVER, "0"]).expect("it is queued");
+        ask(&mut runner, "SET x 3");
+        runner.send(&["EXEC"]).expect("a request is sent");
+        until("the script is found to be slow", || told(&mut clients[0], "PING") == BUSY);
+        clients.iter_mut().for_each(|client| assert_eq!(told(client, "WATCH x"), "OK"));
+        assert_eq!(told(&mut clients[0], "SCRIPT KILL"), "OK");
+        runner.read().expect("the transaction is answered");
+        assert_eq!(executed(&mut clients), vec![None; CROWD]);
+        assert_eq!(executed(&mut clients), vec![Some("3".into()); CROWD]);
+    });
+}
+
+#[test]
+fn a_script_is_not_asked_to_watch_without_end() {
+    with_one_and_four(|local| {
+        let (mut runner, mut other) = (local.client(), local.client());
+        hold_up(local, &mut runner, FOREVER);
+        let most: Vec<String> = (1..MOST_WATCHED).map(|n| format!("key{n}")).collect();
+        assert_eq!(told(&mut other, &format!("WATCH {}", most.join(" "))), "OK");
+        assert_eq!(told(&mut other, "UNWATCH"), "OK");
+        assert_eq!(told(&mut other, "WATCH a b"), BUSY);
+        assert_eq!(told(&mut other, "WATCH a"), "OK");
+        assert_eq!(told(&mut other, "WATCH b"), BUSY);
+        assert_eq!(told(&mut other, "SCRIPT KILL"), "OK");
+        assert!(killed(&mut runner));
+        ask_all(&mut other, &["MULTI", "GET x", "EXEC"]);
+    });
+}
+
 #[test]
 fn who_leaves_while_a_script_runs_is_gone_when_it_ends() {
     with_one_and_four(|local| {
@@ -259,7 +325,7 @@ fn who_leaves_while_a_script_runs_is_gone_when_it_ends() {
             ask(client, "WATCH w");
             client.send(&["BLPOP", "l", "0"]).expect("a request is sent");
         }
-        until(|| told(&mut other, "INFO clients").contains(&format!("blocked_clients:{CROWD}")));
+        until("all wait", || told(&mut other, "INFO clients").contains(&format!("blocked_clients:{CROWD}")));
         let script = "local begin = redis.call('time') repeat local now = redis.call('time') \
                       until (now[1] - begin[1]) * 1000000 + now[2] - begin[2] > 900000 \
                       redis.call('rpush', 'l', 'a', 'b') return 7";
@@ -267,12 +333,12 @@ fn who_leaves_while_a_script_runs_is_gone_when_it_ends() {
         drop(waiting);
         assert_eq!(runner.read().expect("the script ends"), Reply::Integer(7));
         assert_eq!(ask_int(&mut other, "LLEN l"), 2);
-        until(|| told(&mut other, "INFO clients").contains("blocked_clients:0"));
+        until("nobody waits", || told(&mut other, "INFO clients").contains("blocked_clients:0"));
         // One whose script runs leaves.
         hold_up(local, &mut runner, FOREVER);
         drop(runner);
         assert_eq!(told(&mut other, "SCRIPT KILL"), "OK");
-        until(|| told(&mut other, "INFO clients").contains("connected_clients:1\r"));
+        until("the runner is gone", || told(&mut other, "INFO clients").contains("connected_clients:1\r"));
     });
 }
 
@@ -369,6 +435,25 @@ fn a_script_that_spends_its_time_in_commands_is_killable_too() {
             "coroutine.wrap(function() while true do redis.pcall('lrange', 'l', 0, -1) end end)()",
         ] {
             hold_up(local, &mut runner, script);
+            clients.iter_mut().for_each(|client| assert_eq!(told(client, "PING"), BUSY));
+            assert_eq!(told(&mut clients[3], "SCRIPT KILL"), "OK");
+            assert!(killed(&mut runner));
+        }
+    });
+}
+
+#[test]
+fn a_script_of_short_coroutines_within_short_coroutines_is_killable_too() {
+    let inner = "local function inner() for i = 1, 20000 do end end \
+                 local function outer() for i = 1, 5000 do coroutine.wrap(inner)() end end";
+    with_one_and_four(|local| {
+        let (mut runner, mut clients) = (local.client(), crowd(local));
+        for forever in [
+            "while true do coroutine.wrap(outer)() end",
+            "while true do pcall(coroutine.wrap(outer)) end",
+            "while true do coroutine.resume(coroutine.create(outer)) end",
+        ] {
+            hold_up(local, &mut runner, &format!("{inner} {forever}"));
             clients.iter_mut().for_each(|client| assert_eq!(told(client, "PING"), BUSY));
             assert_eq!(told(&mut clients[3], "SCRIPT KILL"), "OK");
             assert!(killed(&mut runner));

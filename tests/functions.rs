@@ -5,11 +5,10 @@
 
 mod support;
 
-use std::time::Duration;
-
 use support::Reply;
 use support::client::Client;
 use support::local::{Local, ask};
+use support::patience::until;
 
 fn load(client: &mut Client, body: &str) {
     let text = format!("#!lua name=lib\n{body}");
@@ -67,9 +66,7 @@ fn every_worker_calls_into_the_same_state() {
 
 /// Waits until a function runs for longer than the threshold.
 fn wait_until_busy(client: &mut Client) {
-    while !shown(&ask_any(client, "PING")).contains("BUSY") {
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    until("a function is found to be slow", || shown(&ask_any(client, "PING")).contains("BUSY"));
 }
 
 #[test]

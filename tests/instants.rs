@@ -94,6 +94,23 @@ fn a_late_transaction_sees_together_what_expired_in_several_databases() {
 }
 
 #[test]
+fn a_late_command_sees_together_what_expired_in_its_database_and_in_the_one_that_it_names() {
+    for (apart, line) in [(false, "MOVE a 1"), (true, "COPY a KEY DB 1"), (true, "COPY a KEY DB 1 REPLACE")] {
+        let mut late = frozen();
+        let other = if apart { key_beside(&late, "a", false) } else { "a".to_string() };
+        for line in ["SELECT 1", &format!("SET {other} v PX {DUE_MS}"), "SELECT 0"] {
+            ask(&mut late, line);
+        }
+        ask(&mut late, &format!("SET a v PX {DUE_MS}"));
+        let mut beside = late.beside();
+        late.host.space.clock.set_ms(START_MS + DUE_MS);
+        ask(&mut beside, "SELECT 1");
+        assert_eq!(ask(&mut beside, &format!("GET {other}")), "$-1");
+        assert_eq!(ask_late(&mut late, &line.replace("KEY", &other)), ":0", "{line}");
+    }
+}
+
+#[test]
 fn a_late_write_serves_a_blocked_client_at_an_instant_that_its_keys_have_reached() {
     let mut late = frozen();
     let (near, target) = (key_beside(&late, "list", true), key_beside(&late, "list", false));

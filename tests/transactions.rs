@@ -8,10 +8,10 @@
 mod support;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::time::Duration;
 
 use ochre::clock::Chance;
 use support::local::{Local, ask, ask_all, ask_int};
+use support::patience::until;
 use support::{Client, Reply};
 
 /// Lockings between two short rests, which let clients meet where they otherwise hardly do.
@@ -231,13 +231,8 @@ fn transactions_and_plain_commands_lose_nothing() {
 /// Waits until so many clients are blocked.
 fn wait_blocked(client: &mut Client, count: usize) {
     let wanted = format!("blocked_clients:{count}\r");
-    for _ in 0..1_000 {
-        if ask(client, "INFO clients").text().is_some_and(|info| info.contains(&wanted)) {
-            return;
-        }
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    panic!("{count} clients never blocked");
+    let are_blocked = |info: Reply| info.text().is_some_and(|info| info.contains(&wanted));
+    until("so many clients are blocked", || are_blocked(ask(client, "INFO clients")));
 }
 
 /// The commands of each unit of the log, as lines.
@@ -330,6 +325,21 @@ fn a_transaction_without_end_is_closed_by_the_query_buffer_limit() {
     assert!(closed, "250,000 commands were queued in a limit of 1 MB");
     let info = ask(&mut local.client(), "INFO stats").text().expect("a text");
     assert!(info.contains("client_query_buffer_limit_disconnections:2"), "{info}");
+}
+
+#[test]
+fn very_many_keys_are_watched_without_looking_through_them_for_each() {
+    const KEYS: usize = 300_000;
+    let local = Local::start();
+    let (mut client, mut other) = (local.client(), local.client());
+    let all: String = (0..KEYS).map(|n| format!(" key:{n}")).collect();
+    for _ in 0..2 {
+        ask(&mut client, &format!("WATCH{all}"));
+    }
+    assert!(ask_all(&mut other, &["CLIENT LIST"])[0].text().is_some_and(|it| it.contains(" watch=300000 ")));
+    ask(&mut other, &format!("SET key:{} x", KEYS / 2));
+    assert!(transact(&mut client, &["GET key:1".into()]).is_none());
+    assert!(transact(&mut client, &["GET key:1".into()]).is_some());
 }
 
 #[test]

@@ -3,6 +3,7 @@
 //! For: queueing commands, and remembering watched keys. May touch: nothing.
 //! Always: a transaction is spoiled by the first command that could not be queued, and then only discarded.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::keyspace::watchers::Watcher;
@@ -58,6 +59,6 @@ impl Default for Transaction {
 pub struct Watching {
     /// What those keys' shards know it by.
     pub watcher: Arc<Watcher>,
-    /// Database and key, each once.
-    pub keys: Vec<(usize, Box<[u8]>)>,
+    /// Database and key.
+    pub keys: BTreeSet<(usize, Box<[u8]>)>,
 }

@@ -13,6 +13,7 @@ use bitflags::bitflags;
 use parking_lot::Mutex;
 
 use crate::fault::Fault;
+use crate::keyspace::watchers::Watcher;
 use crate::resp::{Args, OwnedArgs};
 
 /// Scripts that came with EVAL and are kept for EVALSHA.
@@ -84,24 +85,47 @@ pub struct Running {
     is_function: AtomicBool,
     /// The name of the function, then the command that runs it; of the last one where none runs.
     called: Mutex<OwnedArgs>,
-    /// How many have begun, above the bits [`WRITTEN`] and [`KILLED`], of which at most one is set.
+    /// How many have begun or ended, above the bits [`WRITTEN`] and [`KILLED`], of which at most one is set,
+    /// and [`MET`]: odd while one runs.
     fate: AtomicU64,
+    newcomers: Mutex<Newcomers>,
+}
+
+/// Who is to be told of changes to keys, from now on, and waits for the script to let it into their shards.
+#[derive(Default)]
+struct Newcomers {
+    waiting: Vec<Newcomer>,
+    /// Keys that it was asked for, those of who has been let in or has left included.
+    keys: usize,
+}
+
+/// Keys with their databases, and who watches them.
+pub struct Newcomer {
+    /// The keys.
+    pub keys: Vec<(usize, Box<[u8]>)>,
+    /// What their shards are to know it by.
+    pub watcher: Arc<Watcher>,
 }
 
 /// It has called a command that writes.
 const WRITTEN: u64 = 1;
 /// It is to end.
 const KILLED: u64 = 2;
+/// Somebody waits to be let in.
+const MET: u64 = 4;
 /// The number of the next one.
-const NEXT: u64 = 4;
+const NEXT: u64 = 8;
+/// Keys that are watched while one script runs: more would be kept until it ends.
+const MOST_MET: usize = 10_000;
 
 impl Running {
     /// A script begins on a worker, or a function that was [`announced`](Running::announce).
     pub fn begin(&self, worker: usize, now_ns: u64, kind: Kind) {
         self.worker.store(worker, Ordering::Relaxed);
         self.is_function.store(kind == Kind::Function, Ordering::Relaxed);
-        let fate = self.fate.load(Ordering::Relaxed) & !(WRITTEN | KILLED);
-        self.fate.store(fate.wrapping_add(NEXT), Ordering::Release);
+        let number = self.fate.load(Ordering::Relaxed) / NEXT;
+        // Odd also where the last one has gone without an end, by a panic.
+        self.fate.store((number.wrapping_add(1) | 1).wrapping_mul(NEXT), Ordering::Release);
         self.since_ns.store(now_ns.max(1), Ordering::Release);
     }
 
@@ -150,24 +174,55 @@ impl Running {
         }
     }
 
-    /// It has ended. True: because it was killed.
-    pub fn end(&self) -> bool {
+    /// It has ended, but still holds everything. True: because it was killed. Then, who is to be let in.
+    pub fn end(&self) -> (bool, Vec<Newcomer>) {
         self.since_ns.store(0, Ordering::Release);
-        // From here on nobody can kill it: the number is another one.
+        // From here on nobody can kill it, and nobody waits for it: the number is another one.
         let fate = self.fate.fetch_add(NEXT, Ordering::AcqRel);
-        fate & KILLED != 0
+        let newcomers =
+            if fate & MET == 0 { Vec::new() } else { std::mem::take(&mut *self.newcomers.lock()).waiting };
+        (fate & KILLED != 0, newcomers)
+    }
+
+    /// Somebody else watches keys from now on, of which the script is to tell their shards. False: it has
+    /// ended, or has been asked for too much.
+    pub fn meet(&self, keys: &[(usize, Box<[u8]>)], watcher: &Arc<Watcher>) -> bool {
+        let mut newcomers = self.newcomers.lock();
+        let met = newcomers.keys + keys.len();
+        if met > MOST_MET {
+            return false;
+        }
+        let runs = |fate| (fate / NEXT % 2 == 1).then_some(fate | MET);
+        if self.fate.fetch_update(Ordering::AcqRel, Ordering::Acquire, runs).is_err() {
+            return false;
+        }
+        newcomers.keys = met;
+        newcomers.waiting.push(Newcomer { keys: keys.to_vec(), watcher: Arc::clone(watcher) });
+        true
+    }
+
+    /// Whether somebody waits to be let in.
+    #[inline]
+    pub fn has_met(&self) -> bool {
+        self.fate.load(Ordering::Relaxed) & MET != 0
+    }
+
+    /// Who waits to be let in; by the script that runs.
+    #[cold]
+    pub fn newcomers(&self) -> Vec<Newcomer> {
+        let mut newcomers = self.newcomers.lock();
+        self.fate.fetch_and(!MET, Ordering::AcqRel);
+        std::mem::take(&mut newcomers.waiting)
     }
 
     /// Before a command of it writes: from now on it cannot be killed. False: it was killed already.
     #[inline]
     pub fn may_write(&self) -> bool {
-        let fate = self.fate.load(Ordering::Relaxed);
-        fate & WRITTEN != 0
-            || fate & KILLED == 0
-                && self
-                    .fate
-                    .compare_exchange(fate, fate | WRITTEN, Ordering::AcqRel, Ordering::Relaxed)
-                    .is_ok()
+        if self.fate.load(Ordering::Relaxed) & WRITTEN != 0 {
+            return true;
+        }
+        let lives = |fate| (fate & KILLED == 0).then_some(fate | WRITTEN);
+        self.fate.fetch_update(Ordering::AcqRel, Ordering::Relaxed, lives).is_ok()
     }
 
     /// How long until the script that runs has done so for `threshold_ms`, nanoseconds; 0: it has. Without a
@@ -228,6 +283,8 @@ pub struct Scripts {
     states: [AtomicUsize; 2],
     /// The server goes down: whatever runs is to end.
     pub is_interrupted: AtomicBool,
+    /// DEBUG SET-DISABLE-DENY-SCRIPTS: scripts may call most of what else is forbidden to them.
+    pub may_call_more: AtomicBool,
 }
 
 impl Scripts {
@@ -352,14 +409,34 @@ mod tests {
         running.begin(3, 10, Kind::Script);
         assert!(running.may_write() && running.may_write());
         assert_eq!(running.kill(Kind::Script), Err(Fault::UNKILLABLE));
-        assert!(!running.is_killed() && !running.end());
+        assert!(!running.is_killed() && !running.end().0);
         running.begin(3, 20, Kind::Script);
         assert_eq!((running.kill(Kind::Script), running.kill(Kind::Script)), (Ok(()), Ok(())));
         assert!(running.is_killed() && !running.may_write());
-        assert!(running.end());
+        assert!(running.end().0);
         assert_eq!(running.kill(Kind::Script), Err(Fault::NOT_BUSY));
         running.begin(3, 30, Kind::Script);
         assert!(!running.is_killed() && running.may_write());
+    }
+
+    #[test]
+    fn a_script_lets_in_everybody_who_came_before_its_end_and_nobody_later() {
+        let (running, who) = (Running::default(), Arc::default());
+        let keys = |count: usize| vec![(0, b"key"[..].into()); count];
+        assert!(!running.meet(&keys(1), &who));
+        running.begin(3, 10, Kind::Script);
+        assert!(!running.has_met() && running.meet(&keys(2), &who) && running.has_met());
+        assert_eq!((running.newcomers()[0].keys.len(), running.has_met()), (2, false));
+        assert!(running.may_write() && running.meet(&keys(1), &who));
+        assert!(!running.meet(&keys(MOST_MET), &who) && running.meet(&keys(MOST_MET - 3), &who));
+        assert!(!running.meet(&keys(1), &who));
+        assert_eq!(running.kill(Kind::Script), Err(Fault::UNKILLABLE));
+        assert_eq!(running.end().1.len(), 2);
+        assert!(!running.meet(&keys(1), &who) && !running.has_met());
+        running.begin(3, 20, Kind::Script);
+        assert!(running.meet(&keys(MOST_MET), &who));
+        assert_eq!(running.kill(Kind::Script), Ok(()));
+        assert!(running.has_met() && running.end().0);
     }
 
     #[test]

@@ -84,6 +84,7 @@ const SUBS: &[Sub] = &[
     sub("SDSLEN", 3, 3, debug_value::sdslen),
     sub("SEGFAULT", 2, 2, crash_segfault),
     sub("SET-ACTIVE-EXPIRE", 3, 3, set_active_expire),
+    sub("SET-DISABLE-DENY-SCRIPTS", 3, 3, allow_in_scripts),
     sub("SET-SKIP-CHECKSUM-VALIDATION", 3, 3, without_effect),
     sub("SLEEP", 3, 3, sleep),
 ];
@@ -124,6 +125,9 @@ const HELP: &[&str] = &[
     "    Tells the lengths of a key and its string, and what was allocated for them.",
     "SET-ACTIVE-EXPIRE <0|1>",
     "    Makes keys stay until somebody looks at them, or leave on time (the default).",
+    "SET-DISABLE-DENY-SCRIPTS <0|1>",
+    "    Lets scripts call commands that are forbidden to them, but for those that act on",
+    "    the connection or on scripts.",
     "SLEEP <seconds>",
     "    Stops the server for that time.",
 ];
@@ -381,6 +385,12 @@ fn set_active_expire(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Outcome, Fault> 
     if is_on {
         space.poke_all();
     }
+    cx.out.ok();
+    Ok(Outcome::Done)
+}
+
+fn allow_in_scripts(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Outcome, Fault> {
+    cx.host.scripts.may_call_more.store(is_on(args.get(2)), Relaxed);
     cx.out.ok();
     Ok(Outcome::Done)
 }

@@ -125,6 +125,7 @@ fn copy(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Outcome, Fault> {
     if from == to && target == home {
         return Err(Fault::SAME_OBJECT);
     }
+    cx.db.catch_up_with(target);
     let copied = copy_to(&mut cx.db, from, to, target, overwrite);
     cx.out.int(i64::from(copied));
     Ok(Outcome::Done)
@@ -155,6 +156,7 @@ fn move_key(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Outcome, Fault> {
     if target == cx.db.index() {
         return Err(Fault::SAME_OBJECT);
     }
+    cx.db.catch_up_with(target);
     let moved = move_to(&mut cx.db, args.get(1), target);
     cx.out.int(i64::from(moved));
     Ok(Outcome::Done)

@@ -47,10 +47,13 @@ const NOTED_RO: KeySpec = KeySpec {
     ..KeySpec::counted(2, READ)
 };
 
+/// The only engine there is.
+const ENGINE: &[u8] = b"lua";
+
 const SUBCOMMANDS: &[Command] = &[
-    keeps("DEBUG", debug, 3, Flags::NO_SCRIPT)
+    keeps("DEBUG", debug, -3, Flags::NO_SCRIPT)
         .since("3.2.0")
-        .doc("Would set how scripts are debugged.", "<YES | SYNC | NO>"),
+        .doc("Takes NO: scripts are not debugged.", "mode=<YES | SYNC | NO> [engine]"),
     keeps("EXISTS", exists, -3, Flags::NO_SCRIPT.union(Flags::STALE))
         .since("2.6.0")
         .cost("O(N) for N digests.")
@@ -146,8 +149,25 @@ fn run(cx: &mut Cx<'_>, args: Args<'_>, script: Named<'_>, is_read_only: bool) -
     script::run(cx, How { script, keys, args: args.from(3), is_read_only })
 }
 
-fn debug(_: &mut Cx<'_>, _: Args<'_>) -> Result<Outcome, Fault> {
-    Err(Fault::SCRIPT_DEBUG)
+fn debug(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Outcome, Fault> {
+    if args.len() > 4 {
+        return Err(Fault::subcommand_arguments("SCRIPT", args.get(1)));
+    }
+    if let Some(engine) = args.opt(3).filter(|name| !name.eq_ignore_ascii_case(ENGINE)) {
+        return Err(Fault::debugged_engine(engine));
+    }
+    if !cx.may_block {
+        return Err(Fault::SCRIPT_DEBUG_QUEUED);
+    }
+    let is = |word: &[u8]| args.get(2).eq_ignore_ascii_case(word);
+    if is(b"YES") || is(b"SYNC") {
+        return Err(Fault::SCRIPT_DEBUG);
+    }
+    if !is(b"NO") {
+        return Err(Fault::SCRIPT_DEBUG_MODE);
+    }
+    cx.out.ok();
+    Ok(Outcome::Done)
 }
 
 fn exists(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Outcome, Fault> {

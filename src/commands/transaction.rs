@@ -71,15 +71,21 @@ fn unwatch(cx: &mut Cx<'_>, _: Args<'_>) -> Result<Outcome, Fault> {
 }
 
 fn watch(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Outcome, Fault> {
+    let index = cx.db.index();
     let watching = cx.session.watching.get_or_insert_default();
-    for key in args.from(1).iter() {
-        // One that is due goes now, not as a change.
-        cx.db.peek(key);
-        let index = cx.db.index();
-        if !watching.keys.iter().any(|(db, known)| *db == index && **known == *key) {
-            cx.db.watch(key, &watching.watcher);
-            watching.keys.push((index, key.into()));
+    let keys = args.from(1).iter().map(|key| (index, key.into()));
+    let new: Vec<(usize, Box<[u8]>)> = keys.filter(|key| watching.keys.insert(key.clone())).collect();
+    if cx.db.reaches_nothing() {
+        // The script that has all shards lets them in.
+        if !cx.host.scripts.running.meet(&new, &watching.watcher) {
+            for key in &new {
+                watching.keys.remove(key);
+            }
+            cx.session.watching.take_if(|watching| watching.keys.is_empty());
+            return Err(cx.host.scripts.running.busy());
         }
+    } else {
+        cx.db.watch(&new, &watching.watcher);
     }
     cx.session.note_watching();
     cx.out.ok();

@@ -11,34 +11,23 @@ use crate::config::{Directive, Settings};
 use crate::fault::Fault;
 use crate::resp::Args;
 
-/// What becomes of a request.
-pub enum Admission {
-    /// It runs.
-    Go,
-    /// It is answered with an error.
-    Refuse(Fault),
-    /// It waits for the end of a pause.
-    Wait,
-}
-
 /// Commands that settings allow or forbid.
 pub const GUARDED: Flags = Flags::PROTECTED.union(Flags::DEV);
 
-/// Checks a command whose arity is right.
-pub fn admit(
-    host: &Host,
-    settings: &Settings,
-    session: &Session,
-    (entry, args): (&Entry, &Args<'_>),
-    now_ms: u64,
-) -> Admission {
-    if let Some(fault) = refusal(settings, session, entry) {
-        return Admission::Refuse(fault);
+/// Whether a command may run before authentication.
+pub fn is_open(entry: &Entry) -> bool {
+    entry.row.flags.contains(Flags::NO_AUTH)
+}
+
+/// The checks that need only the row: a container was called without one of its subcommands, or the arity is
+/// wrong.
+pub fn check(entry: &Entry, args: &Args<'_>) -> Result<(), Fault> {
+    if !entry.subs.is_empty()
+        && let Some(sub) = args.opt(1)
+    {
+        return Err(Fault::subcommand(entry.row.name, sub));
     }
-    if is_paused(host, session, (entry, args), now_ms) {
-        return Admission::Wait;
-    }
-    Admission::Go
+    if entry.row.takes(args.len()) { Ok(()) } else { Err(Fault::arity(&entry.full_name)) }
 }
 
 /// What session and settings do not allow.
@@ -85,7 +74,8 @@ fn protection(settings: &Settings, session: &Session, entry: &Entry) -> Option<F
     }
 }
 
-fn is_paused(host: &Host, session: &Session, (entry, args): (&Entry, &Args<'_>), now_ms: u64) -> bool {
+/// Whether it waits for the end of a pause.
+pub fn is_paused(host: &Host, session: &Session, (entry, args): (&Entry, &Args<'_>), now_ms: u64) -> bool {
     match host.pause.what(now_ms) {
         What::Nothing => false,
         What::Writes => {

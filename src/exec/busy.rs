@@ -6,13 +6,12 @@
 
 use super::call::{Call, Ran};
 use super::conclude::conclude;
-use super::run::{Executor, check, is_open};
-use super::{admit, multi};
+use super::multi;
+use super::run::Executor;
 use crate::client::tracking::Mode;
 use crate::client::transaction::Watching;
 use crate::client::{ReplyMode, Session};
 use crate::command::{Flags, Host, Locks};
-use crate::fault::Fault;
 use crate::keyspace::db::Reach;
 use crate::resp::Out;
 
@@ -62,21 +61,11 @@ impl Executor {
         farewells: &mut Farewells,
     ) -> Ran {
         self.last = host.ticks.now();
-        let Some(entry) = call.entry(host) else {
-            return self.refuse_unknown(host, session, out, &call.args);
+        let entry = match self.screen(host, session, out, call) {
+            Ok(entry) => entry,
+            Err(refused) => return refused,
         };
-        if !session.authenticated && !is_open(entry) {
-            return self.refuse(host, session, out, Some(entry), Fault::NO_AUTH);
-        }
-        if let Err(fault) = check(entry, &call.args) {
-            return self.refuse(host, session, out, Some(entry), fault);
-        }
-        if let Some(fault) = admit::refusal(&self.settings, session, entry) {
-            return self.refuse(host, session, out, Some(entry), fault);
-        }
-        // Those that look at one shard after the other do so for what the session watches.
-        let is_within_reach = matches!(entry.row.locks, Locks::None | Locks::OneShardAtATime);
-        if !entry.row.flags.contains(Flags::ALLOW_BUSY) || !is_within_reach {
+        if !entry.row.flags.contains(Flags::ALLOW_BUSY) {
             if entry.row.flags.contains(Flags::RUNS_QUEUE) {
                 farewells.unwatched.extend(session.end_watching().map(|it| *it));
             }
@@ -87,8 +76,10 @@ impl Executor {
         }
         let mark = out.mark();
         self.record.begin();
-        let watching = session.watching.take_if(|_| entry.row.locks != Locks::None);
-        let tracking = session.tracking.take_if(|_| entry.row.locks != Locks::None);
+        // Those that look at one shard after the other do so for what the session leaves.
+        let leaves = entry.row.locks == Locks::OneShardAtATime;
+        let watching = session.watching.take_if(|_| leaves);
+        let tracking = session.tracking.take_if(|_| leaves);
         let result = self.handle(host, Reach::Nothing, session, out, *call, entry);
         let failed = result.is_err();
         if failed {

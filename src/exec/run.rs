@@ -5,12 +5,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::admit::{self, Admission, admit};
 use super::block::{self, Server};
 use super::call::{Call, Ran};
 use super::conclude::conclude;
 use super::notes::{Thresholds, Took};
-use super::{apply, monitor, multi, notify, plan, tracking};
+use super::{admit, apply, monitor, multi, notify, plan, tracking};
 use crate::client::registry::bump;
 use crate::client::{ReplyMode, Session};
 use crate::clock::Chance;
@@ -176,7 +175,7 @@ impl Executor {
             Some(entry) if is_plain(host, session, entry, call.args) => {
                 self.execute(host, turn, session, out, call, entry)
             }
-            entry => self.judge(host, turn, session, out, call, entry),
+            _ => self.judge(host, turn, session, out, call),
         };
         if ((session.reply != ReplyMode::On) | session.tracking.is_some()) && ran.is_over() {
             conclude(session, out, start, call.entry(host));
@@ -221,42 +220,58 @@ impl Executor {
         session: &mut Session,
         out: &mut Out,
         call: Call<'_>,
-        entry: Option<&Entry>,
     ) -> Ran {
-        let Some(entry) = entry else { return self.refuse_unknown(host, session, out, &call.args) };
-        // Who has not authenticated is not told what exists.
-        if !session.authenticated && !is_open(entry) {
-            return self.refuse(host, session, out, Some(entry), Fault::NO_AUTH);
+        let entry = match self.screen(host, session, out, &call) {
+            Ok(entry) => entry,
+            Err(refused) => return refused,
+        };
+        if admit::is_paused(host, session, (entry, &call.args), self.now_ms) {
+            return Ran::Wait;
         }
-        if let Err(fault) = check(entry, &call.args) {
+        if session.transaction.is_some() {
+            if entry.row.flags.contains(Flags::RUNS_QUEUE) {
+                return self.run_queue(host, turn, session, out, call.args, entry);
+            }
+            if multi::queue(host, session, out, &call, entry) {
+                return Ran::Done;
+            }
+        }
+        self.execute_judged(host, turn, session, out, call, entry)
+    }
+
+    /// Finds the row of a request that may run as far as row, session and settings are concerned.
+    ///
+    /// # Errors
+    /// Any other has been refused.
+    pub(super) fn screen<'h>(
+        &mut self,
+        host: &'h Host,
+        session: &mut Session,
+        out: &mut Out,
+        call: &Call<'_>,
+    ) -> Result<&'h Entry, Ran> {
+        let Some(entry) = call.entry(host) else {
+            return Err(self.refuse_unknown(host, session, out, &call.args));
+        };
+        // Who has not authenticated is not told what exists.
+        if !session.authenticated && !admit::is_open(entry) {
+            return Err(self.refuse(host, session, out, Some(entry), Fault::NO_AUTH));
+        }
+        if let Err(fault) = admit::check(entry, &call.args) {
             // A subcommand that does not exist is not the container's failure.
             let row = Some(entry).filter(|entry| entry.subs.is_empty() || call.args.len() < 2);
-            return self.refuse(host, session, out, row, fault);
+            return Err(self.refuse(host, session, out, row, fault));
         }
-        match admit(host, &self.settings, session, (entry, &call.args), self.now_ms) {
-            Admission::Wait => Ran::Wait,
-            Admission::Refuse(fault) => self.refuse(host, session, out, Some(entry), fault),
-            Admission::Go if session.transaction.is_none() => {
-                self.execute_judged(host, turn, session, out, call, entry)
-            }
-            Admission::Go if entry.row.flags.contains(Flags::RUNS_QUEUE) => {
-                self.run_queue(host, turn, session, out, call.args, entry)
-            }
-            Admission::Go if multi::queue(host, session, out, &call, entry) => Ran::Done,
-            Admission::Go => self.execute_judged(host, turn, session, out, call, entry),
+        match admit::refusal(&self.settings, session, entry) {
+            Some(fault) => Err(self.refuse(host, session, out, Some(entry), fault)),
+            None => Ok(entry),
         }
     }
 
     /// A name without a row. What a browser would send ends the connection, so that no page makes it talk to
     /// the server.
     #[cold]
-    pub(super) fn refuse_unknown(
-        &mut self,
-        host: &Host,
-        session: &mut Session,
-        out: &mut Out,
-        args: &Args<'_>,
-    ) -> Ran {
+    fn refuse_unknown(&mut self, host: &Host, session: &mut Session, out: &mut Out, args: &Args<'_>) -> Ran {
         let name = args.get(0);
         if name.eq_ignore_ascii_case(b"post") || name.eq_ignore_ascii_case(b"host:") {
             let now_ns = host.ticks.since_start_ns().max(1);
@@ -501,6 +516,8 @@ impl Executor {
         let mut shards = plan::shards_of(turn, &host.space, entry, &call.args, session.db);
         for _ in 0..WIDER {
             let reach = Reach::Held(self.up_to_date_anywhere(host, turn.set(&shards)));
+            // Whoever came to wait since the locks were let go may need yet others. Served only after these
+            // locks, it might lose what it waits for to somebody who asked later.
             match plan::shortage(&host.space, &reach, entry, &call.args) {
                 None => return self.handle(host, reach, session, out, call, entry),
                 Some(needed) => {
@@ -686,11 +703,6 @@ fn is_plain(host: &Host, session: &Session, entry: &Entry, args: Args<'_>) -> bo
         && !host.pause.is_set()
 }
 
-/// Whether a command may run before authentication.
-pub(super) fn is_open(entry: &Entry) -> bool {
-    entry.row.flags.contains(Flags::NO_AUTH)
-}
-
 /// One shard after another, for commands that hold only one at a time.
 struct Steps<'s, 't> {
     host: &'s Host,
@@ -718,18 +730,6 @@ pub(super) fn log_each(host: &Host, lane: usize, record: &mut Record) {
             host.log.append(lane, vec![effect]);
         }
     }
-}
-
-/// The checks that need only the row: a container was called without one of its subcommands, or the arity is
-/// wrong.
-#[inline]
-pub(super) fn check(entry: &Entry, args: &Args<'_>) -> Result<(), Fault> {
-    if !entry.subs.is_empty()
-        && let Some(sub) = args.opt(1)
-    {
-        return Err(Fault::subcommand(entry.row.name, sub));
-    }
-    if entry.row.takes(args.len()) { Ok(()) } else { Err(Fault::arity(&entry.full_name)) }
 }
 
 /// Runs the handler; a panic in it is an error for the client, unless a write was open: then the data may be

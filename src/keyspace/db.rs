@@ -144,6 +144,11 @@ impl<'a> Db<'a> {
         (hash, self.space.shard_of(hash))
     }
 
+    /// Whether it can reach no shard.
+    pub fn reaches_nothing(&self) -> bool {
+        matches!(self.reach, Reach::Nothing)
+    }
+
     /// Looks a key up without touching it or counting the lookup.
     pub fn peek(&mut self, key: &[u8]) -> Option<&Entry> {
         let (hash, shard) = self.locate(key);
@@ -235,6 +240,16 @@ impl<'a> Db<'a> {
     /// Goes on at another instant: a clock that was moved passes all between. Never back.
     pub fn pass_to(&mut self, now_ms: u64) {
         self.now_ms = now_ms;
+    }
+
+    /// Before keys of another database are looked at beside those of this one: if something there was found
+    /// due at a later instant than the command's, which only tells of its own database, it goes on to the
+    /// present one.
+    pub fn catch_up_with(&mut self, index: usize) {
+        let now_ms = self.now_ms;
+        if held(&mut self.reach).any(|shard| shard.has_passed(index, now_ms)) {
+            self.now_ms = now_ms.max(self.space.clock.now_ms());
+        }
     }
 
     /// Hands one shard after another to `f`, from `from` on, until it says false. For rows that lock

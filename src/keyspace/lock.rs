@@ -94,6 +94,16 @@ impl<T> Shards<T> {
         let _ = every;
     }
 
+    /// How many lockings have begun since [`Shards::rest`] was first told a number, in debug builds; one
+    /// that still waits for its mutex has begun.
+    #[doc(hidden)]
+    pub fn lockings(&self) -> u32 {
+        #[cfg(debug_assertions)]
+        return self.rests.lockings.load(std::sync::atomic::Ordering::Relaxed);
+        #[cfg(not(debug_assertions))]
+        0
+    }
+
     #[inline]
     fn maybe_rest(&self) {
         #[cfg(debug_assertions)]

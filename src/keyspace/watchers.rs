@@ -4,7 +4,7 @@
 //! Always: a key's watchers are told under the mutex of its shard, before whoever changed it lets go of that;
 //! where nobody watches nothing is allocated.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -130,14 +130,18 @@ impl Interests {
 }
 
 impl Db<'_> {
-    /// Lets a client watch a key; the key's shard is held.
-    pub fn watch(&mut self, key: &[u8], who: &Arc<Watcher>) {
-        let (index, shard) = (self.index(), self.space().shard_of(self.space().hasher.hash(key)));
-        self.at_shard(shard, |shard| shard.watch(index, key, who));
+    /// Lets a client watch these keys, each with its database; their shards are held.
+    pub fn watch(&mut self, keys: &[(usize, Box<[u8]>)], who: &Arc<Watcher>) {
+        for (index, key) in keys {
+            // One that is due goes now, not as a change.
+            self.lend(*index).peek(key);
+            let shard = self.space().shard_of(self.space().hasher.hash(key));
+            self.at_shard(shard, |shard| shard.watch(*index, key, who));
+        }
     }
 
     /// Lets it watch these keys, each with its database, no longer.
-    pub fn unwatch(&mut self, keys: &[(usize, Box<[u8]>)], who: &Arc<Watcher>) {
+    pub fn unwatch(&mut self, keys: &BTreeSet<(usize, Box<[u8]>)>, who: &Arc<Watcher>) {
         for (index, key) in keys {
             let shard = self.space().shard_of(self.space().hasher.hash(key));
             self.at_shard(shard, |shard| shard.unwatch(*index, key, who));

@@ -136,7 +136,7 @@ impl Bridge {
         usize::try_from(kib).unwrap_or(0) << 10
     }
 
-    /// For the hook of the state.
+    /// For what looks after the state.
     pub fn lookout(&self) -> Lookout {
         Lookout(AtomicPtr::new(self.place_pointer().cast()))
     }
@@ -185,14 +185,15 @@ impl Bridge {
     }
 }
 
-/// By which the hook of a state looks after those whom a script keeps waiting.
+/// By which those are looked after whom the script of a state keeps waiting.
 pub struct Lookout(AtomicPtr<Place>);
 
 impl Lookout {
-    /// Does what the worker of the script does meanwhile. To be called by the hook alone.
+    /// Does what the worker of the script does meanwhile. To be called by the state's hook, or by a function
+    /// that the script has called, alone.
     pub fn look(&self) {
-        // SAFETY: the hook is called by the thread that runs the state, while instructions of Lua are carried
-        // out: the place is there, and nobody uses the caller of the job.
+        // SAFETY: it is called by the thread that runs the state, while instructions of Lua are carried out:
+        // the place is there, and nobody uses the caller of the job.
         let meanwhile = unsafe {
             let job = (*self.0.load(Relaxed)).job.load(Relaxed);
             if job.is_null() { None } else { (*(*job).caller).cx.meanwhile }

@@ -19,7 +19,8 @@ use super::call::{Caller, Choices};
 use super::raw::{self, Guard};
 use super::shebang;
 use super::{bit, cjson, cmsgpack, structs};
-use crate::command::scripts::{Kind, MOST_EVALUATED, Script, ScriptFlags, Sha};
+use crate::clock::Ticks;
+use crate::command::scripts::{Kind, MOST_EVALUATED, Script, ScriptFlags, Scripts, Sha};
 use crate::command::{Cx, Host, Outcome};
 use crate::fault::Fault;
 use crate::resp::{Args, Proto};
@@ -36,6 +37,8 @@ const ROUGH_MEMORY: usize = 4096;
 const MOST_COROUTINES: u32 = 100;
 /// Instructions between two looks at whether the script is to end.
 const LOOK_EVERY: u32 = 100_000;
+/// Resumptions of coroutines between two looks: every coroutine has its own count of instructions.
+const RESUMED_PER_LOOK: u32 = 16;
 /// Compiled scripts of which some may have left the cache; with more, those that have are dropped.
 const MOST_COMPILED: usize = 2 * MOST_EVALUATED;
 /// The name of a script in errors, and that of a library of functions.
@@ -222,8 +225,7 @@ pub(super) struct Engine {
     loader: Function,
     choices: Arc<Choices>,
     json: cjson::Shared,
-    /// `Ticks` nanoseconds at which the library that is being loaded has taken too long, 0 when none is.
-    until_ns: Arc<AtomicU64>,
+    overseer: Arc<Overseer>,
     /// What its memory is counted as, in `Scripts`.
     counted_bytes: usize,
     /// Something was killed in it, and every instruction fails.
@@ -240,7 +242,14 @@ impl Engine {
         let choices = Arc::new(Choices::new(chance));
         let json = cjson::Shared::default();
         let mut bridge = Bridge::new(&lua)?;
-        let native = natives(&lua, &choices, &json, kind)?;
+        let overseer = Arc::new(Overseer {
+            kind,
+            scripts: Arc::clone(&host.scripts),
+            ticks: host.ticks.clone(),
+            lookout: bridge.lookout(),
+            until_ns: AtomicU64::new(0),
+        });
+        let native = natives(&lua, &choices, &json, &overseer)?;
         let [call, pcall, check] = bridge.functions(&lua)?;
         native.set("commands", lua.create_sequence_from([call, pcall, check])?)?;
         let prelude = lua.load(PRELUDE).set_name("=ochre").set_mode(ChunkMode::Text);
@@ -249,8 +258,7 @@ impl Engine {
         bridge.furnish(&lua, &given, &handler)?;
         lua.set_globals(globals)?;
         lua.set_memory_limit(MOST_MEMORY)?;
-        let until_ns = Arc::new(AtomicU64::new(0));
-        watch(&lua, host, kind, bridge.lookout(), &until_ns)?;
+        overseer.watch(&lua)?;
         let (has_failed, counted_bytes, is_spent) = (false, 0, false);
         Ok(Engine {
             kind,
@@ -261,7 +269,7 @@ impl Engine {
             loader,
             choices,
             json,
-            until_ns,
+            overseer,
             counted_bytes,
             is_spent,
         })
@@ -288,9 +296,10 @@ impl Engine {
             mlua::Error::SyntaxError { message, .. } => Fault::library_syntax(message.as_bytes()),
             other => Fault::library_failed(fault_of(&other).text()),
         })?;
-        self.until_ns.store(host.ticks.since_start_ns().saturating_add(most_ns), Ordering::Relaxed);
+        let until_ns = &self.overseer.until_ns;
+        until_ns.store(host.ticks.since_start_ns().saturating_add(most_ns), Ordering::Relaxed);
         let loaded: mlua::Result<(bool, Value)> = self.loader.call(library);
-        self.until_ns.store(0, Ordering::Relaxed);
+        until_ns.store(0, Ordering::Relaxed);
         self.lua.expire_registry_values();
         self.tidy(host);
         let made = match loaded {
@@ -325,9 +334,9 @@ impl Engine {
     }
 
     /// After a kill: instructions succeed again.
-    pub(super) fn revive(&mut self, host: &Host) -> mlua::Result<()> {
+    pub(super) fn revive(&mut self) -> mlua::Result<()> {
         self.is_spent = false;
-        watch(&self.lua, host, self.kind, self.bridge.lookout(), &self.until_ns)
+        self.overseer.watch(&self.lua)
     }
 
     /// Whether something was killed in it: it must be revived, or replaced.
@@ -355,8 +364,12 @@ impl Engine {
         let mut caller =
             Caller { cx, choices: &choices, is_read_only, unit: &mut unit, dirty: 0, look_at: 0 };
         let result = self.execute(&mut caller, given, function);
+        let (was_killed, newcomers) = host.scripts.running.end();
+        if !newcomers.is_empty() {
+            caller.let_in(newcomers);
+        }
         let dirty = caller.dirty;
-        self.is_spent = host.scripts.running.end();
+        self.is_spent = was_killed;
         cx.session.fieldsets = fieldsets;
         if cx.session.db != home {
             cx.session.select(home);
@@ -411,29 +424,43 @@ impl FromLua for Registered {
     }
 }
 
-/// Looks at the state every so many instructions: whether what runs in it is to end.
-fn watch(
-    lua: &Lua,
-    host: &Host,
+/// Looks after a state now and then: whether what runs in it is to end.
+struct Overseer {
     kind: Kind,
+    scripts: Arc<Scripts>,
+    ticks: Ticks,
     lookout: Lookout,
-    until_ns: &Arc<AtomicU64>,
-) -> mlua::Result<()> {
-    let (scripts, ticks, until_ns) = (Arc::clone(&host.scripts), host.ticks.clone(), Arc::clone(until_ns));
-    lua.set_global_hook(HookTriggers::new().every_nth_instruction(LOOK_EVERY), move |lua, _| {
-        lookout.look();
-        let goes_down = scripts.is_interrupted.load(Ordering::Relaxed);
-        if !goes_down && !scripts.running.is_killed() {
-            let until_ns = until_ns.load(Ordering::Relaxed);
+    /// `Ticks` nanoseconds at which the library that is being loaded has taken too long, 0 when none is.
+    until_ns: AtomicU64,
+}
+
+impl Overseer {
+    /// Looks every so many instructions; undoes what [`Overseer::look`] does to what is to end.
+    fn watch(self: &Arc<Self>, lua: &Lua) -> mlua::Result<()> {
+        let overseer = Arc::clone(self);
+        let triggers = HookTriggers::new().every_nth_instruction(LOOK_EVERY);
+        lua.set_global_hook(triggers, move |lua, _| overseer.look(lua).map(|()| VmState::Continue))
+    }
+
+    /// Looks, while instructions of Lua are carried out.
+    ///
+    /// # Errors
+    /// When what runs is to end.
+    fn look(&self, lua: &Lua) -> mlua::Result<()> {
+        self.lookout.look();
+        let goes_down = self.scripts.is_interrupted.load(Ordering::Relaxed);
+        if !goes_down && !self.scripts.running.is_killed() {
+            let until_ns = self.until_ns.load(Ordering::Relaxed);
             // A library has nothing by which it could catch the error.
-            let is_late = until_ns > 0 && ticks.since_start_ns() > until_ns;
-            return if is_late { Err(late()) } else { Ok(VmState::Continue) };
+            let is_late = until_ns > 0 && self.ticks.since_start_ns() > until_ns;
+            return if is_late { Err(late()) } else { Ok(()) };
         }
+        let kind = self.kind;
         let ending = move || if goes_down { ending() } else { killed(kind) };
         // At every instruction from now on: a script that catches errors gets no further either.
         lua.set_hook(HookTriggers::new().every_nth_instruction(1), move |_, _| Err(ending()))?;
         Err(ending())
-    })
+    }
 }
 
 fn killed(kind: Kind) -> mlua::Error {
@@ -468,9 +495,14 @@ fn message(error: &mlua::Error) -> String {
 }
 
 /// What the prelude is made of.
-fn natives(lua: &Lua, choices: &Arc<Choices>, json: &cjson::Shared, kind: Kind) -> mlua::Result<Table> {
+fn natives(
+    lua: &Lua,
+    choices: &Arc<Choices>,
+    json: &cjson::Shared,
+    overseer: &Arc<Overseer>,
+) -> mlua::Result<Table> {
     let native = lua.create_table()?;
-    native.set("is_library", kind == Kind::Function)?;
+    native.set("is_library", overseer.kind == Kind::Function)?;
     native.set("message", lua.create_function(|_, error: Value| Ok(error.as_error().map(message)))?)?;
     native.set("mark", lua.create_function(|lua, meta: Table| raw::mark(lua, &meta))?)?;
     for (name, guard) in [
@@ -487,16 +519,16 @@ fn natives(lua: &Lua, choices: &Arc<Choices>, json: &cjson::Shared, kind: Kind) 
         };
         native.set(name, lua.create_function(guarded)?)?;
     }
-    native.set("deepest", MOST_COROUTINES)?;
+    let own = Arc::clone(overseer);
+    native.set("look", lua.create_function(move |lua, ()| own.look(lua))?)?;
+    native.set("coroutines", lua.create_sequence_from([MOST_COROUTINES, RESUMED_PER_LOOK])?)?;
     let sha1 = |lua: &Lua, text: mlua::LuaString| lua.create_string(sha1_hex(&text.as_bytes()));
     native.set("sha1", lua.create_function(sha1)?)?;
-    native.set(
-        "log",
-        lua.create_function(|_, (level, text): (f64, mlua::LuaString)| {
-            log(level, &String::from_utf8_lossy(&text.as_bytes()));
-            Ok(())
-        })?,
-    )?;
+    let write = |_: &Lua, (level, text): (f64, mlua::LuaString)| {
+        log(level, &String::from_utf8_lossy(&text.as_bytes()));
+        Ok(())
+    };
+    native.set("log", lua.create_function(write)?)?;
     let own = Arc::clone(choices);
     native.set("random", lua.create_function(move |_, ()| Ok(own.draw()))?)?;
     let own = Arc::clone(choices);

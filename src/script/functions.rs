@@ -101,7 +101,7 @@ pub fn call(
     host.scripts.running.announce(&callback.name, command);
     let result = state.engine.perform(cx, &callback.function, given, only_reads);
     if state.engine.is_spent() {
-        state.engine.revive(host).map_err(|error| fault_of(&error))?;
+        state.engine.revive().map_err(|error| fault_of(&error))?;
     }
     result
 }

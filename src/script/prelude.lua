@@ -159,7 +159,11 @@ maths.randomseed = forward(function(...)
 end)
 
 -- Nested coroutines take room on the C stack, so their depth is limited.
-local depth, deepest = 0, native.deepest
+local deepest, resumed_per_look = unpack(native.coroutines)
+local depth = 0
+-- Each has its own count of instructions until the next look at whether the script is to end, so none may
+-- ever reach it: their resumptions are counted, too. Once it is to end every further one looks, and fails.
+local look, resumed = native.look, 0
 
 local function leave(...)
   depth = depth - 1
@@ -168,6 +172,11 @@ end
 
 local function resume_within(...)
   if depth >= deepest then return false, 'C stack overflow' end
+  resumed = resumed + 1
+  if resumed >= resumed_per_look then
+    look()
+    resumed = 0
+  end
   depth = depth + 1
   return leave(resume(...))
 end

@@ -46,7 +46,8 @@ impl Node {
         Node::at(Arc::clone(&self.host), self.lane + 1)
     }
 
-    fn at(host: Arc<Host>, lane: usize) -> Node {
+    /// The worker of that lane, on the thread that shall be its own.
+    pub fn at(host: Arc<Host>, lane: usize) -> Node {
         let part = host.space.shards.part(lane);
         let executor = Executor::new(&host, lane, Chance::new(1));
         let session = client(&host, lane);
@@ -76,7 +77,8 @@ impl Node {
         })
     }
 
-    fn turn(
+    /// Takes a turn; what the clients in it were answered.
+    pub fn turn(
         &mut self,
         f: impl FnOnce(&mut Executor, &mut Turn<'_, Shard>, &Host, &mut Session, &mut Out),
     ) -> Vec<u8> {
@@ -87,7 +89,8 @@ impl Node {
     }
 }
 
-fn run(
+/// Runs one command in a turn.
+pub fn run(
     executor: &mut Executor,
     turn: &mut Turn<'_, Shard>,
     host: &Host,
