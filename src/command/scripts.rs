@@ -86,7 +86,7 @@ pub struct Running {
     /// The name of the function, then the command that runs it; of the last one where none runs.
     called: Mutex<OwnedArgs>,
     /// How many have begun or ended, above the bits [`WRITTEN`] and [`KILLED`], of which at most one is set,
-    /// and [`MET`]: odd while one runs.
+    /// [`MET`] and [`ASKED`]: odd while one runs.
     fate: AtomicU64,
     newcomers: Mutex<Newcomers>,
 }
@@ -113,8 +113,10 @@ const WRITTEN: u64 = 1;
 const KILLED: u64 = 2;
 /// Somebody waits to be let in.
 const MET: u64 = 4;
+/// Somebody has waited, or waits.
+const ASKED: u64 = 8;
 /// The number of the next one.
-const NEXT: u64 = 8;
+const NEXT: u64 = 16;
 /// Keys that are watched while one script runs: more would be kept until it ends.
 const MOST_MET: usize = 10_000;
 
@@ -179,9 +181,11 @@ impl Running {
         self.since_ns.store(0, Ordering::Release);
         // From here on nobody can kill it, and nobody waits for it: the number is another one.
         let fate = self.fate.fetch_add(NEXT, Ordering::AcqRel);
-        let newcomers =
-            if fate & MET == 0 { Vec::new() } else { std::mem::take(&mut *self.newcomers.lock()).waiting };
-        (fate & KILLED != 0, newcomers)
+        if fate & ASKED == 0 {
+            return (fate & KILLED != 0, Vec::new());
+        }
+        self.fate.fetch_and(!(MET | ASKED), Ordering::Relaxed);
+        (fate & KILLED != 0, std::mem::take(&mut *self.newcomers.lock()).waiting)
     }
 
     /// Somebody else watches keys from now on, of which the script is to tell their shards. False: it has
@@ -192,7 +196,7 @@ impl Running {
         if met > MOST_MET {
             return false;
         }
-        let runs = |fate| (fate / NEXT % 2 == 1).then_some(fate | MET);
+        let runs = |fate| (fate / NEXT % 2 == 1).then_some(fate | MET | ASKED);
         if self.fate.fetch_update(Ordering::AcqRel, Ordering::Acquire, runs).is_err() {
             return false;
         }
@@ -433,7 +437,11 @@ mod tests {
         assert_eq!(running.kill(Kind::Script), Err(Fault::UNKILLABLE));
         assert_eq!(running.end().1.len(), 2);
         assert!(!running.meet(&keys(1), &who) && !running.has_met());
+        // What a script has let in does not count against the next one.
         running.begin(3, 20, Kind::Script);
+        assert!(running.meet(&keys(1), &who) && running.newcomers().len() == 1);
+        assert_eq!(running.end().1.len(), 0);
+        running.begin(3, 30, Kind::Script);
         assert!(running.meet(&keys(MOST_MET), &who));
         assert_eq!(running.kill(Kind::Script), Ok(()));
         assert!(running.has_met() && running.end().0);
