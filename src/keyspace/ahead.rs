@@ -10,8 +10,6 @@ use std::collections::VecDeque;
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
-use smallvec::SmallVec;
-
 use super::gate::Stamp;
 use super::lock::{Shards, Turn};
 use super::shard::Shard;
@@ -81,31 +79,26 @@ pub enum Look {
     Stale,
 }
 
-impl Look {
-    /// The next bucket to look into.
-    #[inline]
-    pub fn further(self) -> Option<Seen> {
-        if let Look::Further(seen) = self { Some(seen) } else { None }
-    }
-}
-
 /// Asks for the entries of several buckets, wherever they have gone.
-pub fn ask<const N: usize>(turn: &Turn<'_, Shard>, seen: &mut SmallVec<[Seen; N]>) {
-    while !seen.is_empty() {
-        look_on(turn, seen);
+pub fn ask(turn: &Turn<'_, Shard>, seen: &mut [Seen]) {
+    let mut left = seen.len();
+    while left > 0 {
+        left = look_on(turn, &mut seen[..left]);
     }
 }
 
-/// Asks for the entries of several buckets; leaves those that are followed by another one.
+/// Asks for the entries of several buckets. Says how many of them are followed by another one: those take the
+/// first places.
 #[inline]
-pub fn look_on<const N: usize>(turn: &Turn<'_, Shard>, seen: &mut SmallVec<[Seen; N]>) {
-    if seen.is_empty() {
-        return;
+pub fn look_on(turn: &Turn<'_, Shard>, seen: &mut [Seen]) -> usize {
+    let mut kept = 0;
+    for at in 0..seen.len() {
+        if let Look::Further(next) = seen[at].entries(turn) {
+            seen[kept] = next;
+            kept += 1;
+        }
     }
-    seen.retain(|seen| {
-        let further = seen.entries(turn).further();
-        further.map(|next| *seen = next).is_some()
-    });
+    kept
 }
 
 /// A bucket seen in a turn.

@@ -4,8 +4,6 @@
 //! has had time to come, the entry that the bucket names. May touch: requests of the batch, hints of tables.
 //! Always: within a turn; the requests are fetched for in their order.
 
-use smallvec::SmallVec;
-
 use crate::command::Host;
 use crate::keyspace::Shard;
 use crate::keyspace::ahead::{Look, Seen, look_on};
@@ -40,7 +38,7 @@ pub struct Fetcher {
     /// Requests whose entry was asked for.
     entries: usize,
     /// Buckets behind their home that were asked for because an entry had not found room in it.
-    further: SmallVec<[Seen; GROUP]>,
+    further: Vec<Seen>,
 }
 
 impl Fetcher {
@@ -63,7 +61,7 @@ impl Fetcher {
     pub fn start(&mut self, host: &Host, turn: &Turn<'_, Shard>, jobs: &[Job]) {
         self.bucket_to(host, turn, jobs, BUCKETS_AHEAD);
         self.entry_to(host, turn, jobs, self.buckets.max(ENTRIES_AHEAD));
-        look_on(turn, &mut self.further);
+        self.look_further(turn);
     }
 
     /// Before request `at` runs.
@@ -76,7 +74,7 @@ impl Fetcher {
 
     #[inline(never)]
     fn go_on(&mut self, host: &Host, turn: &Turn<'_, Shard>, jobs: &[Job], at: usize) {
-        look_on(turn, &mut self.further);
+        self.look_further(turn);
         self.entry_to(host, turn, jobs, at + GROUP + ENTRIES_AHEAD);
         self.bucket_to(host, turn, jobs, at + GROUP + BUCKETS_AHEAD);
     }
@@ -97,23 +95,31 @@ impl Fetcher {
             && let Some(job) = jobs.get(self.entries)
         {
             if let Some(seen) = self.seen[self.entries % SEEN] {
-                match seen.entries(turn) {
-                    Look::Asked => {}
-                    look => self.look_again(host, turn, job, look),
+                let look = match seen.entries(turn) {
+                    Look::Stale => look_again(host, turn, job),
+                    look => look,
+                };
+                if let Look::Further(seen) = look {
+                    self.further.push(seen);
                 }
             }
             self.entries += 1;
         }
     }
 
-    #[inline(never)]
-    fn look_again(&mut self, host: &Host, turn: &Turn<'_, Shard>, job: &Job, look: Look) {
-        let look = match look {
-            Look::Stale => bucket(host, turn, job).map_or(Look::Asked, |seen| seen.entries(turn)),
-            look => look,
-        };
-        self.further.extend(look.further());
+    #[inline]
+    fn look_further(&mut self, turn: &Turn<'_, Shard>) {
+        if !self.further.is_empty() {
+            let kept = look_on(turn, &mut self.further);
+            self.further.truncate(kept);
+        }
     }
+}
+
+/// Looks at a bucket that was asked for in an earlier turn, and may not be the right one any more.
+#[inline(never)]
+fn look_again(host: &Host, turn: &Turn<'_, Shard>, job: &Job) -> Look {
+    bucket(host, turn, job).map_or(Look::Asked, |seen| seen.entries(turn))
 }
 
 #[inline(always)]
