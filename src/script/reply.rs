@@ -6,6 +6,7 @@
 //! these frames by a long jump: nothing here has a destructor.
 
 use super::stack::{Kind, Stack};
+use crate::resp::parse_i64;
 
 /// Slots of the stack that a table takes while it is filled.
 const SLOTS: std::ffi::c_int = 8;
@@ -23,7 +24,7 @@ struct Reader<'a> {
 
 /// A number in decimal digits.
 fn integer(text: &[u8]) -> Option<i64> {
-    std::str::from_utf8(text).ok()?.parse().ok()
+    parse_i64(text)
 }
 
 impl<'a> Reader<'a> {
