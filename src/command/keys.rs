@@ -186,7 +186,7 @@ impl KeySpec {
                 if at >= len {
                     return false;
                 }
-                let Some(count) = crate::resp::parse_i64(args.get(at as usize)) else { return false };
+                let count = leading_int(args.get(at as usize));
                 if count < 0 || count > len {
                     return false;
                 }
@@ -221,6 +221,20 @@ impl KeySpec {
         }
         true
     }
+}
+
+/// The integer that a text begins with, as C reads one: behind white space and a sign, up to the first byte
+/// that is no digit; 0 where there is none. A handler refuses what goes on behind it.
+fn leading_int(text: &[u8]) -> i64 {
+    let text = text.trim_ascii_start();
+    let (sign, digits) = match text {
+        [b'-', rest @ ..] => (-1, rest),
+        [b'+', rest @ ..] => (1, rest),
+        rest => (1, rest),
+    };
+    let digits = digits.iter().take_while(|byte| byte.is_ascii_digit());
+    let add = |sum: i64, digit: &u8| sum.saturating_mul(10).saturating_add(i64::from(digit - b'0'));
+    sign * digits.fold(0, add)
 }
 
 /// Index of the argument behind the last `word`, apart from arguments of `options`.

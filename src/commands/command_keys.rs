@@ -46,8 +46,11 @@ fn keys_of<'a>(table: &Table, request: Args<'a>) -> Result<Vec<(&'a [u8], KeyFla
         };
         keys.push((request.get(at), flags));
     });
-    let may_lack_keys = entry.row.flags.contains(Flags::NO_MANDATORY_KEYS);
-    if found && (may_lack_keys || !keys.is_empty()) { Ok(keys) } else { Err(Fault::BAD_COMMAND_ARGUMENTS) }
+    if entry.row.flags.contains(Flags::NO_MANDATORY_KEYS) || found && !keys.is_empty() {
+        Ok(keys)
+    } else {
+        Err(Fault::BAD_COMMAND_ARGUMENTS)
+    }
 }
 
 /// The row that would run: a container's subcommand if there is a second argument.
