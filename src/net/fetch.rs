@@ -37,6 +37,8 @@ pub struct Fetcher {
     buckets: usize,
     /// Requests whose entry was asked for.
     entries: usize,
+    /// The hashes of the last two keys that something was asked for: what comes again is there already.
+    recent: [u64; 2],
     /// Buckets behind their home that were asked for because an entry had not found room in it.
     further: Vec<Seen>,
 }
@@ -45,6 +47,7 @@ impl Fetcher {
     /// At the start of a batch.
     pub fn clear(&mut self) {
         (self.buckets, self.entries) = (0, 0);
+        self.recent = [0; 2];
         self.further.clear();
     }
 
@@ -84,7 +87,13 @@ impl Fetcher {
         while self.buckets < end
             && let Some(job) = jobs.get(self.buckets)
         {
-            self.seen[self.buckets % SEEN] = bucket(host, turn, job);
+            self.seen[self.buckets % SEEN] = match job.hash {
+                Some(hash) if !self.recent.contains(&hash) => {
+                    self.recent = [hash, self.recent[0]];
+                    bucket(host, turn, job)
+                }
+                _ => None,
+            };
             self.buckets += 1;
         }
     }
