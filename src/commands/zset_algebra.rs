@@ -291,6 +291,11 @@ fn has_all(sources: &[Source<'_>], member: Item<'_>) -> bool {
     sources.iter().all(|source| source.members.score(member).is_some())
 }
 
+/// Zero for what is no number.
+fn number(score: f64) -> f64 {
+    if score.is_nan() { 0.0 } else { score }
+}
+
 /// How scores of one member become one.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Aggregate {
@@ -313,19 +318,16 @@ impl Aggregate {
         found.map(|(_, aggregate)| aggregate).ok_or(Fault::SYNTAX)
     }
 
-    /// What a source contributes. Zero times infinity is nothing.
+    /// What a source contributes: no number for zero times infinity.
     fn weighted(self, source: &Source<'_>, score: f64) -> f64 {
-        let weighted = if self == Aggregate::Count { source.weight } else { source.weight * score };
-        if weighted.is_nan() { 0.0 } else { weighted }
+        if self == Aggregate::Count { source.weight } else { source.weight * score }
     }
 
-    /// Infinities of both signs together are nothing.
+    /// Infinities of both signs together are nothing, and neither is a sum with no number; of such and a
+    /// number the number is the lowest and the highest.
     fn join(self, one: f64, other: f64) -> f64 {
         match self {
-            Aggregate::Sum | Aggregate::Count => {
-                let sum = one + other;
-                if sum.is_nan() { 0.0 } else { sum }
-            }
+            Aggregate::Sum | Aggregate::Count => number(one + other),
             Aggregate::Min => one.min(other),
             Aggregate::Max => one.max(other),
         }
@@ -488,7 +490,7 @@ fn union<'a>(cx: &Cx<'_>, sources: &[Source<'a>], aggregate: Aggregate) -> Vec<S
     let mut gathered = Gathered::with_capacity(largest);
     for source in sources {
         source.members.each(&mut |member, score| {
-            let score = aggregate.weighted(source, score);
+            let score = number(aggregate.weighted(source, score));
             let there = gathered.scores.entry(Gathered::key(cx, text_of(member)));
             there.and_modify(|sum| *sum = aggregate.join(*sum, score)).or_insert(score);
             true
@@ -503,7 +505,8 @@ fn intersection<'a>(sources: &[Source<'a>], aggregate: Aggregate) -> Vec<Scored<
     let mut shared = Vec::new();
     smallest.members.each(&mut |member, score| {
         let member = text_of(member);
-        let mut joined = Some(aggregate.weighted(smallest, score));
+        // As others do it, only the first product is made a number before it is joined.
+        let mut joined = Some(number(aggregate.weighted(smallest, score)));
         for other in others {
             let score = other.members.score(&member).map(|score| aggregate.weighted(other, score));
             joined = joined.zip(score).map(|(one, two)| aggregate.join(one, two));
