@@ -163,9 +163,12 @@ impl Out {
         self.line(b'+', text.as_bytes());
     }
 
-    /// An error, its code first (`ERR no such key`). Line ends within become spaces.
+    /// An error, its code first (`ERR no such key`). Line ends within become spaces, those at its end go.
     pub fn error(&mut self, text: impl AsRef<[u8]>) {
-        let text = text.as_ref();
+        let mut text = text.as_ref();
+        while let [rest @ .., b'\r' | b'\n'] = text {
+            text = rest;
+        }
         let from = self.tail.bytes.len() + 1;
         self.line(b'-', text);
         for byte in &mut self.tail.bytes[from..from + text.len()] {
@@ -661,6 +664,7 @@ mod tests {
         same(|out| out.ok(), "+OK\r\n");
         same(|out| out.simple("PONG"), "+PONG\r\n");
         same(|out| out.error("ERR a\r\nb\nc"), "-ERR a  b c\r\n");
+        same(|out| out.error("ERR a\rb \r\n\n"), "-ERR a b \r\n");
         same(|out| out.int(0), ":0\r\n");
         same(|out| out.int(42), ":42\r\n");
         same(|out| out.int(100), ":100\r\n");
