@@ -277,6 +277,13 @@ impl Spot {
         self.first.wrapping_add(self.at as usize)
     }
 
+    /// Whether that entry lies in the bucket.
+    #[cfg(test)]
+    pub fn holds(self, entry: &crate::keyspace::entry::Entry) -> bool {
+        let entry = std::ptr::from_ref(entry).cast::<Bucket>();
+        (self.bucket()..self.bucket().wrapping_add(1)).contains(&entry)
+    }
+
     /// Second stage, when the bucket has had time to arrive: asks for the entries in it that carry the key's
     /// tag. Of an entry the first 128 bytes are asked for: header, key, and the value or its beginning. If
     /// there is none but entries were displaced, asks for the next bucket, to be looked at in the same way.

@@ -388,6 +388,32 @@ fn hints_read_a_table_that_another_thread_rebuilds() {
 }
 
 #[test]
+fn hints_lead_to_the_bucket_where_an_entry_has_found_room() {
+    let mut table = Table::new(KeyHasher::new(4));
+    let hint = table.hint();
+    let (mut found, mut displaced, mut misled) = (0, 0, 0);
+    for count in [100, 1_000, 5_000, 20_000] {
+        (0..count).for_each(|number| put(&mut table, &key(number)));
+        for number in 0..count {
+            let hash = table.hasher().hash(&key(number));
+            let entry = table.find(hash, &key(number)).unwrap();
+            // SAFETY: nothing changes the table meanwhile.
+            let mut spot = unsafe { hint.prefetch_bucket(hash) }.unwrap();
+            let mut steps = 0;
+            while let Some(next) = unsafe { spot.prefetch_entries(hash) } {
+                (spot, steps) = (next, steps + 1);
+                assert!(steps <= bucket::SPILLED, "{steps}");
+            }
+            found += usize::from(spot.holds(entry));
+            displaced += usize::from(steps > 0 && spot.holds(entry));
+            misled += usize::from(!spot.holds(entry));
+        }
+    }
+    // Another entry on the way may carry the same tag.
+    assert!(displaced > found / 50 && misled < displaced / 4, "{found} {displaced} {misled}");
+}
+
+#[test]
 fn memory_is_accounted_for() {
     let mut table = Table::new(KeyHasher::new(4));
     (0..3000).for_each(|number| put(&mut table, &key(number)));
