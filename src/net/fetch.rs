@@ -60,6 +60,12 @@ impl Fetcher {
         }
     }
 
+    /// Before the turn ends in which requests were received: what was seen in it is of no use in the next.
+    #[inline]
+    pub fn rest(&mut self, turn: &Turn<'_, Shard>) {
+        self.look_further(turn);
+    }
+
     /// Before the first of these requests runs.
     pub fn start(&mut self, host: &Host, turn: &Turn<'_, Shard>, jobs: &[Job]) {
         self.bucket_to(host, turn, jobs, BUCKETS_AHEAD);
