@@ -490,9 +490,7 @@ fn parse(
             break;
         }
     }
-    if let Some(turn) = &turn {
-        fetcher.rest(turn);
-    }
+    turn.iter().for_each(|turn| fetcher.rest(turn));
     if jobs.len() > first || conn.broken.is_some() {
         batch.runs.push(Run { key, source, jobs: first..batch.jobs.len(), locks_all });
     }

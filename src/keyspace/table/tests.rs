@@ -400,6 +400,7 @@ fn hints_lead_to_the_bucket_where_an_entry_has_found_room() {
             // SAFETY: nothing changes the table meanwhile.
             let mut spot = unsafe { hint.prefetch_bucket(hash) }.unwrap();
             let mut steps = 0;
+            // SAFETY: as above.
             while let Some(next) = unsafe { spot.prefetch_entries(hash) } {
                 (spot, steps) = (next, steps + 1);
                 assert!(steps <= bucket::SPILLED, "{steps}");
