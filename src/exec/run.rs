@@ -183,19 +183,6 @@ impl Executor {
         ran
     }
 
-    /// [`Executor::run`] where it is not worth a copy of its own.
-    #[inline(never)]
-    pub fn run_apart(
-        &mut self,
-        host: &Host,
-        turn: &mut Turn<'_, Shard>,
-        session: &mut Session,
-        out: &mut Out,
-        call: Call<'_>,
-    ) -> Ran {
-        self.run(host, turn, session, out, call)
-    }
-
     /// The thread's place in counters and the commit log.
     pub(super) fn lane(&self) -> usize {
         self.lane
@@ -236,7 +223,7 @@ impl Executor {
                 return Ran::Done;
             }
         }
-        self.execute_judged(host, turn, session, out, call, entry)
+        self.execute(host, turn, session, out, call, entry)
     }
 
     /// Finds the row of a request that may run as far as row, session and settings are concerned.
@@ -365,20 +352,6 @@ impl Executor {
             self.serve_late(host, turn);
         }
         ran
-    }
-
-    /// [`Executor::execute`] where it is not worth a copy of its own.
-    #[inline(never)]
-    fn execute_judged(
-        &mut self,
-        host: &Host,
-        turn: &mut Turn<'_, Shard>,
-        session: &mut Session,
-        out: &mut Out,
-        call: Call<'_>,
-        entry: &Entry,
-    ) -> Ran {
-        self.execute(host, turn, session, out, call, entry)
     }
 
     /// Runs a command that has no keys, or several, or a key for which somebody may wait; and whatever comes

@@ -31,7 +31,7 @@ use std::ptr::NonNull;
 use std::sync::atomic::{AtomicPtr, Ordering::Relaxed};
 
 use bucket::{Memory, SPILLED, entry_in};
-use directory::{Directory, prefetch};
+use directory::{Directory, prefetch, prefetch_matching};
 
 pub use directory::{Hint, Retired, Spot};
 pub use scan::TableStats;
@@ -131,12 +131,7 @@ impl Table {
         };
         hashes.iter().for_each(|&hash| prefetch(home(hash)));
         for &hash in hashes {
-            let bucket = home(hash);
-            for slot in bucket.word().matching(hash::tag(hash)) {
-                let block = bucket.slot(slot).load(Relaxed);
-                prefetch(block);
-                prefetch(block.wrapping_add(64));
-            }
+            prefetch_matching(home(hash), hash);
         }
     }
 

@@ -60,12 +60,6 @@ impl Fetcher {
         }
     }
 
-    /// Before the turn ends in which requests were received: what was seen in it is of no use in the next.
-    #[inline]
-    pub fn rest(&mut self, turn: &Turn<'_, Shard>) {
-        self.look_further(turn);
-    }
-
     /// Before the first of these requests runs.
     pub fn start(&mut self, host: &Host, turn: &Turn<'_, Shard>, jobs: &[Job]) {
         self.bucket_to(host, turn, jobs, BUCKETS_AHEAD);
@@ -122,8 +116,10 @@ impl Fetcher {
         }
     }
 
+    /// Looks into the buckets behind their home. Also before a turn ends in which requests were received:
+    /// what was seen in it is of no use in the next.
     #[inline]
-    fn look_further(&mut self, turn: &Turn<'_, Shard>) {
+    pub fn look_further(&mut self, turn: &Turn<'_, Shard>) {
         if !self.further.is_empty() {
             let kept = look_on(turn, &mut self.further);
             self.further.truncate(kept);

@@ -405,7 +405,7 @@ impl Worker {
                 if let Some(held_up) = held_up {
                     held_up.lend(hall, None);
                 }
-                ran = exec.run_apart(host, turn, &mut conn.session, &mut conn.out, call);
+                ran = exec.run(host, turn, &mut conn.session, &mut conn.out, call);
                 if let Some(held_up) = held_up {
                     held_up.take_back(hall);
                 }
@@ -490,7 +490,7 @@ fn parse(
             break;
         }
     }
-    turn.iter().for_each(|turn| fetcher.rest(turn));
+    turn.iter().for_each(|turn| fetcher.look_further(turn));
     if jobs.len() > first || conn.broken.is_some() {
         batch.runs.push(Run { key, source, jobs: first..batch.jobs.len(), locks_all });
     }

@@ -37,7 +37,7 @@ const SPARE_OUTS: usize = 1024;
 /// long still holds it.
 const LOOK_AT_GATE: Duration = Duration::from_millis(10);
 /// A worker takes memory back after at least this many keys have left.
-const TAKE_BACK: usize = 8192;
+const TAKE_BACK: u64 = 8192;
 /// The stream of chance of a stand-in, which draws nothing.
 const STAND_IN: u64 = u64::MAX;
 
@@ -206,8 +206,11 @@ impl Worker {
     /// Keys leave on the home worker of their shard, and most lie in memory of another, of the one that made
     /// them. All workers expire about as many: each takes its memory back before that would take long.
     fn take_back_memory(&mut self) {
+        if self.round.expired < TAKE_BACK {
+            return;
+        }
         // As many as there are pages, so that looking at pages is not most of the work.
-        let often = TAKE_BACK.max(2 * crate::memory::used_roughly() / crate::memory::PAGE_BYTES);
+        let often = 2 * crate::memory::used_roughly() / crate::memory::PAGE_BYTES;
         if self.round.expired >= often as u64 {
             self.round.expired = 0;
             crate::memory::take_back();

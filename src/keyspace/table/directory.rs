@@ -285,8 +285,8 @@ impl Spot {
     }
 
     /// Second stage, when the bucket has had time to arrive: asks for the entries in it that carry the key's
-    /// tag. Of an entry the first 128 bytes are asked for: header, key, and the value or its beginning. If
-    /// there is none but entries were displaced, asks for the next bucket, to be looked at in the same way.
+    /// tag. If there is none but entries were displaced, asks for the next bucket, to be looked at in the
+    /// same way.
     ///
     /// # Safety
     /// The caller must be in the turn in which the hint gave the spot.
@@ -294,17 +294,9 @@ impl Spot {
     pub unsafe fn prefetch_entries(self, hash: u64) -> Option<Spot> {
         // SAFETY: see the fields.
         let bucket = unsafe { &*self.bucket() };
-        let word = bucket.word();
-        let mut is_absent = true;
-        for slot in word.matching(hash::tag(hash)) {
-            let entry = bucket.slot(slot).load(Relaxed);
-            prefetch(entry);
-            prefetch(entry.wrapping_add(64));
-            prefetch(entry.wrapping_add(127));
-            is_absent = false;
-        }
-        let left = if self.left == HOME { word.reach() as u32 } else { self.left };
-        if !is_absent || left == 0 {
+        let is_there = prefetch_matching(bucket, hash);
+        let left = if self.left == HOME { bucket.word().reach() as u32 } else { self.left };
+        if is_there || left == 0 {
             return None;
         }
         let at = if self.at + 1 == self.count { 0 } else { self.at + 1 };
@@ -312,6 +304,21 @@ impl Spot {
         prefetch(next.bucket());
         Some(next)
     }
+}
+
+/// Asks for the entries of a bucket that carry the tag of a hash; whether there are any. Of an entry the
+/// first 128 bytes are asked for: header, key, and the value or its beginning.
+#[inline(always)]
+pub(super) fn prefetch_matching(bucket: &Bucket, hash: u64) -> bool {
+    let mut is_there = false;
+    for slot in bucket.word().matching(hash::tag(hash)) {
+        let entry = bucket.slot(slot).load(Relaxed);
+        prefetch(entry);
+        prefetch(entry.wrapping_add(64));
+        prefetch(entry.wrapping_add(127));
+        is_there = true;
+    }
+    is_there
 }
 
 /// Asks for the cache line at `at`, which need not be valid.
