@@ -102,6 +102,10 @@ pub(super) struct Hall {
     pub strained: Vec<usize>,
     /// Connections that messages were written to since the last sending.
     pub told: Vec<usize>,
+    /// Ticks since which one of them waits.
+    pub told_since: Option<u64>,
+    /// What waits for them must not be held back.
+    pub is_told_urgently: bool,
     /// Mail taken and not yet dealt with.
     pub mail: Vec<Mail>,
     /// What the last look at the poll set has found; the first `heard` are dealt with.

@@ -89,6 +89,7 @@ impl Worker {
             batch.keys(0..at).for_each(|key| self.finish(key));
             self.answer_busy(batch, at + 1..batch.len());
         }
+        self.send_told();
         self.end_strained();
         self.receive();
         self.poll(Some(Duration::ZERO));

@@ -31,6 +31,11 @@ impl Events {
         self.0.get(at).map(|event| (event.data.u64(), event.flags))
     }
 
+    /// Whether nothing was ready.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Whether there may be more than this look had room for.
     pub fn is_full(&self) -> bool {
         self.0.len() == EVENTS

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::conn::{Conn, soft_ns};
+use super::hall::Hall;
 use super::wake::{Desk, Mail};
 use super::worker::Worker;
 use crate::client::Session;
@@ -20,6 +21,10 @@ use crate::resp::Out;
 
 /// A worker wakes this much after the end of a connection's patience.
 const STRAIN_SLACK_NS: u64 = 1_000_000;
+/// While requests keep coming messages wait at most this long: whoever is sent several at once costs one send.
+const HOLD_BACK_NS: u64 = 500_000;
+/// A connection with more than this is sent what waits at once.
+const MOST_HELD_BACK: usize = 64 * 1024;
 
 /// Whether a session listens to what a message was sent through.
 fn listens(session: &Session, frame: &Frame) -> bool {
@@ -122,7 +127,6 @@ impl Worker {
             // With its room, which the next messages need.
             self.hall.mail = mail;
         }
-        self.send_told();
     }
 
     /// Receivers of a message for whom a reply was sent before it that waits for the next turn.
@@ -138,6 +142,9 @@ impl Worker {
 
     /// Writes a message to those of its receivers who are still there and still listen, but not to `later`.
     pub(super) fn deliver(&mut self, message: &Message, later: &[Seat]) {
+        // A cache that is stale is told of it at once.
+        let mut is_urgent =
+            matches!(&message.body, Body::Notice(notice) if matches!(**notice, Notice::Stale { .. }));
         let to = message.to.iter().filter(|seat| !message.but.contains(&seat.client));
         for seat in to.filter(|seat| !later.contains(seat)) {
             let Some(conn) = self.hall.conns.get_mut(seat.place) else { continue };
@@ -151,10 +158,12 @@ impl Worker {
                 conn.out = out;
             }
             write(&conn.session, &mut conn.out, &message.body, false);
+            is_urgent |= conn.out.len_bytes() > MOST_HELD_BACK;
             if !std::mem::replace(&mut conn.is_told, true) {
                 self.hall.told.push(seat.place);
             }
         }
+        self.hall.is_told_urgently |= is_urgent;
     }
 
     /// Ends those whose output has been above the soft limit for too long, and forgets those who have read.
@@ -190,8 +199,25 @@ impl Worker {
         self.hall.strained.iter().filter_map(left).min()
     }
 
+    /// Sends what messages have written when nothing else is to be done, or some of it has waited for long
+    /// enough, or what is to be done may take long. Otherwise replies go first: whoever reads one asks for
+    /// more, and what that leads to may go with it.
+    pub(super) fn send_told_in_time(&mut self, now: u64) {
+        let Hall { told, told_since, events, again, is_told_urgently, .. } = &mut *self.hall;
+        if told.is_empty() {
+            return;
+        }
+        let since = *told_since.get_or_insert(now);
+        let is_idle = events.is_empty() && again.is_empty();
+        let is_long = self.host.ticks.nanos_between(since, now) > HOLD_BACK_NS;
+        if is_idle || is_long || *is_told_urgently || self.batch.locks_all() {
+            self.send_told();
+        }
+    }
+
     /// Sends what messages have written.
     pub(super) fn send_told(&mut self) {
+        (self.hall.told_since, self.hall.is_told_urgently) = (None, false);
         for key in std::mem::take(&mut self.hall.told) {
             if let Some(conn) = self.hall.conns.get_mut(key) {
                 conn.is_told = false;

@@ -113,6 +113,11 @@ impl Batch {
         self.runs.len()
     }
 
+    /// Whether one of its requests waits until nobody else runs anything.
+    pub(super) fn locks_all(&self) -> bool {
+        self.runs.iter().any(|run| run.locks_all)
+    }
+
     /// One of them.
     pub(super) fn run(&self, at: usize) -> &Run {
         &self.runs[at]

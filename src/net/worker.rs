@@ -192,10 +192,12 @@ impl Worker {
         self.receive();
         self.hear();
         self.resume_paused();
+        self.send_told_in_time(began);
         self.run_batch();
         self.take_back_memory();
         let hall = &mut *self.hall;
         hall.is_busy |= !hall.again.is_empty() || !hall.mail.is_empty() || hall.missed.is_some();
+        hall.is_busy |= !hall.told.is_empty();
         hall.is_busy |= hall.has_farewells() && !hall.is_held_up;
         let lane = host.observe.lane(self.index);
         add(&lane.turns, 1);
@@ -289,7 +291,6 @@ impl Worker {
             }
         }
         self.hall.mail = mail;
-        self.send_told();
         if must_look {
             self.look();
         }
