@@ -55,7 +55,7 @@ impl Connection {
                     let args = scratch.args(&buf, &command);
                     assert!(!args.is_empty() && args.len() == command.len());
                     assert!(at > before || args.size_bytes() > 0, "a command out of nothing");
-                    assert!(before <= command.bytes.start && command.bytes.end == at);
+                    assert!(before <= command.bytes().start && command.bytes().end == at);
                     assert!(
                         args.iter()
                             .all(|arg| arg.len() as u64 <= self.limits.max_bulk.max(MOST_BYTES as u64))

@@ -98,6 +98,11 @@ impl Flags {
     ];
 }
 
+impl Flags {
+    /// Commands that settings allow or forbid.
+    pub const GUARDED: Flags = Flags::PROTECTED.union(Flags::DEV);
+}
+
 bitflags! {
     /// ACL categories.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -34,8 +34,11 @@ pub struct Entry {
     first: u8,
     /// Some arguments name keys that only the data tells ([`Find::Derived`]).
     may_derive: bool,
-    /// It always has one key, argument 1, and locks no more than that key's shard.
-    pub has_one_key: bool,
+    /// It always has one key, argument 1, locks no more than that key's shard, never blocks, and no setting
+    /// forbids it.
+    pub is_plain: bool,
+    /// What the connection sent after it may be read before it has run, and it waits for nobody.
+    pub is_ordinary: bool,
     /// As the row's arity says; a container takes none.
     least_args: u32,
     most_args: u32,
@@ -138,7 +141,13 @@ impl Table {
         }
     }
 
+    /// Whether a command is found by its first argument alone.
+    pub fn is_found_by_name(&self, entry: &Entry) -> bool {
+        entry.index < self.top && entry.subs.is_empty()
+    }
+
     /// The entry of that index.
+    #[inline]
     pub fn at(&self, index: usize) -> &Entry {
         &self.entries[index]
     }
@@ -209,6 +218,7 @@ impl Entry {
             exactly @ 0.. => (exactly.into(), exactly.into()),
             at_least => (-i32::from(at_least), i32::MAX),
         };
+        let has_one_key = row.locks == Locks::Keys && places == Places::First && !may_derive;
         Entry {
             row,
             full_name,
@@ -217,7 +227,8 @@ impl Entry {
             places,
             first: first(row),
             may_derive,
-            has_one_key: row.locks == Locks::Keys && places == Places::First && !may_derive,
+            is_plain: has_one_key && !row.flags.intersects(Flags::GUARDED.union(Flags::BLOCKING)),
+            is_ordinary: row.locks != Locks::All && !row.flags.contains(Flags::ENDS_BATCH),
             least_args: least_args as u32,
             most_args: most_args as u32,
         }
@@ -277,6 +288,7 @@ impl Entry {
     }
 
     /// Whether it changes the keyspace.
+    #[inline]
     pub fn writes(&self) -> bool {
         self.row.flags.contains(Flags::WRITE)
     }

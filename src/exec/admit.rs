@@ -11,9 +11,6 @@ use crate::config::{Directive, Settings};
 use crate::fault::Fault;
 use crate::resp::Args;
 
-/// Commands that settings allow or forbid.
-pub const GUARDED: Flags = Flags::PROTECTED.union(Flags::DEV);
-
 /// Whether a command may run before authentication.
 pub fn is_open(entry: &Entry) -> bool {
     entry.row.flags.contains(Flags::NO_AUTH)
@@ -37,7 +34,7 @@ pub fn refusal(settings: &Settings, session: &Session, entry: &Entry) -> Option<
     {
         return Some(fault);
     }
-    if entry.row.flags.intersects(GUARDED) { protection(settings, session, entry) } else { None }
+    if entry.row.flags.intersects(Flags::GUARDED) { protection(settings, session, entry) } else { None }
 }
 
 /// What a transaction, a subscription or MONITOR does not allow.

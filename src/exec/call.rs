@@ -53,7 +53,12 @@ impl<'a> Call<'a> {
     /// Finds the row of a request and hashes its first key.
     #[inline(always)]
     pub fn of(host: &Host, args: Args<'a>) -> Call<'a> {
-        let entry = find(host, &args);
+        Call::found(host, args, find(host, &args))
+    }
+
+    /// As [`Call::of`], with the row found already.
+    #[inline(always)]
+    pub fn found(host: &Host, args: Args<'a>, entry: Option<&Entry>) -> Call<'a> {
         let key = entry.and_then(|entry| entry.first_key(&args));
         let hash = key.map(|key| host.space.hasher.hash(key));
         Call { args, entry: entry.map(|entry| entry.index as u16), hash }

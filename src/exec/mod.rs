@@ -17,7 +17,9 @@ mod notes;
 pub mod notify;
 pub mod plan;
 pub mod run;
+mod streak;
 pub mod tracking;
 
-pub use call::{Call, Ran};
+pub use call::{Call, Ran, find};
 pub use run::Executor;
+pub use streak::Plain;

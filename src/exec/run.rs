@@ -44,13 +44,13 @@ pub struct Executor {
     pub settings: Arc<Settings>,
     lane: usize,
     version: u64,
-    knobs: Knobs,
-    now_ms: u64,
+    pub(super) knobs: Knobs,
+    pub(super) now_ms: u64,
     /// [`CLOCK_HOLDS_NS`] in ticks.
     clock_holds: u64,
     /// Raw ticks when the clock is to be read anew, when the last command ended, and when everything was
     /// locked.
-    clock_until: u64,
+    pub(super) clock_until: u64,
     pub(super) last: u64,
     exclusive_since: u64,
     /// Somebody monitors what is run.
@@ -59,7 +59,7 @@ pub struct Executor {
     /// finished should be sent.
     pub is_late: bool,
     graveyard: Graveyard,
-    sums: Sums,
+    pub(super) sums: Sums,
     /// As in [`Cx`].
     pub(super) interpreter: Option<Box<dyn Any>>,
     /// As in [`Cx`].
@@ -71,17 +71,17 @@ pub struct Executor {
 
 /// Counts that become visible at the end of a turn.
 #[derive(Default)]
-struct Sums {
-    ran: u64,
-    nanos: u64,
-    dirty: u64,
+pub(super) struct Sums {
+    pub(super) ran: u64,
+    pub(super) nanos: u64,
+    pub(super) dirty: u64,
 }
 
 /// The settings that every command needs, taken out of `Settings` once.
 #[derive(Clone, Copy)]
-struct Knobs {
-    notable: Thresholds,
-    tracks_latency: bool,
+pub(super) struct Knobs {
+    pub(super) notable: Thresholds,
+    pub(super) tracks_latency: bool,
     touch: Touch,
     events: u32,
 }
@@ -155,13 +155,12 @@ impl Executor {
     }
 
     #[inline(never)]
-    fn read_clock(&mut self, host: &Host) {
+    pub(super) fn read_clock(&mut self, host: &Host) {
         self.now_ms = host.space.clock.now_ms();
         self.clock_until = self.last + self.clock_holds;
     }
 
     /// Runs one request of a session.
-    #[inline(always)]
     pub fn run(
         &mut self,
         host: &Host,
@@ -291,27 +290,19 @@ impl Executor {
         if let Some(entry) = entry {
             host.observe.lane(self.lane).rejected(entry.index);
         }
-        self.fail(host, out, &fault);
+        fail(host, self.lane, out, &fault);
         Ran::Done
-    }
-
-    fn fail(&mut self, host: &Host, out: &mut Out, fault: &Fault) {
-        add(&host.observe.lane(self.lane).errors, 1);
-        host.observe.error(fault.code());
-        out.error(fault.text());
     }
 
     /// Puts an error in the place of what a command has written.
     #[inline(never)]
     pub(super) fn cut_off(&mut self, host: &Host, out: &mut Out, start: Mark, fault: &Fault) -> Ran {
         out.rollback(start);
-        self.fail(host, out, fault);
+        fail(host, self.lane, out, fault);
         Ran::Done
     }
 
-    /// Runs a command that has passed every check. The one way that most requests take: what it calls for the
-    /// others takes its arguments by value, so that here they stay in registers.
-    #[inline(always)]
+    /// Runs a command that has passed every check.
     fn execute(
         &mut self,
         host: &Host,
@@ -324,19 +315,7 @@ impl Executor {
         self.record.begin();
         self.record.touch = if session.no_touch { Touch::No } else { self.knobs.touch };
         let (mark, waiting_bytes) = (out.mark(), out.len_bytes());
-        let result = match call.hash {
-            Some(hash) if entry.has_one_key && !turn.is_exclusive() => {
-                let held = turn.one(host.space.shard_of(hash));
-                if entry.writes() && held.any(Shard::is_waited) {
-                    drop(held);
-                    self.handle_otherwise(host, turn, session, out, call, entry)
-                } else {
-                    Ok(self.handle_here(host, Reach::Held(held), session, out, call, entry))
-                }
-            }
-            _ => self.handle_otherwise(host, turn, session, out, call, entry),
-        };
-        let Ok(result) = result else { return Ran::Busy };
+        let Ok(result) = self.handle_locked(host, turn, session, out, call, entry) else { return Ran::Busy };
         if !self.record.garbage.is_empty() {
             apply::after_locks(host, &mut self.record);
         }
@@ -354,10 +333,9 @@ impl Executor {
         ran
     }
 
-    /// Runs a command that has no keys, or several, or a key for which somebody may wait; and whatever comes
-    /// after one that has locked everything.
+    /// Takes the locks that a command needs, and runs it.
     #[inline(never)]
-    fn handle_otherwise(
+    fn handle_locked(
         &mut self,
         host: &Host,
         turn: &mut Turn<'_, Shard>,
@@ -422,21 +400,7 @@ impl Executor {
     }
 
     /// Runs the handler, and what follows from it, with the locks taken.
-    #[inline(never)]
     pub(super) fn handle<'h>(
-        &'h mut self,
-        host: &'h Host,
-        reach: Reach<'h>,
-        session: &'h mut Session,
-        out: &'h mut Out,
-        call: Call<'h>,
-        entry: &'h Entry,
-    ) -> Result<Outcome, Fault> {
-        self.handle_here(host, reach, session, out, call, entry)
-    }
-
-    #[inline(always)]
-    fn handle_here<'h>(
         &'h mut self,
         host: &'h Host,
         reach: Reach<'h>,
@@ -672,7 +636,7 @@ fn is_plain(host: &Host, session: &Session, entry: &Entry, args: Args<'_>) -> bo
     session.authenticated
         && !session.is_special()
         && entry.takes(args.len())
-        && !entry.row.flags.intersects(admit::GUARDED)
+        && !entry.row.flags.intersects(Flags::GUARDED)
         && !host.pause.is_set()
 }
 
@@ -714,7 +678,7 @@ pub fn guarded(cx: &mut Cx<'_>, args: Args<'_>, entry: &Entry) -> Result<Outcome
 }
 
 #[cold]
-fn panicked(cx: &Cx<'_>, entry: &Entry) -> Fault {
+pub(super) fn panicked(cx: &Cx<'_>, entry: &Entry) -> Fault {
     if cx.db.record.is_broken {
         tracing::error!("a panic in {} left a key half written: the server stops", entry.full_name);
         std::process::abort();
@@ -723,9 +687,16 @@ fn panicked(cx: &Cx<'_>, entry: &Entry) -> Fault {
     Fault::INTERNAL
 }
 
+/// Counts an error and writes it.
+pub(super) fn fail(host: &Host, lane: usize, out: &mut Out, fault: &Fault) {
+    add(&host.observe.lane(lane).errors, 1);
+    host.observe.error(fault.code());
+    out.error(fault.text());
+}
+
 /// What follows from a command while somebody monitors or tracks keys, still under its locks.
 #[cold]
-fn follow_up(cx: &mut Cx<'_>, entry: &Entry, args: Args<'_>, is_monitored: bool) {
+pub(super) fn follow_up(cx: &mut Cx<'_>, entry: &Entry, args: Args<'_>, is_monitored: bool) {
     observe(cx, entry, &args, is_monitored);
     tracking::invalidate_held(cx.host, &mut cx.db, Some(cx.session.client.id));
 }

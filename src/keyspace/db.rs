@@ -98,6 +98,22 @@ impl<'a> Db<'a> {
         Db { first, ..self }
     }
 
+    /// Goes on with another command, of database `index` at the instant `now_ms`, whose only key is this, and
+    /// whose shard is held.
+    #[inline]
+    pub fn come_to(&mut self, held: Held<'a, Shard>, first: Hashed<'a>, index: usize, now_ms: u64) {
+        debug_assert!(first.hash == self.space.hasher.hash(first.key));
+        self.reach = Reach::Held(held);
+        self.first = Some(first);
+        (self.index, self.now_ms) = (index, now_ms);
+    }
+
+    /// Lets go of what is held.
+    #[inline]
+    pub fn leave(&mut self) {
+        self.reach = Reach::Nothing;
+    }
+
     /// The dataset it belongs to.
     pub fn space(&self) -> &'a Space {
         self.space

@@ -214,6 +214,16 @@ impl<T> Turn<'_, T> {
         self.held(Which::Span(shard, shard + 1), true)
     }
 
+    /// Locks one shard in a shared turn. Whoever calls this while it holds another one, or this, waits for
+    /// ever, or may.
+    #[inline]
+    pub fn only(&self, shard: usize) -> Held<'_, T> {
+        assert!(self.mode == Mode::Shared, "a single shard is locked in a shared turn, not {:?}", self.mode);
+        self.shards.maybe_rest();
+        self.shards.cells[shard].mutex.lock();
+        self.held(Which::Span(shard, shard + 1), true)
+    }
+
     /// Locks `shards`, which are strictly ascending; in an exclusive turn takes no mutex and reaches
     /// everything.
     pub fn set<'h>(&'h mut self, shards: &'h [u16]) -> Held<'h, T> {
@@ -289,6 +299,12 @@ impl<T> Turn<'_, T> {
         self.mode == Mode::Exclusive
     }
 
+    /// Whether others may have their turns beside this one.
+    #[inline]
+    pub fn is_shared(&self) -> bool {
+        self.mode == Mode::Shared
+    }
+
     /// Whether an exclusive of another part waits: end the turn, or `breathe`, soon.
     #[inline]
     pub fn is_wanted(&self) -> bool {
@@ -327,7 +343,7 @@ impl<T> Turn<'_, T> {
     }
 
     fn held<'h>(&'h self, which: Which<'h>, locked: bool) -> Held<'h, T> {
-        Held { cells: &self.shards.cells, which, locked, here: PhantomData }
+        Held { cells: &self.shards.cells, which, locked: locked.into(), here: PhantomData }
     }
 
     #[inline]
@@ -355,7 +371,9 @@ pub struct Held<'a, T> {
     which: Which<'a>,
     /// Whether the mutexes of `which` are unlocked when it is dropped. False in an exclusive turn, where
     /// `which` is all of them and none is locked, and where another `Held`, borrowed by this one, does it.
-    locked: bool,
+    /// As a word: the processor waits when a byte that was just written is read with its neighbours, which is
+    /// how this would be moved.
+    locked: usize,
     here: PhantomData<*const ()>,
 }
 
@@ -397,7 +415,7 @@ impl<T> Held<'_, T> {
 
     /// The same shards, for as long as this is borrowed.
     pub fn lend(&mut self) -> Held<'_, T> {
-        Held { cells: self.cells, which: self.which, locked: false, here: PhantomData }
+        Held { cells: self.cells, which: self.which, locked: 0, here: PhantomData }
     }
 
     /// Whether `is_so` of any held shard.
@@ -436,7 +454,7 @@ impl<T> Held<'_, T> {
 impl<T> Drop for Held<'_, T> {
     #[inline]
     fn drop(&mut self) {
-        if !self.locked {
+        if self.locked == 0 {
             return;
         }
         if let Which::Span(shard, _) = self.which {

@@ -289,6 +289,12 @@ impl Record {
         self.are_apart = false;
     }
 
+    /// Whether somebody tracks a key, or waits for one, that this has happened to.
+    #[inline]
+    pub fn leads_on(&self) -> bool {
+        !self.stale.is_empty() | !self.stirred.is_empty()
+    }
+
     /// Notes an event.
     #[inline]
     pub fn happened(&mut self, db: usize, event: Event, key: &[u8]) {

@@ -9,7 +9,7 @@ use crate::keyspace::Shard;
 use crate::keyspace::ahead::{Look, Seen, look_on};
 use crate::keyspace::lock::Turn;
 
-use super::turn::Job;
+use super::batch::Job;
 
 /// Memory is asked for on behalf of this many requests at a time while a batch runs: what translating an
 /// address costs is paid for all of them at once, where the processor overlaps it.
@@ -24,8 +24,6 @@ const BUCKETS_AHEAD: usize = 3 * GROUP;
 const FIRST: usize = 32;
 /// Buckets that can have been asked for and not yet been looked at.
 const SEEN: usize = 32;
-/// Requests received between asking for a bucket and looking at it.
-const LAG: usize = 4;
 
 /// How far the memory of a batch has been asked for.
 #[derive(Default)]
@@ -54,10 +52,15 @@ impl Fetcher {
     /// After the last of these requests has been received.
     #[inline]
     pub fn received(&mut self, host: &Host, turn: &Turn<'_, Shard>, jobs: &[Job]) {
-        if jobs.len() <= FIRST {
-            self.bucket_to(host, turn, jobs, jobs.len());
-            self.entry_to(host, turn, jobs, jobs.len().saturating_sub(LAG));
+        if jobs.len() <= FIRST && jobs.len().is_multiple_of(GROUP) {
+            self.go_early(host, turn, jobs);
         }
+    }
+
+    #[inline(never)]
+    fn go_early(&mut self, host: &Host, turn: &Turn<'_, Shard>, jobs: &[Job]) {
+        self.entry_to(host, turn, jobs, self.buckets);
+        self.bucket_to(host, turn, jobs, jobs.len());
     }
 
     /// Before the first of these requests runs.

@@ -13,8 +13,9 @@ use std::ops::Range;
 use std::rc::Rc;
 use std::time::Duration;
 
+use super::batch::Batch;
 use super::hall::Hall;
-use super::turn::{Batch, answer_jobs};
+use super::turn::answer_jobs;
 use super::wake::Mail;
 use super::worker::Worker;
 

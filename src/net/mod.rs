@@ -5,6 +5,7 @@
 //! Always: a connection belongs to one worker; a worker is one thread, which owns all its connections and
 //! works in turns.
 
+mod batch;
 pub mod conn;
 mod fetch;
 mod hall;

@@ -21,7 +21,8 @@ use crate::resp::Out;
 
 /// A worker wakes this much after the end of a connection's patience.
 const STRAIN_SLACK_NS: u64 = 1_000_000;
-/// While requests keep coming messages wait at most this long: whoever is sent several at once costs one send.
+/// While requests keep coming messages wait at most this long: whoever is sent several at once costs one
+/// send.
 const HOLD_BACK_NS: u64 = 500_000;
 /// A connection with more than this is sent what waits at once.
 const MOST_HELD_BACK: usize = 64 * 1024;

@@ -3,14 +3,13 @@
 //! For: taking what every ready socket has as one batch, so that the gate is entered once, memory is fetched
 //! ahead, and each connection's replies leave in one send. May touch: the worker's connections and the
 //! executor.
-//! Always: a connection's requests run in the order in which they came; at most [`MOST_COMMANDS`] of one
-//! connection run in a turn.
+//! Always: a connection's requests run in the order in which they came.
 
-use std::collections::VecDeque;
 use std::ops::Range;
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
 
+use super::batch::{Batch, Run, Source, filled, parse};
 use super::conn::{Conn, End};
 use super::fetch::Fetcher;
 use super::hall::Hall;
@@ -22,14 +21,11 @@ use super::worker::{Round, Worker};
 use crate::command::Host;
 use crate::config::Directive;
 use crate::exec::busy::Farewells;
-use crate::exec::{Call, Executor, Ran};
+use crate::exec::{Call, Executor, Plain, Ran};
 use crate::keyspace::expiry::{expire_due, refile};
-use crate::keyspace::lock::{Part, Turn};
+use crate::keyspace::lock::Turn;
 use crate::keyspace::{Shard, Space};
-use crate::resp::{Args, Command, Limits, OwnedArgs, Parsed, Scratch};
 
-/// Requests of one connection that run in one turn.
-const MOST_COMMANDS: usize = 1024;
 /// The worker's receive buffer.
 const BUFFER: usize = 512 * 1024;
 /// Most bytes of one read.
@@ -45,122 +41,6 @@ const EXPIRE_SLICE: usize = 64;
 const OVERDUE_MS: u64 = 5;
 /// The expiry's time in a turn in which clients had none; otherwise it gets as much as they did.
 const EXPIRE_NS: u64 = 1_000_000;
-
-/// Where the bytes of a run are.
-#[derive(Clone, Copy)]
-enum Source {
-    /// In the worker's buffer.
-    Shared,
-    /// In one of the batch's own buffers.
-    Own(usize),
-}
-
-/// A request of the batch.
-pub struct Job {
-    command: Command,
-    /// As in [`Call`].
-    entry: Option<u16>,
-    /// Database in which its first key is expected, for fetching ahead.
-    pub(super) db: u16,
-    /// As in [`Call`].
-    pub(super) hash: Option<u64>,
-}
-
-impl Job {
-    #[inline]
-    fn call<'a>(&self, args: Args<'a>) -> Call<'a> {
-        Call { args, entry: self.entry, hash: self.hash }
-    }
-}
-
-/// Requests of one connection.
-pub(super) struct Run {
-    pub(super) key: usize,
-    source: Source,
-    pub(super) jobs: Range<usize>,
-    /// One of them waits until nobody else runs anything.
-    locks_all: bool,
-}
-
-/// What a turn has received and not yet run.
-pub struct Batch {
-    buf: Vec<u8>,
-    fill: usize,
-    own: Vec<Vec<u8>>,
-    scratch: Scratch,
-    jobs: Vec<Job>,
-    runs: Vec<Run>,
-    /// `proto-max-bulk-len`.
-    pub(super) max_bulk: u64,
-}
-
-impl Batch {
-    /// An empty batch.
-    pub fn new() -> Batch {
-        Batch {
-            buf: Vec::new(),
-            fill: 0,
-            own: Vec::new(),
-            scratch: Scratch::new(),
-            jobs: Vec::new(),
-            runs: Vec::new(),
-            max_bulk: Limits::default().max_bulk,
-        }
-    }
-
-    /// How many runs it has.
-    pub(super) fn len(&self) -> usize {
-        self.runs.len()
-    }
-
-    /// Whether one of its requests waits until nobody else runs anything.
-    pub(super) fn locks_all(&self) -> bool {
-        self.runs.iter().any(|run| run.locks_all)
-    }
-
-    /// One of them.
-    pub(super) fn run(&self, at: usize) -> &Run {
-        &self.runs[at]
-    }
-
-    /// The connections of some of them.
-    pub(super) fn keys(&self, runs: Range<usize>) -> impl Iterator<Item = usize> + '_ {
-        self.runs[runs].iter().map(|run| run.key)
-    }
-
-    /// Some requests of a run, apart from its bytes.
-    fn owned(&self, run: &Run, jobs: Range<usize>) -> VecDeque<OwnedArgs> {
-        let bytes = self.bytes(run.source);
-        self.jobs[jobs].iter().map(|job| self.scratch.args(bytes, &job.command).to_owned()).collect()
-    }
-
-    fn bytes(&self, source: Source) -> &[u8] {
-        match source {
-            Source::Shared => &self.buf,
-            Source::Own(at) => &self.own[at],
-        }
-    }
-
-    fn clear(&mut self) {
-        self.fill = 0;
-        self.own.clear();
-        self.scratch.clear();
-        self.jobs.clear();
-        self.runs.clear();
-    }
-}
-
-impl Default for Batch {
-    fn default() -> Self {
-        Batch::new()
-    }
-}
-
-/// The batch, to be filled or emptied.
-#[inline]
-pub(super) fn filled(batch: &mut Rc<Batch>) -> &mut Batch {
-    Rc::get_mut(batch).expect("a batch is shared only while it runs")
-}
 
 impl Worker {
     /// Receives from a readable connection and parses what came.
@@ -438,69 +318,6 @@ impl Worker {
     }
 }
 
-/// Parses the bytes of a connection from `at` on into jobs of the batch, and keeps the rest with the
-/// connection. Enters the gate for fetching memory meanwhile, unless it is barred.
-fn parse(
-    host: &Host,
-    part: Option<&mut Part<Shard>>,
-    batch: &mut Batch,
-    fetcher: &mut Fetcher,
-    conn: &mut Conn,
-    (key, source, mut at): (usize, Source, usize),
-) {
-    let turn = part.and_then(Part::try_enter);
-    let first = batch.jobs.len();
-    let mut locks_all = false;
-    conn.limits.max_bulk = batch.max_bulk;
-    let Batch { buf, own, scratch, jobs, fill, .. } = batch;
-    let bytes: &[u8] = match source {
-        Source::Shared => &buf[..*fill],
-        Source::Own(index) => &own[index],
-    };
-    loop {
-        if jobs.len() - first == MOST_COMMANDS {
-            conn.has_more = true;
-        } else {
-            match conn.parser.next(bytes, &mut at, scratch, &conn.limits) {
-                Ok(Parsed::Command(command)) => {
-                    let call = Call::of(host, scratch.args(bytes, &command));
-                    let db = conn.session.db as u16;
-                    jobs.push(Job { command, entry: call.entry, db, hash: call.hash });
-                    if let Some(turn) = &turn {
-                        fetcher.received(host, turn, jobs);
-                    }
-                    conn.has_more = call.ends_batch(host);
-                    locks_all |= call.locks_all(host);
-                }
-                Ok(Parsed::Incomplete { keep, .. }) => {
-                    match source {
-                        // All of it is still needed: it stays where it is, however long it grows.
-                        Source::Own(index) if at == 0 && jobs.len() == first => {
-                            conn.input = std::mem::take(&mut own[index]);
-                            conn.input.truncate(keep);
-                        }
-                        _ => conn.input.extend_from_slice(&bytes[at..keep]),
-                    }
-                    break;
-                }
-                Err(error) => {
-                    conn.broken = Some(error);
-                    break;
-                }
-            }
-        }
-        if conn.has_more {
-            conn.has_more = at < bytes.len();
-            conn.input.extend_from_slice(&bytes[at..]);
-            break;
-        }
-    }
-    turn.iter().for_each(|turn| fetcher.look_further(turn));
-    if jobs.len() > first || conn.broken.is_some() {
-        batch.runs.push(Run { key, source, jobs: first..batch.jobs.len(), locks_all });
-    }
-}
-
 /// What the runs of a batch run with.
 struct Floor<'a> {
     host: &'a Host,
@@ -544,43 +361,25 @@ impl Floor<'_> {
     ) -> bool {
         let (host, batch) = (self.host, self.batch);
         let run = &batch.runs[at_run];
-        let bytes = batch.bytes(run.source);
         conn.session.client.active_ns.store(host.ticks.since_start_ns(), Ordering::Relaxed);
         if conn.is_parked || !conn.waiting.is_empty() {
             // An earlier run of this batch has met a pause, or waits for a key.
             conn.waiting.extend(batch.owned(run, run.jobs.clone()));
             return false;
         }
-        let (mut was_late, mut heard) = (false, 0);
+        let (mut was_late, mut heard, mut at) = (false, 0, run.jobs.start);
         self.inbox(&mut heard).catch_up(conn);
-        for at in run.jobs.clone() {
-            let job = &batch.jobs[at];
+        while at < run.jobs.end {
             if conn.session.closing || conn.session.client.killed.load(Ordering::Relaxed) {
                 return false;
             }
-            fetcher.step(host, turn, &batch.jobs, at);
-            let call = job.call(batch.scratch.args(bytes, &job.command));
-            if run.locks_all && at > run.jobs.start && !turn.is_exclusive() && call.locks_all(host) {
-                conn.send();
-            }
-            let held_up = self.held_up.filter(|_| run.locks_all || conn.session.transaction.is_some());
-            if let Some(held_up) = held_up {
-                held_up.lend(self.hall, Some((batch, at_run)));
-            }
-            let ran = exec.run(host, turn, &mut conn.session, &mut conn.out, call);
-            if held_up.is_some_and(|held_up| held_up.take_back(self.hall)) {
-                // The stand-in has had a turn.
-                (self.only, heard) = (Some(run.key), 0);
-            }
-            if conn.session.may_be_told() {
-                self.inbox(&mut heard).follow(conn, call.runs_queue(host), ran);
-            }
-            if ran == Ran::Close {
-                conn.session.closing = true;
-            } else if ran != Ran::Done || turn.is_over() {
-                let undone = matches!(ran, Ran::Wait | Ran::Busy);
-                self.keep(exec, conn, run, at + usize::from(!undone), ran);
-                return ran == Ran::Wait;
+            let ran = self.streak(exec, turn, fetcher, conn, (run, at));
+            at += ran;
+            if ran == 0 {
+                if let Some(has_paused) = self.run_job(exec, turn, fetcher, conn, (at_run, at, &mut heard)) {
+                    return has_paused;
+                }
+                at += 1;
             }
             if conn.out.len_bytes() > SEND_EARLY || exec.is_late && !was_late {
                 was_late = exec.is_late;
@@ -592,6 +391,68 @@ impl Floor<'_> {
         }
         tell_broken(conn);
         false
+    }
+
+    /// Runs the plain requests of a run that come next, from request `from` on: how many there were.
+    fn streak(
+        &mut self,
+        exec: &mut Executor,
+        turn: &mut Turn<'_, Shard>,
+        fetcher: &mut Fetcher,
+        conn: &mut Conn,
+        (run, from): (&Run, usize),
+    ) -> usize {
+        let (host, batch) = (self.host, &**self.batch);
+        if !batch.jobs[from].is_plain(host) || !exec.may_streak(host, turn, &conn.session) {
+            return 0;
+        }
+        let bytes = batch.bytes(run.source);
+        let jobs = &batch.jobs[..run.jobs.end];
+        exec.streak(host, turn, (&mut conn.session, &mut conn.out, SEND_EARLY), |turn, ran| {
+            let job = jobs.get(from + ran)?;
+            fetcher.step(host, turn, &batch.jobs, from + ran);
+            Plain::of(host, job.call(batch.scratch.args(bytes, &job.command)))
+        })
+    }
+
+    /// Runs one request. `Some`: the others of its run do not run now; true: it has met a pause, and they
+    /// wait.
+    fn run_job(
+        &mut self,
+        exec: &mut Executor,
+        turn: &mut Turn<'_, Shard>,
+        fetcher: &mut Fetcher,
+        conn: &mut Conn,
+        (at_run, at, heard): (usize, usize, &mut usize),
+    ) -> Option<bool> {
+        let (host, batch) = (self.host, self.batch);
+        let run = &batch.runs[at_run];
+        let job = &batch.jobs[at];
+        fetcher.step(host, turn, &batch.jobs, at);
+        let call = job.call(batch.scratch.args(batch.bytes(run.source), &job.command));
+        if run.locks_all && at > run.jobs.start && !turn.is_exclusive() && call.locks_all(host) {
+            conn.send();
+        }
+        let held_up = self.held_up.filter(|_| run.locks_all || conn.session.transaction.is_some());
+        if let Some(held_up) = held_up {
+            held_up.lend(self.hall, Some((batch, at_run)));
+        }
+        let ran = exec.run(host, turn, &mut conn.session, &mut conn.out, call);
+        if held_up.is_some_and(|held_up| held_up.take_back(self.hall)) {
+            // The stand-in has had a turn.
+            (self.only, *heard) = (Some(run.key), 0);
+        }
+        if conn.session.may_be_told() {
+            self.inbox(heard).follow(conn, call.runs_queue(host), ran);
+        }
+        if ran == Ran::Close {
+            conn.session.closing = true;
+        } else if ran != Ran::Done || turn.is_over() {
+            let undone = matches!(ran, Ran::Wait | Ran::Busy);
+            self.keep(exec, conn, run, at + usize::from(!undone), ran);
+            return Some(ran == Ran::Wait);
+        }
+        None
     }
 
     /// The rest of a run waits, from request `from` on; or it is answered, where the gate is closed.

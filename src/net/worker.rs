@@ -11,12 +11,12 @@ use std::time::Duration;
 
 use rustix::event::epoll::EventFlags;
 
+use super::batch::{Batch, filled};
 use super::conn::{Conn, End, Watched};
 use super::fetch::Fetcher;
 use super::hall::Hall;
 use super::held_up::HeldUp;
 use super::poll::PollSet;
-use super::turn::{Batch, filled};
 use super::wake::{Arrival, Desks, Mail};
 use crate::client::{Client, Session};
 use crate::clock::Chance;

@@ -1,19 +1,19 @@
 //! The arguments of a command, as slices of what was received.
 //! For: handing a parsed command around without copying it, and copying it when it must outlive its turn. May
 //! touch: bytes only.
-//! Always: a span lies inside the bytes of its own command, or names an entry of its command's big list.
+//! Always: a span lies inside the bytes of its own command, or names an entry of the big list beside it.
 
 use std::ops::{Index, Range};
 use std::sync::Arc;
 
-use super::parse::BIG_ARG;
+use super::parse::{BIG_ARG, UNAUTHENTICATED_ARGS};
 
-/// One argument: a range of the command's bytes, or an entry of its big list.
+/// One argument: a range of the command's bytes, or an entry of the big list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Span {
     /// Offset from the command's first byte, or [`Span::BIG`].
     pub start: u32,
-    /// Bytes of the argument; with `start == BIG`, its index in the command's big list.
+    /// Bytes of the argument; with `start == BIG`, its index in the big list.
     pub len: u32,
 }
 
@@ -29,21 +29,29 @@ impl Span {
 /// Where one complete command lies: its bytes in the read buffer and its spans in the [`Scratch`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Command {
-    /// The command's bytes in the buffer that was parsed.
-    pub bytes: Range<usize>,
-    pub(super) spans: Range<u32>,
-    pub(super) big: Range<u32>,
+    /// Where the command's bytes begin in the buffer that was parsed, and their number.
+    pub(super) at: usize,
+    pub(super) bytes: u32,
+    /// Its first span, and their number.
+    pub(super) first: u32,
+    pub(super) count: u32,
 }
 
 impl Command {
+    /// The command's bytes in the buffer that was parsed.
+    #[inline]
+    pub fn bytes(&self) -> Range<usize> {
+        self.at..self.at + self.bytes as usize
+    }
+
     /// Number of arguments, the command's name included; never 0.
     pub fn len(&self) -> usize {
-        self.spans.len()
+        self.count as usize
     }
 
     /// Always false: requests without arguments are not commands.
     pub fn is_empty(&self) -> bool {
-        self.spans.is_empty()
+        self.count == 0
     }
 }
 
@@ -51,7 +59,69 @@ impl Command {
 #[derive(Default, Debug)]
 pub struct Scratch {
     pub(super) spans: Vec<Span>,
+    /// The big arguments of all commands.
     pub(super) big: Vec<Arc<Vec<u8>>>,
+    pub(super) heads: [Head; HEADS],
+    pub(super) start: Start,
+}
+
+/// Beginnings of commands that are kept.
+pub const HEADS: usize = 16;
+
+/// How the command parsed last began. Where two of them are said to be the same, so are the number of
+/// arguments and, to the letter, the name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Start {
+    /// In a way that is not kept.
+    #[default]
+    Other,
+    /// In one that is kept from now on, at this place in [`HEADS`], instead of what was there.
+    New(u8),
+    /// In the one that is kept at this place.
+    Same(u8),
+}
+
+/// How a command began: what comes again is not read again.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Head {
+    /// The first bytes up to the end of the name's line, zeros behind them, and which of them count.
+    pub(super) bytes: u128,
+    pub(super) mask: u128,
+    /// Number of arguments; 0: nothing is known.
+    pub(super) count: u32,
+    pub(super) name: Span,
+}
+
+impl Default for Head {
+    fn default() -> Head {
+        Head { bytes: 0, mask: 0, count: 0, name: Span { start: 0, len: 0 } }
+    }
+}
+
+impl Head {
+    /// As many as may be sent before authentication.
+    const MOST_ARGS: usize = UNAUTHENTICATED_ARGS as usize;
+
+    /// The only place where one is kept that begins with these bytes: number of arguments, length of the name
+    /// and its first letters tell most that are in use apart.
+    #[inline]
+    pub(super) fn place(begins: u128) -> u8 {
+        let (count, name) = ((begins >> 8) as u64 & 0xff, (begins >> 32) as u64);
+        let mixed = (name ^ count).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        (mixed >> (u64::BITS - HEADS.ilog2())) as u8
+    }
+
+    /// Of a command with these spans, which begins with these bytes. Nothing where they do not reach to the
+    /// end of the name's line, or the number of arguments is one that not everybody may send.
+    pub(super) fn of(begins: u128, spans: &[Span]) -> Option<Head> {
+        let (name, count) = (spans[0], spans.len());
+        let end = (name.start + name.len + 2) as usize;
+        if end > size_of::<u128>() || count > Self::MOST_ARGS {
+            return None;
+        }
+        let mask = u128::MAX >> (8 * (size_of::<u128>() - end));
+        Some(Head { bytes: begins & mask, mask, count: count as u32, name })
+    }
 }
 
 impl Scratch {
@@ -76,10 +146,16 @@ impl Scratch {
     #[inline]
     pub fn args<'a>(&'a self, buf: &'a [u8], command: &Command) -> Args<'a> {
         Args {
-            buf: &buf[command.bytes.clone()],
-            spans: &self.spans[command.spans.start as usize..command.spans.end as usize],
-            big: &self.big[command.big.start as usize..command.big.end as usize],
+            buf: &buf[command.at..][..command.bytes as usize],
+            spans: &self.spans[command.first as usize..][..command.count as usize],
+            big: &self.big,
         }
+    }
+
+    /// How the command parsed last began.
+    #[inline]
+    pub fn start(&self) -> Start {
+        self.start
     }
 }
 
@@ -88,7 +164,8 @@ impl Scratch {
 pub struct Args<'a> {
     buf: &'a [u8],
     spans: &'a [Span],
-    big: &'a [Arc<Vec<u8>>],
+    /// Also of others.
+    big: &'a Vec<Arc<Vec<u8>>>,
 }
 
 impl<'a> Args<'a> {
@@ -113,7 +190,8 @@ impl<'a> Args<'a> {
     /// What was received into its own allocation left neither its bytes nor its line end in the buffer.
     #[inline(never)]
     fn big_bytes(self) -> usize {
-        self.big.iter().map(|data| data.len() + 2).sum()
+        let big = self.spans.iter().filter(|span| span.start == Span::BIG);
+        big.map(|span| self.big[span.len as usize].len() + 2).sum()
     }
 
     /// Argument `i`. Panics when there are not that many: arity is checked before a handler runs.
@@ -253,8 +331,8 @@ pub struct ArgsList {
     buf: Vec<u8>,
     spans: Vec<Span>,
     big: Vec<Arc<Vec<u8>>>,
-    /// Where the bytes, spans and big arguments of each command end.
-    ends: Vec<(usize, usize, usize)>,
+    /// Where the bytes and spans of each command end.
+    ends: Vec<(usize, usize)>,
 }
 
 impl ArgsList {
@@ -271,9 +349,16 @@ impl ArgsList {
     /// Appends a copy of a command. Arguments in allocations of their own are shared, not copied.
     pub fn push(&mut self, args: &Args<'_>) {
         self.buf.extend_from_slice(args.buf);
-        self.spans.extend_from_slice(args.spans);
-        self.big.extend_from_slice(args.big);
-        self.ends.push((self.buf.len(), self.spans.len(), self.big.len()));
+        if args.big.is_empty() {
+            self.spans.extend_from_slice(args.spans);
+        } else {
+            for &span in args.spans {
+                let is_big = span.start == Span::BIG;
+                self.spans.push(if is_big { Span::big(self.big.len()) } else { span });
+                self.big.extend(is_big.then(|| args.big[span.len as usize].clone()));
+            }
+        }
+        self.ends.push((self.buf.len(), self.spans.len()));
     }
 
     /// Number of commands.
@@ -288,16 +373,16 @@ impl ArgsList {
 
     /// Command `at`. Panics when there are not that many.
     pub fn get(&self, at: usize) -> Args<'_> {
-        let (buf, spans, big) = if at == 0 { (0, 0, 0) } else { self.ends[at - 1] };
+        let (buf, spans) = if at == 0 { (0, 0) } else { self.ends[at - 1] };
         let ends = self.ends[at];
-        Args { buf: &self.buf[buf..ends.0], spans: &self.spans[spans..ends.1], big: &self.big[big..ends.2] }
+        Args { buf: &self.buf[buf..ends.0], spans: &self.spans[spans..ends.1], big: &self.big }
     }
 
     /// Memory held by the last command, in bytes; big arguments count in full though they may be shared.
     pub fn last_bytes(&self) -> usize {
         let Some(last) = self.len().checked_sub(1) else { return 0 };
         let args = self.get(last);
-        args.size_bytes() + size_of_val(args.spans) + size_of::<(usize, usize, usize)>()
+        args.size_bytes() + size_of_val(args.spans) + size_of::<(usize, usize)>()
     }
 }
 

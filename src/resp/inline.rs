@@ -15,20 +15,19 @@ const DROPPED: u8 = 0xff;
 /// has no end.
 pub fn words(line: &[u8]) -> Option<Vec<Vec<u8>>> {
     let (mut spans, mut words) = (Vec::new(), Vec::new());
-    split_quoted(line, &mut spans, &mut words, 0).ok()?;
+    split_quoted(line, &mut spans, &mut words).ok()?;
     Some(words.into_iter().map(Arc::unwrap_or_clone).collect())
 }
 
 /// Splits `line` (without its line end, free of NUL) and appends its words; their spans count from the line's
-/// start. `first_big` is the length `big` had when the command began.
+/// start.
 pub(super) fn split(
     line: &[u8],
     spans: &mut Vec<Span>,
     big: &mut Vec<Arc<Vec<u8>>>,
-    first_big: usize,
 ) -> Result<(), ProtocolError> {
     if memchr::memchr3(b'"', b'\'', DROPPED, line).is_some() {
-        return split_quoted(line, spans, big, first_big);
+        return split_quoted(line, spans, big);
     }
     let mut at = 0;
     loop {
@@ -56,7 +55,6 @@ fn split_quoted(
     line: &[u8],
     spans: &mut Vec<Span>,
     big: &mut Vec<Arc<Vec<u8>>>,
-    first_big: usize,
 ) -> Result<(), ProtocolError> {
     let mut rest = line;
     loop {
@@ -78,7 +76,7 @@ fn split_quoted(
                 }
             };
         }
-        spans.push(Span::big(big.len() - first_big));
+        spans.push(Span::big(big.len()));
         big.push(Arc::new(word));
     }
 }

@@ -13,7 +13,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use super::args::{Command, Scratch, Span};
+use super::args::{Command, Head, Scratch, Span, Start};
 use super::inline;
 use super::number::parse_i64;
 
@@ -26,7 +26,7 @@ const AHEAD_BYTES: usize = 1024 * 1024;
 /// A length line without its line end may be this long, in bytes.
 const LENGTH_LINE_MAX: usize = 64 * 1024;
 /// Arguments and bytes per argument before authentication.
-const UNAUTHENTICATED_ARGS: i64 = 10;
+pub(super) const UNAUTHENTICATED_ARGS: i64 = 10;
 const UNAUTHENTICATED_BULK: u64 = 16 * 1024;
 /// Spans reserved ahead for an announced number of arguments.
 const AHEAD_SPANS: usize = 1024;
@@ -202,11 +202,12 @@ impl Parser {
         limits: &Limits,
     ) -> Result<Parsed, ProtocolError> {
         if self.pending.is_none() {
-            let (first_span, first_big) = (scratch.spans.len(), scratch.big.len());
-            if let Some(len) = quick(window(buf, *at), &mut scratch.spans, limits) {
-                return Ok(Parsed::Command(placed(command(scratch, first_span, first_big), at, len)));
+            let first = scratch.spans.len();
+            if let Some(len) = quick(window(buf, *at), scratch, limits) {
+                return Ok(Parsed::Command(placed(scratch, first, at, len)));
             }
         }
+        scratch.start = Start::Other;
         self.next_carefully(buf, at, scratch, limits)
     }
 
@@ -225,11 +226,14 @@ impl Parser {
         loop {
             let rest = window(buf, *at);
             if rest.first() != Some(&b'*') {
-                match read_inline(rest, scratch, limits)? {
-                    None => return Ok(Parsed::Incomplete { keep: buf.len(), need: 1 }),
-                    Some((_, 0, end)) => *at += end,
-                    Some((command, _, end)) => return Ok(Parsed::Command(placed(command, at, end))),
+                let first = scratch.spans.len();
+                let Some(end) = read_inline(rest, scratch, limits)? else {
+                    return Ok(Parsed::Incomplete { keep: buf.len(), need: 1 });
+                };
+                if scratch.spans.len() > first {
+                    return Ok(Parsed::Command(placed(scratch, first, at, end)));
                 }
+                *at += end;
                 continue;
             }
             let Some((count, pos)) = count_line(rest, limits)? else {
@@ -239,19 +243,18 @@ impl Parser {
                 *at += pos;
                 continue;
             }
-            let (first_span, first_big) = (scratch.spans.len(), scratch.big.len());
+            let first = scratch.spans.len();
             scratch.spans.reserve(count.min(AHEAD_SPANS));
             let mut progress = Progress { left: count, pos, payload: None, receiving: None };
             arguments(rest, &mut progress, &mut scratch.spans, limits)?;
             if progress.left > 0 {
-                let spans = scratch.spans.split_off(first_span);
+                let spans = scratch.spans.split_off(first);
                 let mut pending = Box::new(Pending { spans, big: Vec::new(), progress });
                 let answer = pending.suspend(rest, *at);
                 self.pending = Some(pending);
                 return answer;
             }
-            let command = command(scratch, first_span, first_big);
-            return Ok(Parsed::Command(placed(command, at, progress.pos)));
+            return Ok(Parsed::Command(placed(scratch, first, at, progress.pos)));
         }
     }
 
@@ -273,11 +276,14 @@ impl Parser {
             self.pending = Some(pending);
             return answer;
         }
-        let (first_span, first_big) = (scratch.spans.len(), scratch.big.len());
-        scratch.spans.append(&mut pending.spans);
+        let (first, first_big) = (scratch.spans.len(), scratch.big.len());
+        let moved = |span: &Span| match span.start {
+            Span::BIG => Span::big(first_big + span.len as usize),
+            _ => *span,
+        };
+        scratch.spans.extend(pending.spans.iter().map(moved));
         scratch.big.append(&mut pending.big);
-        let command = command(scratch, first_span, first_big);
-        Ok(Parsed::Command(placed(command, at, pending.progress.pos)))
+        Ok(Parsed::Command(placed(scratch, first, at, pending.progress.pos)))
     }
 }
 
@@ -346,19 +352,11 @@ fn window(buf: &[u8], at: usize) -> &[u8] {
     if rest.len() > COMMAND_MAX { &rest[..COMMAND_MAX] } else { rest }
 }
 
-/// The command whose spans and big arguments are the scratch's last, not yet placed in the buffer.
+/// The command whose spans are the scratch's from `first` on, and which ends `len` bytes behind `at`.
 #[inline(always)]
-fn command(scratch: &Scratch, first_span: usize, first_big: usize) -> Command {
-    Command {
-        bytes: 0..0,
-        spans: first_span as u32..scratch.spans.len() as u32,
-        big: first_big as u32..scratch.big.len() as u32,
-    }
-}
-
-#[inline(always)]
-fn placed(mut command: Command, at: &mut usize, len: usize) -> Command {
-    command.bytes = *at..*at + len;
+fn placed(scratch: &Scratch, first: usize, at: &mut usize, len: usize) -> Command {
+    let count = (scratch.spans.len() - first) as u32;
+    let command = Command { at: *at, bytes: len as u32, first: first as u32, count };
     *at += len;
     command
 }
@@ -372,13 +370,8 @@ fn receive(data: &mut Vec<u8>, part: &[u8], total: usize) {
     data.extend_from_slice(part);
 }
 
-/// Reads an inline command: the command, its number of words and its length; `None` while its line is not all
-/// there.
-fn read_inline(
-    rest: &[u8],
-    scratch: &mut Scratch,
-    limits: &Limits,
-) -> Result<Option<(Command, usize, usize)>, ProtocolError> {
+/// Reads an inline command, which may have no words: its length; `None` while its line is not all there.
+fn read_inline(rest: &[u8], scratch: &mut Scratch, limits: &Limits) -> Result<Option<usize>, ProtocolError> {
     let searched = &rest[..rest.len().min(limits.max_inline + 1)];
     // A line ends at the first LF, but a NUL hides whatever follows it.
     let end = match memchr::memchr2(b'\n', 0, searched) {
@@ -388,35 +381,60 @@ fn read_inline(
     };
     let line = &rest[..end];
     let line = line.strip_suffix(b"\r").unwrap_or(line);
-    let (first_span, first_big) = (scratch.spans.len(), scratch.big.len());
-    inline::split(line, &mut scratch.spans, &mut scratch.big, first_big)?;
-    let words = scratch.spans.len() - first_span;
-    Ok(Some((command(scratch, first_span, first_big), words, end + 1)))
+    inline::split(line, &mut scratch.spans, &mut scratch.big)?;
+    Ok(Some(end + 1))
 }
 
-/// Reads a command all of which is there and as clients write it, in one pass; its length. On `None` nothing
-/// is left in `spans`, and nothing is said about the command.
+/// Reads a command all of which is there and as clients write it, in one pass; its length. On `None` no span
+/// is left behind, and nothing is said about the command.
 #[inline(always)]
-fn quick(rest: &[u8], spans: &mut Vec<Span>, limits: &Limits) -> Option<usize> {
-    let (count, mut pos) = quick_line(rest, 0, b'*')?;
-    let most = if limits.authenticated { AHEAD_SPANS } else { UNAUTHENTICATED_ARGS as usize };
-    if count == 0 || count > most || count as i64 > limits.max_multibulk {
-        return None;
-    }
+fn quick(rest: &[u8], scratch: &mut Scratch, limits: &Limits) -> Option<usize> {
+    let Scratch { spans, heads, start: kind, .. } = scratch;
     let longest = UNAUTHENTICATED_BULK.min(limits.max_bulk) as usize;
-    let first_span = spans.len();
-    spans.reserve(count);
-    for _ in 0..count {
+    let first = spans.len();
+    let begins = rest.first_chunk().map(|bytes| u128::from_le_bytes(*bytes));
+    let (mut left, mut pos);
+    *kind = Start::Other;
+    if let Some(begins) = begins
+        && let place = Head::place(begins)
+        && let head = &heads[usize::from(place)]
+        && begins & head.mask == head.bytes
+        && head.count != 0
+        && i64::from(head.count) <= limits.max_multibulk
+        && head.name.len as usize <= longest
+    {
+        *kind = Start::Same(place);
+        spans.push(head.name);
+        (left, pos) = (head.count - 1, (head.name.start + head.name.len + 2) as usize);
+    } else {
+        let (count, end) = quick_line(rest, 0, b'*')?;
+        let most = if limits.authenticated { AHEAD_SPANS } else { UNAUTHENTICATED_ARGS as usize };
+        if count == 0 || count > most || count as i64 > limits.max_multibulk {
+            return None;
+        }
+        (left, pos) = (count as u32, end);
+    }
+    spans.reserve(left as usize);
+    while left > 0 {
         if let Some((len, start)) = quick_line(rest, pos, b'$')
             && len <= longest
             && let Some(Some(b"\r\n")) = rest.get(start + len..).map(<[u8]>::first_chunk)
         {
             spans.push(Span { start: start as u32, len: len as u32 });
             pos = start + len + 2;
+            left -= 1;
         } else {
-            spans.truncate(first_span);
+            spans.truncate(first);
             return None;
         }
+    }
+    if *kind == Start::Other
+        && let Some(begins) = begins
+        && let Some(head) = Head::of(begins, &spans[first..])
+    {
+        let place = Head::place(begins);
+        heads[usize::from(place)] = head;
+        *kind = Start::New(place);
     }
     Some(pos)
 }
@@ -564,6 +582,7 @@ fn any_line(
 
 #[cfg(test)]
 mod tests {
+    use super::super::args::HEADS;
     use super::*;
 
     /// Bytes received, the commands in them, and the error that follows.
@@ -580,7 +599,7 @@ mod tests {
                 match parser.next(&buf, &mut at, &mut scratch, limits) {
                     Ok(Parsed::Command(command)) => {
                         let args = scratch.args(&buf, &command);
-                        assert_eq!((args.len(), command.bytes.end), (command.len(), at));
+                        assert_eq!((args.len(), command.bytes().end), (command.len(), at));
                         found.push(args.iter().map(<[u8]>::to_vec).collect());
                         scratch.clear();
                     }
@@ -603,6 +622,41 @@ mod tests {
             let shown = String::from_utf8_lossy(&stream[..stream.len().min(60)]);
             assert_eq!(commands(stream, step, limits), (expected.clone(), error), "{shown:?} by {step}");
         }
+    }
+
+    #[test]
+    fn what_begins_in_the_same_way_has_the_same_name_and_as_many_arguments() {
+        let get = b"*2\r\n$3\r\nGET\r\n$1\r\na\r\n";
+        let streams: [&[u8]; 8] = [
+            get,
+            b"*2\r\n$3\r\nGET\r\n$30\r\nabcdefghijklmnopqrstuvwxyzabcd\r\n",
+            b"*2\r\n$3\r\nget\r\n$1\r\na\r\n",
+            b"*3\r\n$3\r\nGET\r\n$1\r\na\r\n$1\r\na\r\n",
+            b"*2\r\n$4\r\nGETX\r\n$1\r\na\r\n",
+            b"PING\r\n",
+            b"*2\r\n$9\r\nMEMBERSOF\r\n$1\r\na\r\n",
+            b"*1\r\n$4\r\nPING\r\n*1\r\n$4\r\nPING\r\n",
+        ];
+        let (mut scratch, mut kept, mut same) = (Scratch::new(), vec![None; HEADS], 0);
+        for turn in 0..64 {
+            let bytes = [streams[turn % 8], streams[turn / 8], get].concat();
+            let (mut parser, mut at) = (Parser::new(), 0);
+            while let Ok(Parsed::Command(command)) =
+                parser.next(&bytes, &mut at, &mut scratch, &Limits::default())
+            {
+                let args = scratch.args(&bytes, &command);
+                let about = Some((args.get(0).to_vec(), args.len()));
+                match scratch.start() {
+                    Start::Other => {}
+                    Start::New(place) => kept[usize::from(place)] = about,
+                    Start::Same(place) => {
+                        assert_eq!(kept[usize::from(place)], about);
+                        same += 1;
+                    }
+                }
+            }
+        }
+        assert!(same > 64, "{same}");
     }
 
     #[test]

@@ -1,0 +1,209 @@
+//! Plain commands of one connection, one behind the other.
+//!
+//! For: the way that most requests take. What is the same for all of them is looked at and set up once, so
+//! that little is left to do for each. May touch: what `run.rs` does; this is a part of it.
+//! Always: a command has the same effects, in the same order, as by the long way; whatever could need more
+//! than its one key's shard ends the streak before it has begun, or right after it.
+
+use super::apply;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::Ordering;
+
+use super::block::{self, Server};
+use super::call::Call;
+use super::notes::Took;
+use super::run::{Executor, fail, follow_up, panicked};
+use crate::client::registry::bump;
+use crate::client::{ReplyMode, Session};
+use crate::command::table::Entry;
+use crate::command::{Cx, Host, Outcome};
+use crate::fault::Fault;
+use crate::keyspace::db::{Hashed, Reach};
+use crate::keyspace::lock::Turn;
+use crate::keyspace::record::Touch;
+use crate::keyspace::{Db, Shard};
+use crate::resp::{Args, Mark, Out};
+
+/// A request that needs no more than its row says: [`Entry::is_plain`], with as many arguments as the row
+/// allows.
+pub struct Plain<'r> {
+    /// Name and arguments.
+    pub args: Args<'r>,
+    /// Its key, with the hash.
+    pub key: Hashed<'r>,
+    /// Its row.
+    pub entry: &'r Entry,
+}
+
+impl<'r> Plain<'r> {
+    /// The request, if it is one.
+    #[inline(always)]
+    pub fn of(host: &'r Host, call: Call<'r>) -> Option<Plain<'r>> {
+        let entry = call.entry(host)?;
+        if !entry.is_plain || !entry.takes(call.args.len()) {
+            return None;
+        }
+        Some(Plain { args: call.args, key: Hashed { key: call.args.get(1), hash: call.hash? }, entry })
+    }
+}
+
+impl Executor {
+    /// Whether plain commands of a session may run in a streak: nothing is asked for that concerns each.
+    #[inline]
+    pub fn may_streak(&self, host: &Host, turn: &Turn<'_, Shard>, session: &Session) -> bool {
+        let is_asked = !session.authenticated
+            | session.is_special()
+            | session.tracking.is_some()
+            | (session.reply != ReplyMode::On)
+            | session.may_be_told()
+            | self.is_monitored();
+        !is_asked && turn.is_shared() && !host.pause.is_set()
+    }
+
+    /// Runs the requests that `next` gives, which is asked with the number of those before, until it gives
+    /// none, or more than `most_bytes` of replies wait, or something has come up that is not for a streak.
+    /// How many have run. Only while [`Executor::may_streak`].
+    pub fn streak<'r>(
+        &mut self,
+        host: &'r Host,
+        turn: &mut Turn<'_, Shard>,
+        (session, out, most_bytes): (&mut Session, &mut Out, usize),
+        next: impl FnMut(&Turn<'_, Shard>, usize) -> Option<Plain<'r>>,
+    ) -> usize {
+        let ran = self.run_all(host, turn, (session, out, most_bytes), next);
+        if !self.record.stirred.is_empty() {
+            self.serve_late(host, turn);
+        }
+        ran
+    }
+
+    #[inline(always)]
+    fn run_all<'r>(
+        &mut self,
+        host: &'r Host,
+        turn: &Turn<'_, Shard>,
+        (session, out, most_bytes): (&mut Session, &mut Out, usize),
+        mut next: impl FnMut(&Turn<'_, Shard>, usize) -> Option<Plain<'r>>,
+    ) -> usize {
+        let (lane, index) = (self.lane(), session.db);
+        self.record.touch = if session.no_touch { Touch::No } else { self.touch() };
+        let counters = host.observe.lane(lane);
+        let (mut ran, mut last_row) = (0, 0);
+        let mut written = out.len_bytes();
+        let mut cx = Cx {
+            db: Db::new(Reach::Nothing, &host.space, index, self.now_ms, &mut self.record),
+            out,
+            session,
+            settings: &self.settings,
+            host,
+            command: host.table.at(0),
+            worker: lane,
+            served: None,
+            may_block: false,
+            is_scripted: false,
+            interpreter: &mut self.interpreter,
+            meanwhile: self.meanwhile.as_ref(),
+        };
+        while let Some(Plain { args, key, entry }) = next(turn, ran) {
+            let shard = host.space.shard_of(key.hash);
+            let held = turn.only(shard);
+            if entry.writes() && held.get(shard).is_waited() {
+                break;
+            }
+            cx.db.come_to(held, key, index, self.now_ms);
+            cx.command = entry;
+            let has_failed = run_one(&mut cx, args, entry);
+
+            let now = host.ticks.now();
+            let nanos = host.ticks.nanos_between(self.last, now);
+            self.last = now;
+            counters.ran(entry.index, nanos, has_failed, self.knobs.tracks_latency);
+            self.sums.nanos += nanos;
+            self.sums.dirty += cx.db.record.dirty;
+            ran += 1;
+            last_row = entry.index;
+            let before = std::mem::replace(&mut written, cx.out.len_bytes());
+            let request_bytes = args.size_bytes() as u64;
+            let took = Took { nanos, request_bytes, reply_bytes: (written - before) as u64 };
+            if self.knobs.notable.passed(took) {
+                self.knobs.notable.note(host, &cx.session.client, args, entry, took, self.now_ms / 1000);
+            }
+            if (now > self.clock_until) | (written > most_bytes) | !cx.db.record.stirred.is_empty() {
+                break;
+            }
+        }
+        drop(cx);
+        self.end_streak(host, session, ran, last_row)
+    }
+
+    fn end_streak(&mut self, host: &Host, session: &Session, ran: usize, last_row: usize) -> usize {
+        if ran > 0 {
+            self.sums.ran += ran as u64;
+            bump(&session.client.commands, ran as u64);
+            session.client.last_command.store(last_row as u32, Ordering::Relaxed);
+        }
+        if self.last > self.clock_until {
+            self.read_clock(host);
+            self.is_late = true;
+        }
+        ran
+    }
+}
+
+/// Runs a command whose shard is held, with all that follows from it, and lets go of the shard. Whether it
+/// has failed.
+#[inline(always)]
+fn run_one(cx: &mut Cx<'_>, args: Args<'_>, entry: &Entry) -> bool {
+    cx.db.record.begin();
+    let mark = cx.out.mark();
+    let failure = failure(cx, args, entry);
+    apply::under_locks(cx.host, cx.worker, cx.db.record, cx.session.db, args);
+    if cx.db.record.leads_on() {
+        lead_on(cx, entry, args);
+    }
+    cx.db.leave();
+    if !cx.db.record.garbage.is_empty() {
+        apply::after_locks(cx.host, cx.db.record);
+    }
+    let Some(fault) = failure else { return false };
+    cut_off(cx, mark, &fault);
+    true
+}
+
+/// Runs the handler, as [`guarded`](super::run::guarded) does: what a handler answers takes
+/// two words, and the processor waits when they are read as one, which is how they would be moved.
+#[inline(always)]
+fn failure(cx: &mut Cx<'_>, args: Args<'_>, entry: &Entry) -> Option<Fault> {
+    let mut failure = None;
+    let run = || match (entry.row.handler)(cx, args) {
+        Ok(Outcome::Done) => true,
+        Ok(Outcome::Block(_)) => unreachable!("a plain command does not block"),
+        Err(fault) => {
+            failure = Some(fault);
+            false
+        }
+    };
+    match catch_unwind(AssertUnwindSafe(run)) {
+        Ok(true) => None,
+        Ok(false) => failure,
+        Err(_) => Some(panicked(cx, entry)),
+    }
+}
+
+/// What follows from a command at whose key others have an interest, under its lock.
+#[cold]
+fn lead_on(cx: &mut Cx<'_>, entry: &Entry, args: Args<'_>) {
+    if !cx.db.record.stale.is_empty() {
+        follow_up(cx, entry, args, false);
+    }
+    if !cx.db.record.stirred.is_empty() {
+        block::serve(Server { host: cx.host, settings: cx.settings, lane: cx.worker }, &mut cx.db);
+    }
+}
+
+/// Puts an error in the place of what a command has written.
+#[cold]
+fn cut_off(cx: &mut Cx<'_>, mark: Mark, fault: &Fault) {
+    cx.out.rollback(mark);
+    fail(cx.host, cx.worker, cx.out, fault);
+}
