@@ -5,7 +5,7 @@
 use divan::{Bencher, black_box};
 use ochre::keyspace::entry::{Entry, NewValue, ValueRef};
 use ochre::keyspace::hash::{KeyHasher, shard};
-use ochre::keyspace::table::{Hint, Slot, Table};
+use ochre::keyspace::table::{Hint, Table};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -46,8 +46,9 @@ impl Tables {
             let key = key(number);
             let hash = self.hasher.hash(&key);
             let table = &mut self.tables[shard(hash, SHARDS)];
-            if let Slot::Vacant(vacant) = table.slot(hash, &key) {
-                vacant.insert(Entry::new(&key, NewValue::Bytes(&VALUE), deadline_ms));
+            let mut slot = table.slot(hash, &key);
+            if slot.entry().is_none() {
+                slot.insert(hash, Entry::new(&key, NewValue::Bytes(&VALUE), deadline_ms));
             }
             if table.has_retired() {
                 drop(table.take_retired());
@@ -113,10 +114,9 @@ fn set(bencher: Bencher, stages: u32) {
     let mut random = 1;
     bencher.bench_local(|| {
         for (hash, key) in tables.batch(&mut random, stages) {
-            match tables.tables[shard(hash, SHARDS)].slot(hash, &key) {
-                Slot::Occupied(mut entry) => entry.set_value(NewValue::Bytes(&VALUE)),
-                Slot::Vacant(_) => unreachable!("every key is there"),
-            }
+            let mut slot = tables.tables[shard(hash, SHARDS)].slot(hash, &key);
+            let mut entry = slot.entry_mut().expect("every key is there");
+            entry.set_value(NewValue::Bytes(&VALUE));
         }
     });
 }

@@ -136,7 +136,7 @@ fn increx(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Outcome, Fault> {
 #[inline]
 fn add(cx: &mut Cx<'_>, key: &[u8], by: i64) -> Result<Outcome, Fault> {
     let mut w = cx.db.open(key);
-    let new = int_at(&w)?.checked_add(by).ok_or(Fault::WOULD_OVERFLOW)?;
+    let Some(new) = int_at(&w)?.checked_add(by) else { return Err(Fault::WOULD_OVERFLOW) };
     w.set_int(new);
     w.commit(Event::INCRBY);
     cx.out.int(new);

@@ -171,11 +171,8 @@ impl<'a> Db<'a> {
         let (db, now) = (self.index, self.now_ms);
         let (keys, interests) = held(&mut self.reach).get_mut(shard).parts_mut(db);
         let Keys { table, tally, .. } = keys?;
-        let entry = table.find_mut(hash, key)?;
-        match self.record.settle(db, entry, now, tally, interests) {
-            Slot::Occupied(entry) => Some(entry.into_ref()),
-            Slot::Vacant(_) => None,
-        }
+        let slot = table.slot(hash, key);
+        self.record.settle((db, hash), now, slot, (tally, interests)).into_entry()
     }
 
     /// Looks a key up that was looked up before by the same command with one of the methods that expire what
@@ -194,13 +191,14 @@ impl<'a> Db<'a> {
         let (hash, shard) = self.locate(key);
         let (db, now) = (self.index, self.now_ms);
         let (keys, interests) = held(&mut self.reach).get_mut(shard).parts_mut(db);
-        if let Some(Keys { table, tally, .. }) = keys
-            && let Some(entry) = table.find_mut(hash, key)
-            && let Slot::Occupied(mut entry) = self.record.settle(db, entry, now, tally, interests)
-        {
-            self.record.counts.hits += 1;
-            self.record.touch(&mut entry, now);
-            return Some(entry.into_ref());
+        if let Some(Keys { table, tally, .. }) = keys {
+            let slot = table.slot(hash, key);
+            let mut slot = self.record.settle((db, hash), now, slot, (tally, interests));
+            if let Some(mut entry) = slot.entry_mut() {
+                self.record.counts.hits += 1;
+                self.record.touch(&mut entry, now);
+                return slot.into_entry();
+            }
         }
         self.record.counts.misses += 1;
         self.record.happened(db, Event::KEY_MISS, key);
@@ -227,13 +225,11 @@ impl<'a> Db<'a> {
             self.record.retired.append(&mut keys.table.take_retired());
         }
         let Keys { table, wheel, tally } = keys;
-        let slot = match table.slot(hash, key) {
-            Slot::Occupied(entry) => self.record.settle(db, entry, now_ms, tally, interests.as_deref_mut()),
-            slot => slot,
-        };
-        let (slot, record) = (Some(slot), &mut *self.record);
-        let (changed, emptied) = (false, false);
-        Write { slot, wheel, tally, space, record, key, hash, shard, db, now_ms, changed, emptied, interests }
+        let record = &mut *self.record;
+        let slot = table.slot(hash, key);
+        let slot = record.settle((db, hash), now_ms, slot, (tally, interests.as_deref_mut()));
+        let (is_open, emptied) = (IsOpen(false), false);
+        Write { slot, hash, wheel, tally, space, record, key, db, now_ms, is_open, emptied, interests }
     }
 
     /// Database `index` under the same locks, for another command that follows from this one.
@@ -304,22 +300,22 @@ pub fn is_due(entry: &Entry, now_ms: u64) -> bool {
 }
 
 impl Record {
-    /// Lets what is due at `now_ms` go: the entry, or fields of it. Its place stays for another.
+    /// Lets what is due at `now_ms` go: the entry, if there is one, or fields of it. Its place stays for
+    /// another. `place` is the database and the key's hash. (Pairs travel in registers.)
     #[inline]
     pub(super) fn settle<'t>(
         &mut self,
-        db: usize,
-        entry: EntryMut<'t>,
+        place: (usize, u64),
         now_ms: u64,
-        tally: &mut Tally,
-        interests: Option<&mut Interests>,
+        slot: Slot<'t>,
+        around: (&mut Tally, Option<&mut Interests>),
     ) -> Slot<'t> {
-        match entry.next_due_ms() {
+        match slot.entry().and_then(Entry::next_due_ms) {
             Some(at) if at <= now_ms => {
                 let mut all = usize::MAX;
-                self.expire(db, entry, now_ms, tally, interests, &mut all)
+                self.expire(place, now_ms, slot, around, &mut all)
             }
-            _ => Slot::Occupied(entry),
+            _ => slot,
         }
     }
 
@@ -328,32 +324,31 @@ impl Record {
     #[cold]
     pub(super) fn expire<'t>(
         &mut self,
-        db: usize,
-        mut entry: EntryMut<'t>,
+        (db, hash): (usize, u64),
         now_ms: u64,
-        tally: &mut Tally,
-        interests: Option<&mut Interests>,
+        mut slot: Slot<'t>,
+        (tally, interests): (&mut Tally, Option<&mut Interests>),
         fields: &mut usize,
     ) -> Slot<'t> {
+        let Some(mut entry) = slot.entry_mut() else { return slot };
         if let Some(interests) = interests {
             interests.lapsed(db, entry.key(), self);
         }
         tally.expired_ms = tally.expired_ms.max(now_ms);
-        if is_due(&entry, now_ms) {
-            let (entry, place) = entry.vacate();
-            tally.sub_entry(&entry);
-            self.expired(db, entry);
-            return Slot::Vacant(place);
-        }
-        if !self.expire_fields(db, &mut entry, now_ms, fields) {
+        let is_due = is_due(&entry, now_ms);
+        if !is_due && !self.expire_fields(db, &mut entry, now_ms, fields) {
             tally.volatile -= u64::from(!entry.has_field_deadlines());
-            return Slot::Occupied(entry);
+            return slot;
         }
-        let (entry, place) = entry.vacate();
+        let entry = slot.take(hash).expect("it was there just now");
         tally.sub_entry(&entry);
-        self.happened(db, Event::DEL, entry.key());
-        self.discard(entry);
-        Slot::Vacant(place)
+        if is_due {
+            self.expired(db, entry);
+        } else {
+            self.happened(db, Event::DEL, entry.key());
+            self.discard(entry);
+        }
+        slot
     }
 
     /// Notes that an entry, already taken out of its table, has expired.
@@ -400,31 +395,26 @@ impl Record {
 /// A key opened for writing. Ends with [`commit`](Write::commit) when something was changed; dropping one
 /// that changed something without it panics in debug builds.
 pub struct Write<'w> {
-    /// `None` while a method turns it from one form into the other, and when the entry was taken.
-    pub(super) slot: Option<Slot<'w>>,
+    pub(super) slot: Slot<'w>,
+    pub(super) hash: u64,
     wheel: &'w mut Option<Box<Wheel>>,
     pub(super) tally: &'w mut Tally,
     pub(super) space: &'w Space,
     pub(super) record: &'w mut Record,
     pub(super) key: &'w [u8],
-    hash: u64,
-    shard: usize,
     db: usize,
     pub(super) now_ms: u64,
-    pub(super) changed: bool,
+    is_open: IsOpen,
     /// The last element of a collection has gone: the key goes with the commit.
     pub(super) emptied: bool,
     /// Who wants to know of changes here.
     interests: Option<&'w mut Interests>,
 }
 
-impl<'w> Write<'w> {
+impl Write<'_> {
     /// The entry as it stands, if the key exists.
     pub fn entry(&self) -> Option<&Entry> {
-        match &self.slot {
-            Some(Slot::Occupied(entry)) => Some(entry),
-            _ => None,
-        }
+        self.slot.entry()
     }
 
     /// Whether the key exists.
@@ -443,9 +433,9 @@ impl<'w> Write<'w> {
 
     /// Counts the lookup as a read does, for commands that return what they replace, and notes the access.
     pub fn count_lookup(&mut self) {
-        if let Some(Slot::Occupied(entry)) = &mut self.slot {
+        if let Some(mut entry) = self.slot.entry_mut() {
             self.record.counts.hits += 1;
-            self.record.touch(entry, self.now_ms);
+            self.record.touch(&mut entry, self.now_ms);
         } else {
             self.record.counts.misses += 1;
             self.record.happened(self.db, Event::KEY_MISS, self.key);
@@ -454,23 +444,35 @@ impl<'w> Write<'w> {
 
     /// Notes an access as a read does, for commands that change something else than the value.
     pub fn touch(&mut self) {
-        if let Some(Slot::Occupied(entry)) = &mut self.slot {
-            self.record.touch(entry, self.now_ms);
+        if let Some(mut entry) = self.slot.entry_mut() {
+            self.record.touch(&mut entry, self.now_ms);
         }
     }
 
-    pub(super) fn occupied(&mut self) -> &mut EntryMut<'w> {
-        match &mut self.slot {
-            Some(Slot::Occupied(entry)) => entry,
-            _ => unreachable!("the caller has seen that the key exists"),
-        }
+    #[inline]
+    pub(super) fn occupied(&mut self) -> EntryMut<'_> {
+        self.slot.entry_mut().expect("the caller has seen that the key exists")
     }
 
     /// Sets a value, whatever was there. The entry loses the mark of an edited string.
+    #[inline]
     pub fn set(&mut self, value: NewValue<'_>, deadline: Deadline) {
-        self.changed = true;
-        match self.slot.take() {
-            Some(Slot::Occupied(mut entry)) => {
+        self.change();
+        if let Some(mut entry) = self.slot.entry_mut()
+            && !matches!(deadline, Deadline::At(_))
+        {
+            match entry.replace_string(value) {
+                Ok(()) => self.record.touch(&mut entry, self.now_ms),
+                Err(value) => self.set_anew(value, deadline),
+            }
+        } else {
+            self.set_anew(value, deadline);
+        }
+    }
+
+    fn set_anew(&mut self, value: NewValue<'_>, deadline: Deadline) {
+        match self.slot.entry_mut() {
+            Some(mut entry) => {
                 self.tally.volatile -= u64::from(entry.has_field_deadlines());
                 if entry.is_boxed() {
                     self.record.garbage.extend(entry.detach_box().map(Garbage::Value));
@@ -486,21 +488,19 @@ impl<'w> Write<'w> {
                     entry.set_raw(taken > 0 && !entry.is_embeddable(taken));
                 }
                 self.record.touch(&mut entry, self.now_ms);
-                self.slot = Some(Slot::Occupied(entry));
                 match deadline {
                     Deadline::Keep => {}
                     Deadline::Clear => self.set_deadline(None),
                     Deadline::At(at) => self.set_deadline(Some(at)),
                 }
             }
-            Some(Slot::Vacant(slot)) => {
+            None => {
                 let at = if let Deadline::At(at) = deadline { Some(at) } else { None };
                 let mut entry = Entry::new(self.key, value, at);
                 entry.set_lru(self.record.first_touch(self.now_ms));
-                self.slot = Some(Slot::Occupied(slot.insert(entry)));
+                self.slot.insert(self.hash, entry);
                 self.inserted(at);
             }
-            None => unreachable!("the slot is put back by every method"),
         }
     }
 
@@ -508,18 +508,15 @@ impl<'w> Write<'w> {
     /// key.
     pub fn put(&mut self, entry: Entry) {
         debug_assert_eq!(entry.key(), self.key);
-        self.changed = true;
+        self.change();
         self.tally.volatile += u64::from(entry.has_field_deadlines());
         let deadline = entry.deadline_ms();
-        match self.slot.take() {
-            Some(Slot::Occupied(mut there)) => {
-                let old = there.replace(entry);
-                self.tally.sub_entry(&old);
-                self.record.discard(old);
-                self.slot = Some(Slot::Occupied(there));
-            }
-            Some(Slot::Vacant(slot)) => self.slot = Some(Slot::Occupied(slot.insert(entry))),
-            None => unreachable!("nothing is put where something was just taken"),
+        if let Some(mut there) = self.slot.entry_mut() {
+            let old = there.replace(entry);
+            self.tally.sub_entry(&old);
+            self.record.discard(old);
+        } else {
+            self.slot.insert(self.hash, entry);
         }
         self.inserted(deadline);
     }
@@ -538,24 +535,21 @@ impl<'w> Write<'w> {
     /// Edits the string in place as a byte vector; the key exists and holds a string. An integer becomes its
     /// digits first, and the string counts as edited (OBJECT ENCODING `raw`).
     pub fn edit<R>(&mut self, f: impl FnOnce(&mut Vec<u8>) -> R) -> R {
-        self.changed = true;
-        let now_ms = self.now_ms;
-        let Some(Slot::Occupied(entry)) = &mut self.slot else { unreachable!("the caller saw it") };
-        self.record.touch(entry, now_ms);
-        entry.edit_bytes(f)
+        self.change();
+        self.touch();
+        self.occupied().edit_bytes(f)
     }
 
     /// Changes bytes of the string without changing its length; `None` when it is stored as an integer.
     pub fn bytes_mut(&mut self) -> Option<&mut [u8]> {
-        self.changed = true;
-        let Some(Slot::Occupied(entry)) = &mut self.slot else { unreachable!("the caller saw it") };
-        self.record.touch(entry, self.now_ms);
-        entry.bytes_mut()
+        self.change();
+        self.touch();
+        self.occupied().into_bytes_mut()
     }
 
     /// Says that the string counts as edited (OBJECT ENCODING `raw`), as results that are built in memory do.
     pub fn set_raw(&mut self) {
-        self.changed = true;
+        self.change();
         self.occupied().set_raw(true);
     }
 
@@ -563,20 +557,20 @@ impl<'w> Write<'w> {
     /// before is changed where it lies.
     #[inline]
     pub fn set_int(&mut self, value: i64) {
-        if let Some(Slot::Occupied(entry)) = &mut self.slot
+        if let Some(mut entry) = self.slot.entry_mut()
             && entry.replace_int(value)
         {
-            self.changed = true;
-            self.record.touch(entry, self.now_ms);
-            return;
+            self.record.touch(&mut entry, self.now_ms);
+            self.change();
+        } else {
+            self.set(NewValue::Int(value), Deadline::Keep);
         }
-        self.set(NewValue::Int(value), Deadline::Keep);
     }
 
     /// Changes the deadline of an existing key.
     pub fn set_deadline(&mut self, deadline: Option<u64>) {
-        self.changed = true;
-        let entry = self.occupied();
+        self.change();
+        let mut entry = self.occupied();
         let old = entry.deadline_ms();
         if old == deadline {
             return;
@@ -603,19 +597,18 @@ impl<'w> Write<'w> {
     }
 
     fn file(&mut self, at: u64) {
-        let (shard, now_ms) = (self.shard, self.now_ms);
+        let (shard, now_ms) = (self.space.shard_of(self.hash), self.now_ms);
         let wheel = self.wheel.get_or_insert_with(|| Box::new(Wheel::nth(shard, now_ms)));
         let comes_up_ms = wheel.file(at, self.hash);
-        self.space.arm(self.shard, comes_up_ms);
+        self.space.arm(shard, comes_up_ms);
         self.occupied().set_filed(true);
     }
 
     /// Takes the entry out of the table, which is the last thing this guard does but for its commit; the key
     /// exists.
     pub fn take(&mut self) -> Entry {
-        self.changed = true;
-        let Some(Slot::Occupied(entry)) = self.slot.take() else { unreachable!("the caller saw it") };
-        let entry = entry.remove();
+        self.change();
+        let entry = self.slot.take(self.hash).expect("the caller saw it");
         self.tally.sub_entry(&entry);
         entry
     }
@@ -624,6 +617,20 @@ impl<'w> Write<'w> {
     pub fn remove(&mut self) {
         let entry = self.take();
         self.record.discard(entry);
+    }
+
+    /// Something is about to change: from here to the commit a panic may leave the data half changed.
+    #[inline]
+    pub(super) fn change(&mut self) {
+        self.is_open.0 = true;
+        self.record.is_broken = true;
+    }
+
+    /// All changes were made, or none.
+    #[inline]
+    pub(super) fn close(&mut self) {
+        self.is_open.0 = false;
+        self.record.is_broken = false;
     }
 
     /// Ends the write with its event: one change.
@@ -635,29 +642,12 @@ impl<'w> Write<'w> {
     /// Ends the write with its event: so many changes. A key that has lost its last element goes.
     #[inline(always)]
     pub fn commit_counting(mut self, event: Event, changes: u64) {
-        self.changed = false;
-        self.record.dirty += changes;
-        if self.emptied || self.record.listens || self.interests.is_some() {
-            self.tell(event);
-        }
-    }
-
-    /// The part of a commit that somebody hears of, or that takes an emptied key away.
-    #[cold]
-    fn tell(&mut self, event: Event) {
-        self.record.happened(self.db, event, self.key);
-        if self.emptied {
-            self.remove();
-            self.changed = false;
-            self.record.happened(self.db, Event::DEL, self.key);
-        }
-        self.stir();
-    }
-
-    #[inline]
-    fn stir(&mut self) {
-        if let Some(interests) = &mut self.interests {
-            interests.changed(self.db, self.key, self.record);
+        self.close();
+        // Taken apart, so that it need not be moved to where it ends.
+        let Write { slot, hash, tally, record, key, db, emptied, interests, .. } = self;
+        record.dirty += changes;
+        if emptied || record.listens || interests.is_some() {
+            tell(record, (db, key, event), emptied.then_some((slot, hash, tally)), interests);
         }
     }
 
@@ -665,14 +655,16 @@ impl<'w> Write<'w> {
     /// guard tells.
     pub fn commit_silently(mut self) {
         debug_assert!(!self.emptied, "who empties a key tells of it");
-        self.changed = false;
-        self.stir();
+        self.close();
+        if let Some(interests) = self.interests {
+            interests.changed(self.db, self.key, self.record);
+        }
     }
 
     /// Ends a write of so many changes that has no event of its own and gives nobody anything to wait for.
     pub fn commit_quietly(mut self, changes: u64) {
         debug_assert!(!self.emptied, "who empties a key tells of it");
-        self.changed = false;
+        self.close();
         self.record.dirty += changes;
     }
 
@@ -680,9 +672,9 @@ impl<'w> Write<'w> {
     /// hear, but not those who watch it.
     pub fn commit_waking(mut self, changes: u64) {
         debug_assert!(!self.emptied, "who empties a key tells of it");
-        self.changed = false;
+        self.close();
         self.record.dirty += changes;
-        if let Some(interests) = self.interests.as_deref_mut() {
+        if let Some(interests) = self.interests {
             interests.wake(self.db, self.key, self.record);
         }
     }
@@ -691,10 +683,10 @@ impl<'w> Write<'w> {
     /// watch it.
     pub fn commit_unwatched(mut self, event: Event) {
         debug_assert!(!self.emptied, "who empties a key tells of it");
-        self.changed = false;
+        self.close();
         self.record.dirty += 1;
         self.record.happened(self.db, event, self.key);
-        if let Some(interests) = &self.interests {
+        if let Some(interests) = self.interests {
             interests.wake(self.db, self.key, self.record);
         }
     }
@@ -705,11 +697,32 @@ impl<'w> Write<'w> {
     }
 }
 
-impl Drop for Write<'_> {
+/// The part of a commit that somebody hears of, or that takes away a key that was emptied.
+#[cold]
+fn tell(
+    record: &mut Record,
+    (db, key, event): (usize, &[u8], Event),
+    emptied: Option<(Slot<'_>, u64, &mut Tally)>,
+    interests: Option<&mut Interests>,
+) {
+    record.happened(db, event, key);
+    if let Some((mut slot, hash, tally)) = emptied {
+        let entry = slot.take(hash).expect("what was emptied is there");
+        tally.sub_entry(&entry);
+        record.discard(entry);
+        record.happened(db, Event::DEL, key);
+    }
+    if let Some(interests) = interests {
+        interests.changed(db, key, record);
+    }
+}
+
+/// Whether a write has changed something and was not ended yet.
+struct IsOpen(bool);
+
+#[cfg(debug_assertions)]
+impl Drop for IsOpen {
     fn drop(&mut self) {
-        if self.changed {
-            self.record.is_broken = std::thread::panicking();
-            debug_assert!(self.record.is_broken, "a write ended without saying what it did");
-        }
+        assert!(!self.0 || std::thread::panicking(), "a write ended without saying what it did");
     }
 }

@@ -29,6 +29,7 @@ use std::sync::Arc;
 
 pub use crate::value::Kind;
 use crate::value::collection::{Compact, Value};
+use crate::value::short;
 
 /// The longest string kept inside the block, in bytes.
 pub const INLINE_MAX: usize = 1024;
@@ -118,7 +119,7 @@ struct Shape {
 impl Shape {
     fn value_at(self) -> usize {
         let at = self.key_end + if self.has_deadline { DEADLINE_BYTES } else { 0 };
-        if self.form.is_pointer() { at.next_multiple_of(BLOCK_ALIGN) } else { at }
+        if self.form.is_pointer() { (at + BLOCK_ALIGN - 1) & !(BLOCK_ALIGN - 1) } else { at }
     }
 
     /// Bytes to allocate: what is needed, rounded up to the size class general allocators would hand out
@@ -131,6 +132,13 @@ impl Shape {
             129..=8192 => needed.next_multiple_of(needed.next_power_of_two() / 8),
             _ => needed.next_multiple_of(16),
         }
+    }
+
+    /// Whether a block of this shape is as long as one with another value.
+    #[inline]
+    fn has_room_for(self, form: Form, value_bytes: usize) -> bool {
+        value_bytes == self.value_bytes && form.is_pointer() == self.form.is_pointer()
+            || Shape { form, value_bytes, ..self }.block_bytes() == self.block_bytes()
     }
 
     fn layout(self) -> Layout {
@@ -181,6 +189,26 @@ impl Entry {
         // SAFETY: the span was written together with the key and lies in the block, which lives as long as
         // `self`.
         unsafe { std::slice::from_raw_parts(self.0.as_ptr().add(at), len) }
+    }
+
+    /// Whether this is the entry of `key`, if that has 4 to 32 bytes; false for any other. The ends of such
+    /// a key, which together are all of it, are compared without a call.
+    #[inline(always)]
+    pub fn has_short_key(&self, key: &[u8]) -> bool {
+        #[inline(always)]
+        fn ends<const N: usize>(one: &[u8], other: &[u8]) -> bool {
+            let last = one.len() - N;
+            one[..N] == other[..N] && one[last..] == other[last..]
+        }
+        // A length below 128 is one byte.
+        let len = self.byte(KEY_LEN_AT);
+        usize::from(len) == key.len()
+            && match len {
+                8..=16 => ends::<8>(self.key(), key),
+                17..=32 => ends::<16>(self.key(), key),
+                4..8 => ends::<4>(self.key(), key),
+                _ => false,
+            }
     }
 
     /// The type of the value.
@@ -351,6 +379,44 @@ impl Entry {
         });
     }
 
+    /// Replaces a string by another where it lies, if that is all there is to do: the key has no deadline, the
+    /// block has the right size, and both lie in it. Otherwise nothing is done, and the value comes back. The
+    /// string counts as not edited.
+    #[inline]
+    pub fn replace_string<'v>(&mut self, value: NewValue<'v>) -> Result<(), NewValue<'v>> {
+        const INT: u8 = kind_byte(Kind::String, Form::Int);
+        const BYTES: u8 = kind_byte(Kind::String, Form::Bytes);
+        let kind = self.byte(KIND_AT);
+        if !matches!(kind, INT | BYTES) || self.has(DEADLINE) {
+            return Err(value);
+        }
+        let old = self.shape();
+        // SAFETY: without a deadline the value begins behind the key; the block has the size of the new shape,
+        // which is that of the value, and the old value owns nothing.
+        unsafe {
+            let at = self.0.as_ptr().add(old.key_end);
+            match value {
+                NewValue::Int(number) if old.has_room_for(Form::Int, size_of::<i64>()) => {
+                    self.0.as_ptr().add(KIND_AT).write(INT);
+                    at.cast::<i64>().write_unaligned(number);
+                }
+                NewValue::Bytes(bytes)
+                    if bytes.len() <= INLINE_MAX
+                        && old.has_room_for(Form::Bytes, LEN_BYTES + bytes.len()) =>
+                {
+                    self.0.as_ptr().add(KIND_AT).write(BYTES);
+                    at.cast::<u16>().write_unaligned(bytes.len() as u16);
+                    short::copy(bytes, std::slice::from_raw_parts_mut(at.add(LEN_BYTES), bytes.len()));
+                }
+                value => return Err(value),
+            }
+        }
+        // Neither of the two forms owns anything.
+        std::mem::forget(value);
+        self.put(RAW, false);
+        Ok(())
+    }
+
     /// Replaces an integer by another where it lies; false, and nothing is done, when the value is none.
     #[inline]
     pub fn replace_int(&mut self, number: i64) -> bool {
@@ -454,7 +520,7 @@ impl Entry {
         (place.form == Form::Shared).then(|| unsafe { &mut *self.0.as_ptr().add(place.value_at()).cast() })
     }
 
-    #[inline]
+    #[inline(always)]
     fn byte(&self, at: usize) -> u8 {
         debug_assert!(at <= KEY_LEN_AT);
         // SAFETY: every block has the head and at least one byte of key length.
@@ -466,6 +532,7 @@ impl Entry {
         self.byte(FLAGS_AT) & flag != 0
     }
 
+    #[inline]
     fn put(&mut self, flag: u8, on: bool) {
         let flags = self.byte(FLAGS_AT) & !flag | if on { flag } else { 0 };
         // SAFETY: every block begins with the five bytes of the head.
@@ -514,6 +581,7 @@ impl Entry {
         Shape { key_end: at + len, has_deadline: self.has(DEADLINE), form: self.form(), value_bytes: 0 }
     }
 
+    #[inline]
     fn shape(&self) -> Shape {
         let place = self.place();
         let value_bytes = match place.form {
@@ -640,7 +708,7 @@ fn not_a_string() -> ! {
     panic!("a collection was taken for a string");
 }
 
-fn kind_byte(kind: Kind, form: Form) -> u8 {
+const fn kind_byte(kind: Kind, form: Form) -> u8 {
     (kind as u8) << 4 | form as u8
 }
 
@@ -771,6 +839,39 @@ mod tests {
     }
 
     #[test]
+    fn a_short_key_is_known_by_its_bytes_and_its_length() {
+        let text: Vec<u8> = (0..=200).collect();
+        for len in 0..text.len() {
+            let entry = Entry::new(&text[..len], NewValue::Int(7), None);
+            assert_eq!(entry.has_short_key(&text[..len]), (4..=32).contains(&len));
+            assert!(!entry.has_short_key(&text[..len + 1]));
+            for changed in 0..len {
+                let mut other = text[..len].to_vec();
+                other[changed] ^= 0x10;
+                assert!(!entry.has_short_key(&other), "{len} {changed}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_string_is_replaced_where_it_lies_if_its_block_stays() {
+        let mut entry = Entry::new(b"key", NewValue::Bytes(&[b'x'; 40]), None);
+        entry.set_raw(true);
+        let block = entry.key().as_ptr();
+        assert!(entry.replace_string(NewValue::Bytes(&[b'y'; 44])).is_ok());
+        assert_eq!((entry.value(), entry.is_raw()), (ValueRef::Bytes(&[b'y'; 44]), false));
+        assert_eq!((entry.key(), entry.key().as_ptr()), (&b"key"[..], block));
+        let refused = |entry: &mut Entry, value| entry.replace_string(value).is_err();
+        assert!(refused(&mut entry, NewValue::Bytes(&[b'z'; 400])));
+        assert!(refused(&mut entry, NewValue::Int(1)));
+        assert!(refused(&mut entry, NewValue::Bytes(&[b'z'; INLINE_MAX + 1])));
+        assert!(refused(&mut entry, NewValue::Shared(Arc::new(vec![b'z'; 44]))));
+        entry.set_deadline(Some(9));
+        assert!(refused(&mut entry, NewValue::Bytes(&[b'z'; 44])));
+        assert_eq!((entry.value(), entry.deadline_ms()), (ValueRef::Bytes(&[b'y'; 44]), Some(9)));
+    }
+
+    #[test]
     fn raw_sticks_until_the_value_is_set_anew() {
         let mut entry = Entry::new(b"k", NewValue::Int(12), None);
         entry.set_raw(true);
@@ -787,6 +888,7 @@ mod tests {
     enum Step {
         Int(i64),
         Bytes(Vec<u8>),
+        Replace(Result<i64, Vec<u8>>),
         Deadline(Option<u64>),
         Append(Vec<u8>),
         Truncate(usize),
@@ -801,6 +903,8 @@ mod tests {
         prop_oneof![
             any::<i64>().prop_map(Step::Int),
             bytes().prop_map(Step::Bytes),
+            any::<i64>().prop_map(|number| Step::Replace(Ok(number))),
+            (0usize..80).prop_map(|len| Step::Replace(Err(vec![len as u8; len]))),
             any::<Option<u64>>().prop_map(Step::Deadline),
             bytes().prop_map(Step::Append),
             (0usize..1500).prop_map(Step::Truncate),
@@ -824,6 +928,16 @@ mod tests {
                     Step::Bytes(bytes) => {
                         entry.set_value(NewValue::Bytes(&bytes));
                         value = bytes;
+                    }
+                    Step::Replace(with) => {
+                        let (new, text) = match &with {
+                            Ok(number) => (NewValue::Int(*number), number.to_string().into_bytes()),
+                            Err(bytes) => (NewValue::Bytes(bytes), bytes.clone()),
+                        };
+                        if entry.replace_string(new).is_ok() {
+                            prop_assert!(deadline.is_none() && !entry.is_raw());
+                            value = text;
+                        }
                     }
                     Step::Deadline(ms) => {
                         entry.set_deadline(ms);

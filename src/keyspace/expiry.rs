@@ -14,7 +14,7 @@ use super::hash::KeyHasher;
 use super::record::Record;
 use super::shard::{Keys, Shard, Tally};
 use super::space::Space;
-use super::table::{Slot, Table};
+use super::table::Table;
 use super::watchers::Interests;
 use super::wheel::{Owner, Verdict};
 
@@ -157,22 +157,22 @@ impl Owner for Leaving<'_> {
 
     fn look(&mut self, hash: u64, tick_ms: u64) -> Verdict {
         let Leaving { db, table, tally, hasher, interests, fields, record } = self;
-        let found = table.find_by_hash(hash, |e| e.next_due_ms().is_some() && hasher.hash(e.key()) == hash);
-        let Some(entry) = found else { return Verdict::Gone };
+        let mut slot =
+            table.find_by_hash(hash, |e| e.next_due_ms().is_some() && hasher.hash(e.key()) == hash);
+        let Some(entry) = slot.entry() else { return Verdict::Gone };
         match entry.next_due_ms() {
             Some(at) if at > tick_ms => return Verdict::Due(at),
-            Some(at) if **fields == 0 && !is_due(&entry, tick_ms) => return Verdict::Due(at),
+            Some(at) if **fields == 0 && !is_due(entry, tick_ms) => return Verdict::Due(at),
             _ => {}
         }
-        match record.expire(*db, entry, tick_ms, tally, interests.as_deref_mut(), fields) {
-            Slot::Vacant(_) => Verdict::Gone,
-            Slot::Occupied(mut entry) => match entry.next_due_ms() {
-                Some(at) => Verdict::Due(at),
-                None => {
-                    entry.set_filed(false);
-                    Verdict::Gone
-                }
-            },
+        slot = record.expire((*db, hash), tick_ms, slot, (tally, interests.as_deref_mut()), fields);
+        let Some(mut entry) = slot.entry_mut() else { return Verdict::Gone };
+        match entry.next_due_ms() {
+            Some(at) => Verdict::Due(at),
+            None => {
+                entry.set_filed(false);
+                Verdict::Gone
+            }
         }
     }
 }

@@ -228,7 +228,7 @@ pub struct Record {
     pub spare: Vec<u8>,
     /// The worker's chance.
     pub chance: Chance,
-    /// A panic passed through an open write: the data may be broken.
+    /// A change was begun and has not ended: after a panic, the data may be broken.
     pub is_broken: bool,
 }
 

@@ -74,13 +74,7 @@ impl Shard {
     /// The keys of a database, made if there are none yet.
     #[inline]
     pub fn make_keys(&mut self, db: usize, hasher: &KeyHasher) -> &mut Keys {
-        if self.dbs[db].is_none() {
-            let keys = Keys::new(hasher);
-            self.ahead.publish(self.index, db, keys.table.hint());
-            self.dbs[db] = Some(Box::new(keys));
-            self.used = self.used.max(db + 1);
-        }
-        self.dbs[db].as_deref_mut().expect("just made")
+        self.make_parts(db, hasher).0
     }
 
     /// Takes all keys of a database away. Only while the shard is held with every other (`Locks::All`).
@@ -235,9 +229,12 @@ impl Shard {
     /// The keys of a database, made if there are none yet, with those who want to know of changes.
     #[inline]
     pub fn make_parts(&mut self, db: usize, hasher: &KeyHasher) -> (&mut Keys, Option<&mut Interests>) {
-        self.make_keys(db, hasher);
-        let keys = self.dbs[db].as_deref_mut().expect("just made");
-        (keys, self.interests.as_deref_mut())
+        let keys = &mut self.dbs[db];
+        if keys.is_none() {
+            *keys = Some(Keys::begun(hasher, &self.ahead, (self.index, db)));
+            self.used = self.used.max(db + 1);
+        }
+        (keys.as_deref_mut().expect("just made"), self.interests.as_deref_mut())
     }
 
     /// As [`Shard::databases`], to change.
@@ -252,8 +249,12 @@ impl Shard {
 }
 
 impl Keys {
-    fn new(hasher: &KeyHasher) -> Keys {
-        Keys { table: Table::new(hasher.clone()), wheel: None, tally: Tally::default() }
+    /// The keys of a shard's database that had none; looking ahead learns of them.
+    #[cold]
+    fn begun(hasher: &KeyHasher, ahead: &Ahead, (shard, db): (usize, usize)) -> Box<Keys> {
+        let table = Table::new(hasher.clone());
+        ahead.publish(shard, db, table.hint());
+        Box::new(Keys { table, wheel: None, tally: Tally::default() })
     }
 
     /// Works a little at a successor of the wheel when items of keys that are gone outnumber the others, so

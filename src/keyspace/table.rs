@@ -35,7 +35,7 @@ use directory::{Directory, prefetch, prefetch_matching};
 
 pub use directory::{Hint, Retired, Spot};
 pub use scan::TableStats;
-pub use slot::{EntryMut, Slot, VacantSlot};
+pub use slot::{EntryMut, Slot};
 
 use super::entry::Entry;
 use super::hash::{self, KeyHasher};
@@ -59,13 +59,6 @@ pub struct Table {
 struct Spilled {
     hash: u64,
     slot: AtomicPtr<u8>,
-}
-
-/// Where an entry lies; good until the next insertion or removal.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Place {
-    Slot { home: usize, bucket: usize, slot: usize },
-    Spill(usize),
 }
 
 impl Table {
@@ -102,24 +95,16 @@ impl Table {
     /// The entry of `key`.
     #[inline]
     pub fn find(&self, hash: u64, key: &[u8]) -> Option<&Entry> {
-        let (_, cell) = self.probe(hash, |entry| same(entry.key(), key))?;
         // SAFETY: the slot owns an entry, and the table is borrowed for the result's lifetime.
-        Some(unsafe { entry_in(cell) })
-    }
-
-    /// The entry of `key`, to be changed.
-    #[inline]
-    pub fn find_mut(&mut self, hash: u64, key: &[u8]) -> Option<EntryMut<'_>> {
-        self.find_by_hash(hash, |entry| same(entry.key(), key))
+        self.cell_of(hash, key).map(|cell| unsafe { entry_in(cell) })
     }
 
     /// The first entry that `accept` takes among those which may have this hash: all that have it are
     /// offered, and a few others.
     #[inline]
-    pub fn find_by_hash(&mut self, hash: u64, accept: impl FnMut(&Entry) -> bool) -> Option<EntryMut<'_>> {
-        let (place, cell) = self.probe(hash, accept)?;
-        let cell = NonNull::from(cell);
-        Some(EntryMut::new(self, hash, place, cell))
+    pub fn find_by_hash(&mut self, hash: u64, accept: impl FnMut(&Entry) -> bool) -> Slot<'_> {
+        let cell = self.probe(hash, accept).map(NonNull::from);
+        Slot::new(self, cell)
     }
 
     /// Asks for the memory of a few entries that are about to be looked for. What asking costs the processor
@@ -136,20 +121,15 @@ impl Table {
     }
 
     /// The entry of `key`, or the place to put one: a single search for reading, changing and inserting.
-    #[inline]
+    #[inline(always)]
     pub fn slot(&mut self, hash: u64, key: &[u8]) -> Slot<'_> {
-        match self
-            .probe(hash, |entry| same(entry.key(), key))
-            .map(|(place, cell)| (place, NonNull::from(cell)))
-        {
-            Some((place, cell)) => Slot::Occupied(EntryMut::new(self, hash, place, cell)),
-            None => Slot::Vacant(VacantSlot::new(self, hash)),
-        }
+        let cell = self.cell_of(hash, key).map(NonNull::from);
+        Slot::new(self, cell)
     }
 
     /// Takes the entry of `key` out.
     pub fn remove(&mut self, hash: u64, key: &[u8]) -> Option<Entry> {
-        Some(self.find_mut(hash, key)?.remove())
+        self.slot(hash, key).take(hash)
     }
 
     /// A handle for fetching cache lines ahead, without the shard's lock.
@@ -169,91 +149,95 @@ impl Table {
         std::mem::take(&mut self.retired)
     }
 
-    /// The first entry with the tag of `hash` within the range of its home bucket that `same` accepts: its
-    /// place and its slot, which owns it.
+    /// The slot that owns the entry of `key`. Nearly every key has a few bytes and is in its home bucket, the
+    /// only one there with its tag.
     #[inline(always)]
-    fn probe(&self, hash: u64, mut same: impl FnMut(&Entry) -> bool) -> Option<(Place, &AtomicPtr<u8>)> {
+    fn cell_of(&self, hash: u64, key: &[u8]) -> Option<&AtomicPtr<u8>> {
+        let segment = self.directory.find(hash);
+        let home = &segment.buckets[segment.home(hash)];
+        match home.matching(hash::tag(hash)).next() {
+            // SAFETY: a slot with a tag is occupied, and the table is borrowed.
+            Some(cell) if unsafe { entry_in(cell) }.has_short_key(key) => Some(cell),
+            None if home.word().reach() == 0 => None,
+            _ => self.search(hash, key),
+        }
+    }
+
+    #[inline(never)]
+    fn search(&self, hash: u64, key: &[u8]) -> Option<&AtomicPtr<u8>> {
+        self.probe(hash, |entry| entry.key() == key)
+    }
+
+    /// The slot of the first entry with the tag of `hash` within the range of its home bucket that `same`
+    /// accepts.
+    #[inline(always)]
+    fn probe(&self, hash: u64, mut same: impl FnMut(&Entry) -> bool) -> Option<&AtomicPtr<u8>> {
         let segment = self.directory.find(hash);
         let tag = hash::tag(hash);
         let home = segment.home(hash);
-        let word = segment.buckets[home].word();
-        let mut distance = 0;
-        let mut bucket = home;
-        loop {
-            let candidates = &segment.buckets[bucket];
-            for slot in candidates.word().matching(tag) {
-                let cell = candidates.slot(slot);
-                // SAFETY: the slot has a tag, so it is occupied, and the table is borrowed.
-                if same(unsafe { entry_in(cell) }) {
-                    return Some((Place::Slot { home, bucket, slot }, cell));
-                }
-            }
-            if distance == word.reach().min(segment.range() - 1) {
-                break;
-            }
-            distance += 1;
-            bucket = segment.behind(home, distance);
+        let bucket = &segment.buckets[home];
+        // SAFETY: a slot with a tag is occupied, and the table is borrowed.
+        let mut is_it = |cell: &&AtomicPtr<u8>| same(unsafe { entry_in(cell) });
+        if let Some(cell) = bucket.matching(tag).find(&mut is_it) {
+            return Some(cell);
         }
-        if word.reach() == SPILLED { self.probe_spill(hash, same) } else { None }
+        let reach = bucket.word().reach();
+        if reach == 0 {
+            return None;
+        }
+        for distance in 1..=reach.min(segment.range() - 1) {
+            let behind = &segment.buckets[segment.behind(home, distance)];
+            if let Some(cell) = behind.matching(tag).find(&mut is_it) {
+                return Some(cell);
+            }
+        }
+        if reach == SPILLED { self.probe_spill(hash, same) } else { None }
     }
 
     #[cold]
-    fn probe_spill(
-        &self,
-        hash: u64,
-        mut same: impl FnMut(&Entry) -> bool,
-    ) -> Option<(Place, &AtomicPtr<u8>)> {
-        let mut spilled = self.spill.iter().enumerate();
-        let (at, found) = spilled.find(|(_, spilled)| spilled.hash == hash && same(spilled.entry()))?;
-        Some((Place::Spill(at), &found.slot))
+    fn probe_spill(&self, hash: u64, mut same: impl FnMut(&Entry) -> bool) -> Option<&AtomicPtr<u8>> {
+        let found = self.spill.iter().find(|spilled| spilled.hash == hash && same(spilled.entry()))?;
+        Some(&found.slot)
     }
 
-    /// The slot at a place that `insert` gave.
-    fn cell(&self, hash: u64, place: Place) -> &AtomicPtr<u8> {
-        match place {
-            Place::Slot { bucket, slot, .. } => self.directory.find(hash).buckets[bucket].slot(slot),
-            Place::Spill(at) => &self.spill[at].slot,
-        }
-    }
-
-    /// Adds an entry whose key is not in the table, making room if need be.
-    fn insert(&mut self, hash: u64, entry: Entry) -> Place {
+    /// Adds an entry whose key is not in the table, making room if need be; answers the slot that owns it.
+    fn insert(&mut self, hash: u64, entry: Entry) -> NonNull<AtomicPtr<u8>> {
         debug_assert_eq!(hash, self.hasher.hash(entry.key()), "the hash must be the key's");
         let block = entry.into_raw();
         self.len += 1;
         let full = self.counts[self.directory.place(hash)] as usize >= self.directory.find(hash).limit();
-        if !full && let Some(place) = self.place(hash, block) {
-            return place;
+        if !full && let Some(cell) = self.place(hash, block) {
+            return cell;
         }
         if (self.grow(hash) || full)
-            && let Some(place) = self.place(hash, block)
+            && let Some(cell) = self.place(hash, block)
         {
-            return place;
+            return cell;
         }
         self.spill(hash, block)
     }
 
     /// Puts a block into its segment if there is room in reach.
-    fn place(&mut self, hash: u64, block: NonNull<u8>) -> Option<Place> {
-        let segment = self.directory.find(hash);
-        let home = segment.home(hash);
-        let (bucket, slot) = segment.place(hash, block)?;
+    fn place(&mut self, hash: u64, block: NonNull<u8>) -> Option<NonNull<AtomicPtr<u8>>> {
+        let cell = NonNull::from(self.directory.find(hash).place(hash, block)?);
         self.counts[self.directory.place(hash)] += 1;
-        Some(Place::Slot { home, bucket, slot })
+        Some(cell)
     }
 
-    fn spill(&mut self, hash: u64, block: NonNull<u8>) -> Place {
+    fn spill(&mut self, hash: u64, block: NonNull<u8>) -> NonNull<AtomicPtr<u8>> {
         let segment = self.directory.find(hash);
         segment.buckets[segment.home(hash)].note_displaced(SPILLED);
         self.spill.push(Spilled { hash, slot: AtomicPtr::new(block.as_ptr()) });
-        Place::Spill(self.spill.len() - 1)
+        NonNull::from(&self.spill[self.spill.len() - 1].slot)
     }
 
-    /// Takes out what lies at a place, and makes the segment smaller when it has become empty enough.
-    fn take(&mut self, hash: u64, place: Place) -> Entry {
+    /// Takes out what a slot owns in which a search for this hash has ended, and makes the segment smaller
+    /// when it has become empty enough.
+    fn take(&mut self, hash: u64, cell: NonNull<AtomicPtr<u8>>) -> Entry {
         let segment = self.directory.find(hash);
-        let block = match place {
-            Place::Slot { home, bucket, slot } => {
+        let home = segment.home(hash);
+        let block = match segment.number(cell.as_ptr()) {
+            Some((bucket, slot)) => {
                 if bucket != home {
                     segment.buckets[home].forget_displaced();
                 }
@@ -261,9 +245,11 @@ impl Table {
                 self.counts[at] -= 1;
                 segment.buckets[bucket].clear(slot)
             }
-            Place::Spill(at) => {
-                segment.buckets[segment.home(hash)].forget_displaced();
-                let spilled = self.spill.swap_remove(at);
+            None => {
+                segment.buckets[home].forget_displaced();
+                let mut spilled = self.spill.iter();
+                let at = spilled.position(|spilled| std::ptr::eq(&spilled.slot, cell.as_ptr()));
+                let spilled = self.spill.swap_remove(at.expect("a slot of no bucket is a spilled one"));
                 NonNull::new(spilled.slot.into_inner()).expect("a spilled slot owns an entry")
             }
         };
@@ -272,21 +258,6 @@ impl Table {
         // SAFETY: the block came from an entry that was inserted, and its slot has just given it up.
         unsafe { Entry::from_raw(block) }
     }
-}
-
-/// Whether two keys are the same. Keys of 8 to 32 bytes are compared by their ends, which together are all of
-/// them, without a call.
-#[inline(always)]
-fn same(one: &[u8], other: &[u8]) -> bool {
-    fn ends<const N: usize>(key: &[u8]) -> Option<(&[u8; N], &[u8; N])> {
-        key.first_chunk().zip(key.last_chunk())
-    }
-    one.len() == other.len()
-        && match one.len() {
-            8..=16 => ends::<8>(one) == ends(other),
-            17..=32 => ends::<16>(one) == ends(other),
-            _ => one == other,
-        }
 }
 
 impl Spilled {

@@ -9,7 +9,7 @@
 use super::db::{Deadline, Write};
 use super::entry::{Entry, INLINE_MAX, NewValue};
 use super::record::{Event, Record};
-use super::table::{EntryMut, Slot};
+use super::table::EntryMut;
 use super::{Db, Kind};
 use crate::fault::Fault;
 use crate::value::Hash;
@@ -18,7 +18,10 @@ use crate::value::collection::{AnyRef, Collection, Value};
 /// An entry as a collection of one type.
 #[inline]
 fn typed<C: Collection>(entry: &Entry) -> Result<C::Ref<'_>, Fault> {
-    entry.collection().and_then(AnyRef::to::<C>).ok_or(Fault::WRONG_TYPE)
+    match entry.collection().and_then(AnyRef::to::<C>) {
+        Some(collection) => Ok(collection),
+        None => Err(Fault::WRONG_TYPE),
+    }
 }
 
 impl Db<'_> {
@@ -52,42 +55,17 @@ impl Write<'_> {
     /// nothing else ([`view`](Write::view)), and changes something: what `change` leaves is committed. May be
     /// called again before the commit.
     pub fn update<C: Collection, R>(&mut self, change: impl FnOnce(&mut C) -> R) -> R {
-        self.changed = true;
-        match &mut self.slot {
-            Some(Slot::Occupied(entry)) => {
-                self.record.touch(entry, self.now_ms);
-                if entry.is_boxed() { self.update_boxed(change) } else { self.update_inline(change) }
-            }
-            _ => self.insert_as(change),
-        }
-    }
-
-    /// Lets `change` try to change a compact collection where it lies, without changing the length of its
-    /// run.
-    /// False: it could not, or the key is missing or holds something else, and nothing was changed. Like
-    /// [`update`](Write::update), to be called after [`view`](Write::view).
-    #[inline]
-    pub fn update_in_place(&mut self, change: impl FnOnce(&mut [u8]) -> bool) -> bool {
-        let Some(Slot::Occupied(entry)) = &mut self.slot else { return false };
-        let had_changed = std::mem::replace(&mut self.changed, true);
-        let is_done = entry.pack_mut().is_some_and(change);
-        if is_done {
-            self.record.touch(entry, self.now_ms);
-        }
-        self.changed = had_changed || is_done;
-        is_done
-    }
-
-    fn update_boxed<C: Collection, R>(&mut self, change: impl FnOnce(&mut C) -> R) -> R {
-        let entry = self.occupied();
+        self.change();
+        let Some(mut entry) = self.slot.entry_mut() else { return self.insert_as(change) };
+        self.record.touch(&mut entry, self.now_ms);
         // Only hashes have fields with deadlines.
         let before = (C::KIND == Kind::Hash).then(|| (entry.has_field_deadlines(), entry.filed_ms()));
-        let value = entry.boxed_mut().and_then(C::of_mut).expect("the caller has seen the type");
+        let Some(value) = entry.into_boxed_mut() else { return self.update_inline(change) };
+        let value = C::of_mut(value).expect("the caller has seen the type");
         let result = change(value);
         let view = value.as_ref();
-        let is_empty = C::len(view) == 0 && !C::STAYS_WHEN_EMPTY;
+        self.emptied = C::len(view) == 0 && !C::STAYS_WHEN_EMPTY;
         let is_volatile = C::earliest_deadline(view).is_some();
-        self.emptied = is_empty;
         if let Some((was_volatile, filed_ms)) = before
             && (was_volatile || is_volatile)
         {
@@ -99,9 +77,28 @@ impl Write<'_> {
         result
     }
 
+    /// Lets `change` try to change a compact collection where it lies, without changing the length of its
+    /// run.
+    /// False: it could not, or the key is missing or holds something else, and nothing was changed. Like
+    /// [`update`](Write::update), to be called after [`view`](Write::view).
+    #[inline]
+    pub fn update_in_place(&mut self, change: impl FnOnce(&mut [u8]) -> bool) -> bool {
+        let Some(mut entry) = self.slot.entry_mut() else { return false };
+        // What it changes is beyond repair if it panics.
+        let was_open = std::mem::replace(&mut self.record.is_broken, true);
+        let is_done = entry.pack_mut().is_some_and(change);
+        if is_done {
+            self.record.touch(&mut entry, self.now_ms);
+            self.change();
+        } else {
+            self.record.is_broken = was_open;
+        }
+        is_done
+    }
+
     fn update_inline<C: Collection, R>(&mut self, change: impl FnOnce(&mut C) -> R) -> R {
         let mut bytes = std::mem::take(&mut self.record.spare);
-        let Some(AnyRef::Compact(_, form, run)) = self.occupied().collection() else {
+        let Some(AnyRef::Compact(_, form, run)) = self.entry().and_then(Entry::collection) else {
             unreachable!("a collection that is not boxed is compact")
         };
         bytes.extend_from_slice(run);
@@ -118,12 +115,9 @@ impl Write<'_> {
         let mut value = C::default();
         let result = change(&mut value);
         if C::len(value.as_ref()) == 0 && !C::STAYS_WHEN_EMPTY {
-            self.changed = false;
+            self.close();
             return result;
         }
-        let Some(Slot::Vacant(slot)) = self.slot.take() else {
-            unreachable!("the caller saw that the key does not exist")
-        };
         let mut made = None;
         let spare = with_new_value(value, |value| made = Some(Entry::new(self.key, value, None)));
         if self.record.spare.capacity() < spare.capacity() {
@@ -131,7 +125,7 @@ impl Write<'_> {
         }
         let mut entry = made.expect("it was handed on");
         entry.set_lru(self.record.first_touch(self.now_ms));
-        self.slot = Some(Slot::Occupied(slot.insert(entry)));
+        self.slot.insert(self.hash, entry);
         self.inserted(None);
         self.note_fields::<C>();
         result
@@ -157,7 +151,7 @@ impl Write<'_> {
     /// Ends a write whose updates turned out to change nothing.
     pub fn abandon_unchanged(mut self) {
         debug_assert!(!self.emptied, "a key that was emptied was changed");
-        self.changed = false;
+        self.close();
     }
 }
 

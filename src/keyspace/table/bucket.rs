@@ -10,7 +10,7 @@
 //! are plain moves.
 
 use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
-use std::mem::size_of;
+use std::mem::{offset_of, size_of};
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering::Relaxed};
 
@@ -114,6 +114,12 @@ impl Bucket {
         Word(self.word.load(Relaxed))
     }
 
+    /// The occupied slots with that tag.
+    #[inline]
+    pub(super) fn matching(&self, tag: u8) -> impl Iterator<Item = &AtomicPtr<u8>> {
+        self.word().matching(tag).map(|index| &self.slots[index])
+    }
+
     #[inline]
     pub(super) fn slot(&self, index: usize) -> &AtomicPtr<u8> {
         &self.slots[index]
@@ -214,8 +220,16 @@ impl<'a> Segment<'a> {
         if self.buckets.len() <= 3 { self.slots() } else { self.slots() * 9 / 10 }
     }
 
-    /// Puts an entry into the first bucket from its home on that has room; says where.
-    pub(super) fn place(self, hash: u64, block: NonNull<u8>) -> Option<(usize, usize)> {
+    /// Bucket and index of a slot, if it is one of this segment's.
+    pub(super) fn number(self, slot: *const AtomicPtr<u8>) -> Option<(usize, usize)> {
+        let distance = slot.addr().checked_sub(self.buckets.as_ptr().addr())?;
+        let (bucket, within) = (distance / size_of::<Bucket>(), distance % size_of::<Bucket>());
+        (bucket < self.buckets.len())
+            .then(|| (bucket, (within - offset_of!(Bucket, slots)) / size_of::<AtomicPtr<u8>>()))
+    }
+
+    /// Puts an entry into the first bucket from its home on that has room; answers its slot.
+    pub(super) fn place(self, hash: u64, block: NonNull<u8>) -> Option<&'a AtomicPtr<u8>> {
         let home = self.home(hash);
         for distance in 0..self.range() {
             let at = self.behind(home, distance);
@@ -224,7 +238,7 @@ impl<'a> Segment<'a> {
                 if distance > 0 {
                     self.buckets[home].note_displaced(distance);
                 }
-                return Some((at, index));
+                return Some(self.buckets[at].slot(index));
             }
         }
         None

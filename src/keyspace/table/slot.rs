@@ -8,48 +8,68 @@ use std::ops::Deref;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicPtr, Ordering::Relaxed};
 
+use super::Table;
 use super::bucket::entry_in;
-use super::{Place, Table};
 use crate::keyspace::entry::{Entry, NewValue};
 use crate::value::Value;
 
-/// What a table has for a key.
+/// What a table has for a key: its entry, or room for it.
 #[derive(Debug)]
-pub enum Slot<'a> {
-    /// The key's entry.
-    Occupied(EntryMut<'a>),
-    /// Room for it.
-    Vacant(VacantSlot<'a>),
-}
-
-/// Room for the entry of one key that the table does not have.
-#[derive(Debug)]
-pub struct VacantSlot<'a> {
+pub struct Slot<'a> {
     table: &'a mut Table,
-    hash: u64,
+    /// Where the entry is, if there is one; it does not move while the table is borrowed here.
+    cell: Option<NonNull<AtomicPtr<u8>>>,
 }
 
-/// An entry in its table, to be read (it derefs to `Entry`), changed, replaced or removed.
+/// An entry in its table, to be read (it derefs to `Entry`), changed or replaced.
 #[derive(Debug)]
 pub struct EntryMut<'a> {
-    table: &'a mut Table,
-    hash: u64,
-    place: Place,
-    /// The slot at `place`; it owns an entry, and does not move while the table is borrowed here.
-    cell: NonNull<AtomicPtr<u8>>,
+    /// It owns an entry, which nobody else can reach for `'a`.
+    cell: &'a AtomicPtr<u8>,
 }
 
-impl<'a> VacantSlot<'a> {
+impl<'a> Slot<'a> {
+    /// `cell` is that of the entry.
     #[inline]
-    pub(super) fn new(table: &'a mut Table, hash: u64) -> VacantSlot<'a> {
-        VacantSlot { table, hash }
+    pub(super) fn new(table: &'a mut Table, cell: Option<NonNull<AtomicPtr<u8>>>) -> Slot<'a> {
+        Slot { table, cell }
     }
 
-    /// Puts in an entry, whose key must be the one searched for.
-    pub fn insert(self, entry: Entry) -> EntryMut<'a> {
-        let place = self.table.insert(self.hash, entry);
-        let cell = NonNull::from(self.table.cell(self.hash, place));
-        EntryMut::new(self.table, self.hash, place, cell)
+    /// The key's entry.
+    #[inline]
+    pub fn entry(&self) -> Option<&Entry> {
+        // SAFETY: the cell owns an entry and stays where it is while the table is borrowed; storing to it
+        // takes `&mut self`.
+        self.cell.map(|cell| unsafe { entry_in(cell.as_ref()) })
+    }
+
+    /// The key's entry, to change.
+    #[inline]
+    pub fn entry_mut(&mut self) -> Option<EntryMut<'_>> {
+        // SAFETY: the cell stays where it is while the table is borrowed, and `self` is borrowed exclusively.
+        self.cell.map(|cell| EntryMut { cell: unsafe { cell.as_ref() } })
+    }
+
+    /// Gives up the right to change the table; the entry can be read for as long as that stays borrowed.
+    #[inline]
+    pub fn into_entry(self) -> Option<&'a Entry> {
+        // SAFETY: as in `entry`, and the table stays borrowed for 'a.
+        self.cell.map(|cell| unsafe { entry_in(cell.as_ref()) })
+    }
+
+    /// Puts in an entry, whose key and hash must be those searched for; there is none yet.
+    pub fn insert(&mut self, hash: u64, entry: Entry) -> EntryMut<'_> {
+        debug_assert!(self.cell.is_none(), "a key is in the table at most once");
+        let cell = self.table.insert(hash, entry);
+        self.cell = Some(cell);
+        // SAFETY: as in `entry_mut`.
+        EntryMut { cell: unsafe { cell.as_ref() } }
+    }
+
+    /// Takes the entry out, if there is one; the place stays for another. The hash is the one searched for.
+    pub fn take(&mut self, hash: u64) -> Option<Entry> {
+        let cell = self.cell.take()?;
+        Some(self.table.take(hash, cell))
     }
 }
 
@@ -59,7 +79,7 @@ impl Deref for EntryMut<'_> {
     #[inline]
     fn deref(&self) -> &Entry {
         // SAFETY: the slot owns an entry; storing to it takes `&mut self`.
-        unsafe { entry_in(self.cell.as_ref()) }
+        unsafe { entry_in(self.cell) }
     }
 }
 
@@ -82,37 +102,17 @@ impl Drop for Borrowed<'_> {
 }
 
 impl<'a> EntryMut<'a> {
-    /// `cell` is the slot at `place`.
-    #[inline]
-    pub(super) fn new(
-        table: &'a mut Table,
-        hash: u64,
-        place: Place,
-        cell: NonNull<AtomicPtr<u8>>,
-    ) -> EntryMut<'a> {
-        debug_assert_eq!(cell, NonNull::from(table.cell(hash, place)));
-        EntryMut { table, hash, place, cell }
-    }
-
+    /// The entry as an owned value, for changes that may give it another block.
     fn borrow(&mut self) -> Borrowed<'_> {
+        Borrowed { entry: self.in_place(), cell: self.cell }
+    }
+
+    /// The entry as an owned value, for changes that keep its block.
+    #[inline]
+    fn in_place(&mut self) -> ManuallyDrop<Entry> {
         // SAFETY: the slot owns an entry and outlives the borrow of `self`; nobody else can use the entry
-        // meanwhile, and `Borrowed` stores it back.
-        unsafe {
-            let cell = self.cell.as_ref();
-            let block = NonNull::new_unchecked(cell.load(Relaxed));
-            Borrowed { entry: ManuallyDrop::new(Entry::from_raw(block)), cell }
-        }
-    }
-
-    /// The hash this entry was found by.
-    pub fn hash(&self) -> u64 {
-        self.hash
-    }
-
-    /// Gives up the right to change the entry; it can be read for as long as the table stays borrowed.
-    pub fn into_ref(self) -> &'a Entry {
-        // SAFETY: the slot owns an entry, and the table stays borrowed for 'a.
-        unsafe { entry_in(self.cell.as_ref()) }
+        // meanwhile, and it is not dropped.
+        unsafe { ManuallyDrop::new(Entry::from_raw(NonNull::new_unchecked(self.cell.load(Relaxed)))) }
     }
 
     /// As [`Entry::set_value`].
@@ -120,10 +120,16 @@ impl<'a> EntryMut<'a> {
         self.borrow().entry.set_value(value);
     }
 
+    /// As [`Entry::replace_string`].
+    #[inline]
+    pub fn replace_string<'v>(&mut self, value: NewValue<'v>) -> Result<(), NewValue<'v>> {
+        self.in_place().replace_string(value)
+    }
+
     /// As [`Entry::replace_int`].
     #[inline]
     pub fn replace_int(&mut self, number: i64) -> bool {
-        self.borrow().entry.replace_int(number)
+        self.in_place().replace_int(number)
     }
 
     /// As [`Entry::set_deadline`].
@@ -137,35 +143,33 @@ impl<'a> EntryMut<'a> {
     }
 
     /// As [`Entry::bytes_mut`].
-    pub fn bytes_mut(&mut self) -> Option<&mut [u8]> {
-        // SAFETY: `Entry::bytes_mut` changes the block in place, so the slot need not be stored to; the entry
-        // inside the slot is borrowed through `self` for as long as the slice.
-        let mut entry =
-            unsafe { ManuallyDrop::new(Entry::from_raw(NonNull::new(self.cell.as_ref().load(Relaxed))?)) };
-        let bytes = entry.bytes_mut().map(NonNull::from)?;
-        // SAFETY: the bytes belong to the block or to the vector it owns, not to the handle `entry`.
+    pub fn into_bytes_mut(mut self) -> Option<&'a mut [u8]> {
+        let bytes = self.in_place().bytes_mut().map(NonNull::from)?;
+        // SAFETY: the bytes belong to the block or to the vector it owns, and the slot to whoever has this
+        // handle, which is used up, for 'a.
         Some(unsafe { &mut *bytes.as_ptr() })
     }
 
     /// As [`Entry::pack_mut`].
     #[inline]
     pub fn pack_mut(&mut self) -> Option<&mut [u8]> {
-        // SAFETY: as for `bytes_mut`.
-        let mut entry =
-            unsafe { ManuallyDrop::new(Entry::from_raw(NonNull::new(self.cell.as_ref().load(Relaxed))?)) };
-        let run = entry.pack_mut().map(NonNull::from)?;
+        let run = self.in_place().pack_mut().map(NonNull::from)?;
         // SAFETY: the run belongs to the block, not to the handle `entry`.
         Some(unsafe { &mut *run.as_ptr() })
     }
 
+    /// As [`Entry::boxed_mut`], for as long as the entry could be changed.
+    #[inline]
+    pub fn into_boxed_mut(mut self) -> Option<&'a mut Value> {
+        let value = self.in_place().boxed_mut().map(NonNull::from)?;
+        // SAFETY: the value lies in a box of its own, which belongs to whoever has this handle, which is used
+        // up, for 'a.
+        Some(unsafe { &mut *value.as_ptr() })
+    }
+
     /// As [`Entry::boxed_mut`].
     pub fn boxed_mut(&mut self) -> Option<&mut Value> {
-        // SAFETY: as for `bytes_mut`.
-        let mut entry =
-            unsafe { ManuallyDrop::new(Entry::from_raw(NonNull::new(self.cell.as_ref().load(Relaxed))?)) };
-        let value = entry.boxed_mut().map(NonNull::from)?;
-        // SAFETY: the value lies in a box of its own, not in the handle `entry`.
-        Some(unsafe { &mut *value.as_ptr() })
+        EntryMut { cell: self.cell }.into_boxed_mut()
     }
 
     /// As [`Entry::detach_box`].
@@ -175,54 +179,43 @@ impl<'a> EntryMut<'a> {
 
     /// As [`Entry::set_field_deadlines`].
     pub fn set_field_deadlines(&mut self, on: bool) {
-        self.borrow().entry.set_field_deadlines(on);
+        self.in_place().set_field_deadlines(on);
     }
 
     /// As [`Entry::set_raw`].
     pub fn set_raw(&mut self, raw: bool) {
-        self.borrow().entry.set_raw(raw);
+        self.in_place().set_raw(raw);
     }
 
     /// As [`Entry::set_lru`].
     #[inline]
     pub fn set_lru(&mut self, lru: u32) {
-        self.borrow().entry.set_lru(lru);
+        self.in_place().set_lru(lru);
     }
 
     /// As [`Entry::set_filed`].
     pub fn set_filed(&mut self, filed: bool) {
-        self.borrow().entry.set_filed(filed);
+        self.in_place().set_filed(filed);
     }
 
     /// As [`Entry::set_watched`].
     pub fn set_watched(&mut self, watched: bool) {
-        self.borrow().entry.set_watched(watched);
+        self.in_place().set_watched(watched);
     }
 
     /// As [`Entry::set_tracked`].
     pub fn set_tracked(&mut self, tracked: bool) {
-        self.borrow().entry.set_tracked(tracked);
+        self.in_place().set_tracked(tracked);
     }
 
     /// As [`Entry::set_snapshot_bit`].
     pub fn set_snapshot_bit(&mut self, bit: bool) {
-        self.borrow().entry.set_snapshot_bit(bit);
+        self.in_place().set_snapshot_bit(bit);
     }
 
     /// Puts another entry of the same key here and returns the old one. Flags are the new entry's own.
     pub fn replace(&mut self, entry: Entry) -> Entry {
         debug_assert_eq!(entry.key(), self.key(), "the key decides the slot");
         std::mem::replace(&mut *self.borrow().entry, entry)
-    }
-
-    /// Takes the entry out.
-    pub fn remove(self) -> Entry {
-        self.table.take(self.hash, self.place)
-    }
-
-    /// Takes the entry out and keeps its place for another.
-    pub fn vacate(self) -> (Entry, VacantSlot<'a>) {
-        let entry = self.table.take(self.hash, self.place);
-        (entry, VacantSlot::new(self.table, self.hash))
     }
 }

@@ -41,9 +41,10 @@ fn bytes_of(entry: &Entry) -> Vec<u8> {
 
 fn put(table: &mut Table, key: &[u8]) {
     let hash = table.hasher().hash(key);
-    match table.slot(hash, key) {
-        Slot::Occupied(mut entry) => entry.set_value(NewValue::Int(1)),
-        Slot::Vacant(vacant) => drop(vacant.insert(Entry::new(key, NewValue::Int(0), None))),
+    let mut slot = table.slot(hash, key);
+    match slot.entry_mut() {
+        Some(mut entry) => entry.set_value(NewValue::Int(1)),
+        None => assert_eq!(slot.insert(hash, Entry::new(key, NewValue::Int(0), None)).key(), key),
     }
 }
 
@@ -77,10 +78,12 @@ impl Model {
         let deadline = (self.words.below(3) == 0).then(|| self.words.next());
         let hash = self.table.hasher().hash(&key);
         let entry = Entry::new(&key, NewValue::Bytes(&value), deadline);
-        let old = match self.table.slot(hash, &key) {
-            Slot::Occupied(mut slot) => Some(bytes_of(&slot.replace(entry))),
-            Slot::Vacant(vacant) => {
-                assert_eq!(vacant.insert(entry).key(), key);
+        let mut slot = self.table.slot(hash, &key);
+        let old = match slot.entry_mut() {
+            Some(mut there) => Some(bytes_of(&there.replace(entry))),
+            None => {
+                assert_eq!(slot.insert(hash, entry).key(), key);
+                assert_eq!(slot.entry().unwrap().key(), key);
                 None
             }
         };
@@ -97,10 +100,12 @@ impl Model {
         let hash = self.table.hasher().hash(key);
         let choice = self.words.below(4);
         let bytes = self.value();
-        let Some(mut entry) = self.table.find_mut(hash, key) else {
+        let mut slot = self.table.slot(hash, key);
+        let Some(mut entry) = slot.entry_mut() else {
             assert!(!self.plain.contains_key(key));
             return;
         };
+        entry.set_lru(hash as u32);
         let (value, deadline) = self.plain.get_mut(key).expect("the table has it");
         match choice {
             0 => {
@@ -117,14 +122,13 @@ impl Model {
             }
             _ => {
                 if let (Some(first), Some(same)) =
-                    (entry.bytes_mut().and_then(|b| b.first_mut()), value.first_mut())
+                    (entry.into_bytes_mut().and_then(|b| b.first_mut()), value.first_mut())
                 {
                     (*first, *same) = (b'!', b'!');
                 }
             }
         }
-        entry.set_lru(hash as u32);
-        assert_eq!(entry.lru(), hash as u32 & 0xff_ffff);
+        assert_eq!(slot.entry().unwrap().lru(), hash as u32 & 0xff_ffff);
     }
 
     /// Random operations on keys below `range`, `grow` of ten of which insert.
@@ -224,7 +228,7 @@ fn keys_of_one_hash_end_in_the_spill_and_leave_it() {
     assert!(stats.spilled > 2000 && stats.directory == 1, "{stats:?}");
     assert!(table.find(0, &key(2999)).is_some() && table.find(0, b"none").is_none());
     let wanted = key(2500);
-    assert_eq!(table.find_by_hash(0, |entry| entry.key() == wanted).unwrap().key(), wanted);
+    assert_eq!(table.find_by_hash(0, |entry| entry.key() == wanted).entry().unwrap().key(), wanted);
     assert!((0..3000).all(|number| delete(&mut table, &key(number))));
     table.check_invariants();
     assert!(table.is_empty() && table.iter().next().is_none());
@@ -241,7 +245,7 @@ fn searching_by_hash_offers_every_entry_of_that_hash() {
             offered += 1;
             entry.key() == key
         });
-        assert_eq!(found.unwrap().key(), key);
+        assert_eq!(found.entry().unwrap().key(), key);
         assert!(offered < 64);
     }
 }
@@ -348,8 +352,9 @@ fn a_panicking_edit_leaves_the_entry_in_its_slot() {
     let mut table = Table::new(KeyHasher::new(2));
     put(&mut table, b"k");
     let hash = table.hasher().hash(b"k");
-    let edit =
-        std::panic::AssertUnwindSafe(|| table.find_mut(hash, b"k").unwrap().edit_bytes(|_| panic!("edit")));
+    let edit = std::panic::AssertUnwindSafe(|| {
+        table.slot(hash, b"k").entry_mut().unwrap().edit_bytes(|_| panic!("edit"));
+    });
     assert!(std::panic::catch_unwind(edit).is_err());
     assert_eq!(table.find(hash, b"k").unwrap().value(), ValueRef::Int(0));
 }
