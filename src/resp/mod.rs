@@ -5,6 +5,7 @@
 //! no input panics; memory taken for a request stays in proportion to the bytes received of it.
 
 pub mod args;
+mod buffer;
 pub mod double;
 mod inline;
 pub use inline::words;

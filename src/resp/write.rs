@@ -12,6 +12,7 @@ use std::collections::VecDeque;
 use std::io::IoSlice;
 use std::sync::Arc;
 
+use super::buffer::Buffer;
 use super::double::{format_double, format_human_double};
 use super::parse::BIG_ARG;
 use crate::value::Item;
@@ -45,7 +46,7 @@ struct Insert {
 /// Bytes with shared payloads among them.
 #[derive(Debug, Default)]
 struct Run {
-    bytes: Vec<u8>,
+    bytes: Buffer,
     /// Ascending in `at`; those sent are gone.
     inserts: VecDeque<Insert>,
     /// Bytes of `bytes` already sent.
@@ -122,6 +123,8 @@ pub struct Out {
     /// Bytes of all sealed runs and of the tail's inserts, those already sent of a half-sent run not
     /// included.
     elsewhere: usize,
+    /// Room for spelling doubles.
+    spelled: Vec<u8>,
     proto: Proto,
     /// Counts what voids marks.
     epoch: u32,
@@ -191,17 +194,14 @@ impl Out {
             return self.bulk_long(data);
         }
         let bytes = &mut self.tail.bytes;
-        let start = bytes.len();
-        bytes.extend_from_slice(&[0; SHORT_ROOM]);
-        let room = bytes[start..].first_chunk_mut().expect("it was just added");
-        let written = put_short(data, room);
-        bytes.truncate(start + written);
+        let written = put_short(data, bytes.room());
+        bytes.add(written);
     }
 
     #[inline(never)]
     fn bulk_long(&mut self, data: &[u8]) {
         let bytes = &mut self.tail.bytes;
-        bytes.reserve(data.len() + HEAD_MAX + 2);
+        bytes.reserve(data.len() + 2 * HEAD_ROOM);
         push_head(bytes, b'$', data.len() as i64);
         bytes.extend_from_slice(data);
         bytes.extend_from_slice(b"\r\n");
@@ -236,20 +236,14 @@ impl Out {
     /// many there are.
     #[inline]
     pub fn items<'i>(&mut self, mut items: impl Iterator<Item = Item<'i>>) {
-        let mut room = items.size_hint().0.saturating_mul(SHORT_ROOM / 2).clamp(SHORT_ROOM, MOST_ROOM);
         loop {
             let bytes = &mut self.tail.bytes;
-            let start = bytes.len();
-            bytes.resize(start + room, 0);
-            let (written, rest) = put_items(&mut bytes[start..], &mut items);
-            bytes.truncate(start + written);
+            let (written, rest) = put_items(bytes.room_of(SHORT_ROOM), &mut items);
+            bytes.add(written);
             match rest {
                 Rest::Nothing => return,
-                Rest::Unknown => room = (room * 2).min(MOST_ROOM),
-                Rest::Other(item) => {
-                    self.item(item);
-                    room = SHORT_ROOM;
-                }
+                Rest::Unknown => {}
+                Rest::Other(item) => self.item(item),
             }
         }
     }
@@ -287,18 +281,15 @@ impl Out {
     }
 
     fn number(&mut self, value: f64, spell: fn(f64, &mut Vec<u8>)) {
-        let bytes = &mut self.tail.bytes;
-        let start = bytes.len();
-        if self.proto == Proto::Resp3 {
-            bytes.push(b',');
-            spell(value, bytes);
+        let mut text = std::mem::take(&mut self.spelled);
+        spell(value, &mut text);
+        if self.is_resp3() {
+            self.line(b',', &text)
         } else {
-            // Nearly every spelling has one or two digits of length; the digits move up if it has more.
-            spell(value, bytes);
-            let len = bytes.len() - start;
-            insert_head(bytes, start, b'$', len as i64);
+            self.bulk(&text)
         }
-        bytes.extend_from_slice(b"\r\n");
+        text.clear();
+        self.spelled = text;
     }
 
     /// An integer of any size, as decimal digits; a string in RESP2.
@@ -328,8 +319,7 @@ impl Out {
     #[inline]
     fn line(&mut self, sign: u8, text: &[u8]) {
         let bytes = &mut self.tail.bytes;
-        bytes.reserve(text.len() + 3);
-        bytes.push(sign);
+        bytes.extend_from_slice(&[sign]);
         bytes.extend_from_slice(text);
         bytes.extend_from_slice(b"\r\n");
     }
@@ -421,9 +411,9 @@ impl Out {
         self.elsewhere = 0;
         self.tail.inserts.clear();
         (self.tail.sent, self.tail.sent_of_insert) = (0, 0);
-        self.tail.bytes.clear();
+        self.tail.bytes.truncate(0);
         if self.tail.bytes.capacity() > KEPT_BYTES {
-            self.tail.bytes = Vec::new();
+            self.tail.bytes = Buffer::default();
         }
     }
 
@@ -522,7 +512,7 @@ impl Out {
         // Moving the rest down costs no more than what was sent since the last time.
         if self.tail.sent > RUN_BYTES && self.tail.sent > self.tail.bytes.len() / 2 {
             let gone = std::mem::take(&mut self.tail.sent);
-            self.tail.bytes.drain(..gone);
+            self.tail.bytes.remove_first(gone);
             self.tail.inserts.iter_mut().for_each(|insert| insert.at -= gone);
         }
     }
@@ -533,8 +523,6 @@ impl Out {
 const SHORT_MAX: usize = 64;
 /// Bytes that writing such a string may touch: head, text, line end, and what moves overrun.
 const SHORT_ROOM: usize = 80;
-/// Room that is made at a time for many strings.
-const MOST_ROOM: usize = 4096;
 
 /// What is left when elements were written into a given room.
 enum Rest<'i> {
@@ -547,46 +535,49 @@ enum Rest<'i> {
 
 /// Writes short strings as long as there is room; answers how many bytes they took, and what is left.
 #[inline(always)]
-fn put_items<'i>(room: &mut [u8], items: &mut impl Iterator<Item = Item<'i>>) -> (usize, Rest<'i>) {
-    let mut written = 0;
-    while let Some(place) = room.get_mut(written..).and_then(|room| room.first_chunk_mut()) {
+fn put_items<'i>(mut room: &mut [u8], items: &mut impl Iterator<Item = Item<'i>>) -> (usize, Rest<'i>) {
+    let all = room.len();
+    while let Some(place) = room.first_chunk_mut() {
         match items.next() {
-            Some(Item::Bytes(text)) if text.len() <= SHORT_MAX => written += put_short(text, place),
-            Some(other) => return (written, Rest::Other(other)),
-            None => return (written, Rest::Nothing),
+            Some(Item::Bytes(text)) if text.len() <= SHORT_MAX => {
+                let written = put_short(text, place);
+                room = &mut room[written..];
+            }
+            Some(other) => return (all - room.len(), Rest::Other(other)),
+            None => return (all - room.len(), Rest::Nothing),
         }
     }
-    (written, Rest::Unknown)
+    (all - room.len(), Rest::Unknown)
 }
 
 /// Writes a string of at most `SHORT_MAX` bytes; answers how many bytes that took.
 #[inline(always)]
 fn put_short(data: &[u8], room: &mut [u8; SHORT_ROOM]) -> usize {
-    let (head, head_len) = SHORT_HEADS[data.len()];
-    let head_len = usize::from(head_len) & 7;
-    room[..7].copy_from_slice(&head);
+    room[..8].copy_from_slice(&SHORT_HEADS[data.len()]);
+    let head_len = if data.len() < 10 { 4 } else { 5 };
     let text = &mut room[head_len..];
-    let is_written =
-        ends::<16>(data, text) || ends::<8>(data, text) || ends::<32>(data, text) || ends::<4>(data, text);
-    if !is_written {
-        for (to, from) in text.iter_mut().zip(data.iter().take(3)) {
-            *to = *from;
-        }
+    let is_written = ends::<16>(data, text)
+        || ends::<8>(data, text)
+        || ends::<32>(data, text)
+        || ends::<4>(data, text)
+        || ends::<2>(data, text);
+    if let (false, [byte]) = (is_written, data) {
+        text[0] = *byte;
     }
     text[data.len()..data.len() + 2].copy_from_slice(b"\r\n");
     head_len + data.len() + 2
 }
 
-/// The heads of strings of up to so many bytes, and how many bytes each head has.
-const SHORT_HEADS: [([u8; 7], u8); SHORT_MAX + 1] = {
-    let mut heads = [([0; 7], 0); SHORT_MAX + 1];
+/// The heads of strings of up to so many bytes, each in as many bytes as can be moved at once.
+const SHORT_HEADS: [[u8; 8]; SHORT_MAX + 1] = {
+    let mut heads = [[0; 8]; SHORT_MAX + 1];
     let mut len = 0;
     while len < heads.len() {
         let (tens, ones) = (b'0' + len as u8 / 10, b'0' + len as u8 % 10);
         heads[len] = if len < 10 {
-            ([b'$', ones, b'\r', b'\n', 0, 0, 0], 4)
+            [b'$', ones, b'\r', b'\n', 0, 0, 0, 0]
         } else {
-            ([b'$', tens, ones, b'\r', b'\n', 0, 0], 5)
+            [b'$', tens, ones, b'\r', b'\n', 0, 0, 0]
         };
         len += 1;
     }
@@ -594,40 +585,62 @@ const SHORT_HEADS: [([u8; 7], u8); SHORT_MAX + 1] = {
 };
 
 /// Longest head: sign, 20 digits, line end.
-const HEAD_MAX: usize = 23;
+const HEAD_ROOM: usize = 23;
 
 /// Appends `<sign><value>\r\n`.
+#[inline]
+fn push_head(bytes: &mut Buffer, sign: u8, value: i64) {
+    let written = put_head(bytes.room(), sign, value);
+    bytes.add(written);
+}
+
+/// Writes `<sign><value>\r\n`; answers how many bytes that took.
 #[inline(always)]
-fn push_head(bytes: &mut Vec<u8>, sign: u8, value: i64) {
+fn put_head(room: &mut [u8; HEAD_ROOM], sign: u8, value: i64) -> usize {
+    room[0] = sign;
     match value {
-        0..10 => bytes.extend_from_slice(&[sign, b'0' + value as u8, b'\r', b'\n']),
-        10..100 => {
-            let (tens, ones) = (value as u8 / 10, value as u8 % 10);
-            bytes.extend_from_slice(&[sign, b'0' + tens, b'0' + ones, b'\r', b'\n']);
+        0..10 => {
+            room[1..4].copy_from_slice(&[b'0' + value as u8, b'\r', b'\n']);
+            4
         }
-        _ => push_long_head(bytes, sign, value),
+        10..100_000_000 => {
+            let (digits, count) = eight_digits(value as u64);
+            room[1..9].copy_from_slice(&digits);
+            room[1 + count..3 + count].copy_from_slice(b"\r\n");
+            3 + count
+        }
+        _ => put_long_head(room, value),
     }
 }
 
+/// The digits of a number between 1 and 99,999,999 from the first on, and how many they are. Halves, quarters
+/// and digits are taken apart side by side in one word.
+#[inline(always)]
+fn eight_digits(value: u64) -> ([u8; 8], usize) {
+    let halves = value / 10_000 | (value % 10_000) << 32;
+    let hundreds = (halves * 10_486) >> 20 & 0x7f_0000_007f;
+    let quarters = hundreds | (halves - hundreds * 100) << 16;
+    let tens = (quarters * 103) >> 10 & 0xf_000f_000f_000f;
+    let digits = tens | (quarters - tens * 10) << 8;
+    let zeros = digits.trailing_zeros() / 8;
+    let text = (digits | 0x3030_3030_3030_3030) >> (8 * zeros);
+    (text.to_le_bytes(), 8 - (zeros as usize & 7))
+}
+
 #[inline(never)]
-fn push_long_head(bytes: &mut Vec<u8>, sign: u8, value: i64) {
+fn put_long_head(room: &mut [u8; HEAD_ROOM], value: i64) -> usize {
     let mut digits = itoa::Buffer::new();
     let digits = digits.format(value).as_bytes();
-    bytes.reserve(HEAD_MAX);
-    bytes.push(sign);
-    bytes.extend_from_slice(digits);
-    bytes.extend_from_slice(b"\r\n");
+    room[1..=digits.len()].copy_from_slice(digits);
+    room[1 + digits.len()..3 + digits.len()].copy_from_slice(b"\r\n");
+    3 + digits.len()
 }
 
 /// Puts `<sign><value>\r\n` before the byte at `at`; answers by how much that moved.
-fn insert_head(bytes: &mut Vec<u8>, at: usize, sign: u8, value: i64) -> usize {
-    let end = bytes.len();
-    push_head(bytes, sign, value);
-    let moved = bytes.len() - end;
-    let mut head = [0; HEAD_MAX];
-    head[..moved].copy_from_slice(&bytes[end..]);
-    bytes.copy_within(at..end, at + moved);
-    bytes[at..at + moved].copy_from_slice(&head[..moved]);
+fn insert_head(bytes: &mut Buffer, at: usize, sign: u8, value: i64) -> usize {
+    let mut head = [0; HEAD_ROOM];
+    let moved = put_head(&mut head, sign, value);
+    bytes.insert(at, &head[..moved]);
     moved
 }
 
@@ -668,6 +681,9 @@ mod tests {
         same(|out| out.int(0), ":0\r\n");
         same(|out| out.int(42), ":42\r\n");
         same(|out| out.int(100), ":100\r\n");
+        same(|out| out.int(99_999_999), ":99999999\r\n");
+        same(|out| out.int(100_000_000), ":100000000\r\n");
+        same(|out| out.int(i64::MAX), ":9223372036854775807\r\n");
         same(|out| out.int(-1), ":-1\r\n");
         same(|out| out.int(i64::MIN), ":-9223372036854775808\r\n");
         same(|out| out.bulk(b""), "$0\r\n\r\n");
@@ -689,6 +705,18 @@ mod tests {
     }
 
     #[test]
+    fn eight_digits_are_those_of_the_number() {
+        let ends = (0..8).flat_map(|power| {
+            let ten = 10u64.pow(power);
+            [ten, ten + 1, 9 * ten, 10 * ten - 1]
+        });
+        for value in (1..20_000).chain((1..100_000_000).step_by(9_973)).chain(ends) {
+            let (digits, count) = eight_digits(value);
+            assert_eq!(digits[..count], *value.to_string().as_bytes());
+        }
+    }
+
+    #[test]
     fn strings_of_every_short_length_are_written_whole() {
         let text: Vec<u8> = (0..SHORT_MAX + 20).map(|i| b'!' + i as u8).collect();
         let (mut out, mut expected) = (Out::new(), Vec::new());
@@ -706,7 +734,7 @@ mod tests {
         let text: Vec<u8> = (0..3 * SHORT_MAX).map(|i| b'!' + (i % 90) as u8).collect();
         let item =
             |i: usize| if i % 7 == 3 { Item::Int(i as i64) } else { Item::Bytes(&text[..i * 31 % 130]) };
-        for count in (0..40).chain([MOST_ROOM / 8]) {
+        for count in (0..40).chain([512]) {
             let (mut together, mut apart) = (Out::new(), Out::new());
             together.items((0..count).map(item));
             (0..count).for_each(|i| apart.item(item(i)));
