@@ -12,7 +12,7 @@ use crate::command::{Acl, Command, Cursor, Cx, Flags, Group, KeyFlags, KeySpec, 
 use crate::config::{Directive, Settings};
 use crate::fault::Fault;
 use crate::keyspace::{Event, Write};
-use crate::resp::{Args, Out, parse_i64};
+use crate::resp::{Args, BIG_ARG, Out, parse_i64};
 use crate::value::list::{Element, Given, ListLimits, ListRef, Side, Stretch};
 use crate::value::{Collection, List};
 
@@ -304,7 +304,8 @@ pub(super) fn limits(settings: &Settings) -> ListLimits {
 
 /// Argument `at` as an element; shared if it was received into an allocation of its own.
 fn given<'a>(args: &'a Args<'_>, at: usize) -> Given<'a> {
-    Given { text: args.get(at), shared: args.shared(at) }
+    let text = args.get(at);
+    Given { text, shared: if text.len() > BIG_ARG { args.shared(at) } else { None } }
 }
 
 /// Writes an element as a bulk.

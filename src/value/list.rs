@@ -127,24 +127,33 @@ pub enum Stretch<'a> {
 /// Elements one after another in a run of bytes.
 #[derive(Clone)]
 pub struct Items<'a> {
+    /// From the next element on.
     bytes: &'a [u8],
-    at: usize,
     left: usize,
-    /// Whether an element is followed by its length.
-    is_node: bool,
+    /// Bytes behind a short element: its length in a node, nothing in a compact run.
+    behind: usize,
 }
 
 impl<'a> Items<'a> {
     /// `count` elements of a node's bytes, of which the first begins at `at`.
     #[inline]
     fn of_node(bytes: &'a [u8], at: usize, count: usize) -> Items<'a> {
-        Items { bytes, at, left: count, is_node: true }
+        Items { bytes: &bytes[at..], left: count, behind: 1 }
     }
 
     /// `count` elements of a compact run from number `start` on.
     #[inline]
     fn of_run(run: PackRef<'a>, start: usize, count: usize) -> Items<'a> {
-        Items { bytes: run.as_bytes(), at: run.seek(start).byte(), left: count, is_node: false }
+        let from = run.seek(start).byte();
+        Items { bytes: run.as_bytes().get(from..).unwrap_or_default(), left: count, behind: 0 }
+    }
+
+    /// The first element of these bytes, which is no short text, and what is behind it.
+    #[inline(never)]
+    fn split_other(bytes: &'a [u8], behind: usize) -> (Item<'a>, &'a [u8]) {
+        let (item, end) = pack::decode(bytes, 0);
+        let behind = if behind > 0 { node::trailer(end) } else { 0 };
+        (item, &bytes[end + behind..])
     }
 }
 
@@ -154,9 +163,11 @@ impl<'a> Iterator for Items<'a> {
     #[inline(always)]
     fn next(&mut self) -> Option<Item<'a>> {
         self.left = self.left.checked_sub(1)?;
-        let (item, end) = pack::decode(self.bytes, self.at);
-        let behind = if self.is_node { node::trailer(end - self.at) } else { 0 };
-        self.at = end + behind;
+        let (item, rest) = match pack::short_text_end(self.bytes) {
+            Some(end) => (Item::Bytes(&self.bytes[1..end]), &self.bytes[end + self.behind..]),
+            None => Items::split_other(self.bytes, self.behind),
+        };
+        self.bytes = rest;
         Some(item)
     }
 
@@ -234,7 +245,7 @@ impl<'a> ListRef<'a> {
     }
 
     /// The element at an end.
-    #[inline]
+    #[inline(always)]
     pub fn end(self, side: Side) -> Option<Element<'a>> {
         match (self, side) {
             (ListRef::Large(large), _) => large.end(side),
@@ -328,7 +339,11 @@ impl List {
             self.grow(side, bytes, count, limits);
         }
         match self {
-            List::Large(large) => elements.for_each(|given| large.push(side, given, limits)),
+            List::Large(large) => {
+                for given in elements {
+                    large.push(side, given, limits);
+                }
+            }
             List::Packed(pack) if side == Side::Right => {
                 elements.for_each(|given| pack.push_back(given.text))
             }
@@ -383,7 +398,9 @@ impl List {
 
     /// After something was removed: a listpack again if what is left is small enough.
     fn settle(&mut self, limits: ListLimits) {
-        if let List::Large(large) = self {
+        if let List::Large(large) = self
+            && large.is_one_node()
+        {
             large.settle(limits, true);
             self.pack();
         }

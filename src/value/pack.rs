@@ -125,7 +125,16 @@ pub struct Encoded<'a> {
 
 impl<'a> Encoded<'a> {
     /// Encodes a text of less than [`MAX_BYTES`] bytes.
+    #[inline]
     pub fn of(text: &'a [u8]) -> Encoded<'a> {
+        match text {
+            [b'-' | b'0'..=b'9', ..] => Encoded::of_number(text),
+            _ => Encoded::text(text),
+        }
+    }
+
+    /// As [`Self::of`], of what begins like a number.
+    fn of_number(text: &'a [u8]) -> Encoded<'a> {
         match parse_i64(text) {
             Some(value) => Encoded::int(value),
             None => Encoded::text(text),
@@ -152,6 +161,7 @@ impl<'a> Encoded<'a> {
         }
     }
 
+    #[inline]
     fn text(text: &'a [u8]) -> Encoded<'a> {
         debug_assert!(text.len() < MAX_BYTES, "too long for a compact run");
         let low = (text.len() as u32).to_le_bytes();
@@ -164,6 +174,7 @@ impl<'a> Encoded<'a> {
         }
     }
 
+    #[inline]
     fn headed(bytes: &[u8], text: &'a [u8]) -> Encoded<'a> {
         let mut head = [0; 9];
         head[..bytes.len()].copy_from_slice(bytes);
@@ -235,6 +246,13 @@ fn other_size_at(bytes: &[u8], at: usize) -> usize {
         INT_32 => 5,
         _ => 9,
     }
+}
+
+/// Where the element at the start ends, if it is a short text, of which its first byte tells the length.
+#[inline(always)]
+pub fn short_text_end(bytes: &[u8]) -> Option<usize> {
+    let first = bytes[0];
+    (first & 0xc0 == 0x80).then_some(1 + usize::from(first & 0x3f))
 }
 
 /// The element that begins at `at`, and where it ends.

@@ -8,20 +8,25 @@
 #[inline(always)]
 pub fn copy(text: &[u8], to: &mut [u8]) {
     let to = &mut to[..text.len()];
-    if !(ends::<16>(text, to) || ends::<8>(text, to) || ends::<4>(text, to)) {
-        to.copy_from_slice(text);
+    if !(ends::<16>(text, to) || ends::<8>(text, to) || ends::<32>(text, to) || ends::<4>(text, to)) {
+        copy_long(text, to);
     }
+}
+
+#[inline(never)]
+fn copy_long(text: &[u8], to: &mut [u8]) {
+    to.copy_from_slice(text);
 }
 
 /// Copies a text of `N` to twice `N` bytes as its first and its last `N`; says whether it was one.
 #[inline(always)]
 pub fn ends<const N: usize>(text: &[u8], to: &mut [u8]) -> bool {
-    let (Some(first), Some(last)) = (text.first_chunk::<N>(), text.last_chunk::<N>()) else { return false };
-    if text.len() > 2 * N {
+    if !(N..=2 * N).contains(&text.len()) {
         return false;
     }
-    to[..N].copy_from_slice(first);
-    to[text.len() - N..text.len()].copy_from_slice(last);
+    let last = text.len() - N;
+    to[..N].copy_from_slice(&text[..N]);
+    to[last..text.len()].copy_from_slice(&text[last..]);
     true
 }
 

@@ -49,7 +49,14 @@ impl Large {
         self.len == 0
     }
 
+    /// Whether all is in one node, if that.
+    #[inline]
+    pub(super) fn is_one_node(&self) -> bool {
+        self.nodes.len() <= 1
+    }
+
     /// Whether it counts as one listpack.
+    #[inline]
     pub(super) fn is_listpack(&self) -> bool {
         self.fill.is_none()
     }
@@ -525,11 +532,11 @@ impl Large {
     }
 }
 
-/// Whether an element may be added to a node.
+/// Whether an element may be added to a node: what fits there is too long only if DEBUG has said so.
 #[inline]
 fn admits(fill: Fill, node: &Node, given: Given<'_>, limits: ListLimits) -> bool {
     !node.is_plain()
-        && !limits.is_large(fill, given.text.len())
+        && limits.packed_threshold.is_none_or(|threshold| given.text.len() < threshold as usize)
         && fill.admits(node.listpack_bytes(), node.len(), given.text.len())
 }
 

@@ -28,7 +28,13 @@ pub struct ListLimits {
 impl ListLimits {
     /// As a list remembers it for its nodes.
     pub(super) fn fill(self) -> Fill {
-        Fill(self.max_listpack_size.clamp(-(LEVELS.len() as i64), MOST_ELEMENTS) as i16)
+        let setting = self.max_listpack_size.clamp(-(LEVELS.len() as i64), MOST_ELEMENTS);
+        let Bounds { bytes, count } = Bounds::of(setting);
+        Fill {
+            setting: setting as i16,
+            bytes: if bytes == usize::MAX { SAFE_BYTES as u32 } else { bytes as u32 },
+            count: u32::try_from(count).unwrap_or(u32::MAX),
+        }
     }
 
     fn bounds(self) -> Bounds {
@@ -59,35 +65,37 @@ impl ListLimits {
 
 /// The limit of a list's nodes, kept since the list was made of nodes.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Fill(i16);
+pub(super) struct Fill {
+    setting: i16,
+    /// Most bytes of a node, where elements are counted, too.
+    bytes: u32,
+    /// Most elements of a node; `u32::MAX` where bytes are counted.
+    count: u32,
+}
 
 impl Fill {
     /// As it was given.
     pub(super) fn setting(self) -> i16 {
-        self.0
-    }
-
-    fn bounds(self) -> Bounds {
-        Bounds::of(self.0.into())
+        self.setting
     }
 
     /// Whether an element of `len` bytes, which is not too long, may be added to a node that has `count`
     /// elements in `bytes`.
+    #[inline]
     pub(super) fn admits(self, bytes: usize, count: usize, len: usize) -> bool {
-        !self.bounds().exceeds(bytes + len + ESTIMATED_FRAME, count + 1)
+        self.merges(bytes + len + ESTIMATED_FRAME, count + 1)
     }
 
     /// Whether two neighbours that have so much together may become one.
+    #[inline]
     pub(super) fn merges(self, bytes: usize, count: usize) -> bool {
-        !self.bounds().exceeds(bytes, count)
+        bytes <= self.bytes as usize && count <= self.count as usize
     }
 
     /// Bytes of a full node.
+    #[inline]
     pub(super) fn node_bytes(self) -> usize {
-        match self.bounds().bytes {
-            usize::MAX => SAFE_BYTES,
-            bytes => bytes,
-        }
+        self.bytes as usize
     }
 }
 

@@ -328,12 +328,12 @@ pub(super) fn trailer(size: usize) -> usize {
 /// first marked as having one before it.
 #[inline]
 fn write(element: &Encoded<'_>, place: &mut [u8]) {
-    let size = element.size();
-    element.write(place);
-    match &mut place[size..] {
-        [last] => *last = size as u8,
-        trailer => write_trailer(size, trailer),
+    let (own, trailer) = place.split_at_mut(element.size());
+    match trailer {
+        [last] => *last = own.len() as u8,
+        trailer => write_trailer(own.len(), trailer),
     }
+    element.write(own);
 }
 
 #[cold]
