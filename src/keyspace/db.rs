@@ -218,15 +218,15 @@ impl<'a> Db<'a> {
     /// Opens a key for writing: creates nothing, changes nothing yet. `key` must outlive the guard.
     pub fn open<'w>(&'w mut self, key: &'w [u8]) -> Write<'w> {
         let (hash, shard) = self.locate(key);
-        let (db, now_ms, space) = (self.index, self.now_ms, self.space);
+        let (db, space) = (self.index, self.space);
         let (keys, mut interests) = held(&mut self.reach).get_mut(shard).make_parts(db, &space.hasher);
         keys.tidy(&space.hasher);
         if keys.table.has_retired() {
             self.record.retired.append(&mut keys.table.take_retired());
         }
         let Keys { table, wheel, tally } = keys;
-        let record = &mut *self.record;
         let slot = table.slot(hash, key);
+        let (now_ms, record) = (self.now_ms, &mut *self.record);
         let slot = record.settle((db, hash), now_ms, slot, (tally, interests.as_deref_mut()));
         let (is_open, emptied) = (IsOpen(false), false);
         Write { slot, hash, wheel, tally, space, record, key, db, now_ms, is_open, emptied, interests }
@@ -724,5 +724,55 @@ struct IsOpen(bool);
 impl Drop for IsOpen {
     fn drop(&mut self) {
         assert!(!self.0 || std::thread::panicking(), "a write ended without saying what it did");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+    use std::time::Duration;
+
+    use super::*;
+    use crate::clock::{Chance, Clock};
+
+    /// Runs `f` on a database with everything held; whether it panicked, and whether data may be broken then.
+    fn is_caught(f: impl FnOnce(&mut Db<'_>)) -> (bool, bool) {
+        let space = Space::new(1, 0, 1, 7, Clock::real(), Box::new(|_| ()));
+        let mut record = Record::new(Chance::new(1));
+        let mut part = space.shards.part(0);
+        let mut turn = part.enter(Duration::MAX).expect("nobody else is here");
+        turn.go_exclusive();
+        let mut db = Db::new(Reach::Held(turn.all()), &space, 0, 1, &mut record);
+        let caught = catch_unwind(AssertUnwindSafe(|| f(&mut db)));
+        (caught.is_err(), record.is_broken)
+    }
+
+    #[test]
+    fn only_a_panic_within_a_change_breaks_data() {
+        let set = |db: &mut Db<'_>| {
+            let mut w = db.open(b"key");
+            w.set_int(1);
+            w.commit(Event::SET);
+        };
+        assert_eq!(is_caught(set), (false, false));
+        let after = |db: &mut Db<'_>| {
+            set(db);
+            let w = db.open(b"key");
+            panic!("the key is there: {}", w.exists());
+        };
+        assert_eq!(is_caught(after), (true, false));
+        let within = |db: &mut Db<'_>| {
+            let mut w = db.open(b"key");
+            w.set_int(2);
+            panic!("the key is there: {}", w.exists());
+        };
+        assert_eq!(is_caught(within), (true, true));
+    }
+
+    #[test]
+    #[cfg(debug_assertions)]
+    fn a_write_says_what_it_did() {
+        assert_eq!(is_caught(|db| db.open(b"key").set_int(1)), (true, true));
+        assert_eq!(is_caught(|db| drop(db.open(b"key"))), (false, false));
     }
 }

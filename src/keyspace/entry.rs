@@ -201,8 +201,8 @@ impl Entry {
             one[..N] == other[..N] && one[last..] == other[last..]
         }
         // A length below 128 is one byte.
-        let len = self.byte(KEY_LEN_AT);
-        usize::from(len) == key.len()
+        let len = usize::from(self.byte(KEY_LEN_AT));
+        len == key.len()
             && match len {
                 8..=16 => ends::<8>(self.key(), key),
                 17..=32 => ends::<16>(self.key(), key),
@@ -230,18 +230,18 @@ impl Entry {
     /// When it is a collection: whoever asks has looked at [`Entry::kind`].
     #[inline]
     pub fn value(&self) -> ValueRef<'_> {
-        let shape = self.place();
+        let place = self.place();
         // SAFETY: `place` gives the offset at which a value of this form was written; `Shared` lies at a
         // multiple of eight in a block aligned to eight, and is borrowed no longer than `self`.
         unsafe {
-            let at = self.0.as_ptr().add(shape.value_at());
-            match shape.form {
-                Form::Int => ValueRef::Int(at.cast::<i64>().read_unaligned()),
+            let at = || self.0.as_ptr().add(place.value_at());
+            match place.form {
+                Form::Int => ValueRef::Int(at().cast::<i64>().read_unaligned()),
                 Form::Bytes => {
-                    let len = at.cast::<u16>().read_unaligned() as usize;
-                    ValueRef::Bytes(std::slice::from_raw_parts(at.add(LEN_BYTES), len))
+                    let len = at().cast::<u16>().read_unaligned() as usize;
+                    ValueRef::Bytes(std::slice::from_raw_parts(at().add(LEN_BYTES), len))
                 }
-                Form::Shared => ValueRef::Shared(&*at.cast::<Arc<Vec<u8>>>()),
+                Form::Shared => ValueRef::Shared(&*at().cast::<Arc<Vec<u8>>>()),
                 Form::Pack | Form::Ints | Form::Boxed => not_a_string(),
             }
         }

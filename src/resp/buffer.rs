@@ -18,23 +18,25 @@ pub(super) struct Buffer {
 }
 
 impl Buffer {
-    /// Room for `N` bytes behind those written; [`Buffer::add`] says how many of them are.
-    #[inline]
-    pub(super) fn room<const N: usize>(&mut self) -> &mut [u8; N] {
-        self.room_of(N).first_chunk_mut().expect("there are at least so many bytes")
+    /// The next `N` bytes of the room; [`Buffer::add`] says how many of them are written. `None`: there are
+    /// not so many, and room has to be made.
+    #[inline(always)]
+    pub(super) fn room<const N: usize>(&mut self) -> Option<&mut [u8; N]> {
+        self.memory.get_mut(self.len..self.len + N)?.first_chunk_mut()
     }
 
-    /// All room that needs no clearing, at least `min` bytes.
+    /// All room there is, at least `min` bytes.
     #[inline]
     pub(super) fn room_of(&mut self, min: usize) -> &mut [u8] {
         if self.memory.len() - self.len < min {
-            self.clear_ahead(min);
+            self.make_room(min);
         }
         &mut self.memory[self.len..]
     }
 
+    /// Clears at least `min` bytes behind those written.
     #[cold]
-    fn clear_ahead(&mut self, min: usize) {
+    pub(super) fn make_room(&mut self, min: usize) {
         let end = self.len + min;
         self.memory.reserve(end - self.memory.len());
         self.memory.resize(end.max(self.memory.capacity().min(self.len + AHEAD_BYTES)), 0);
@@ -154,8 +156,10 @@ mod tests {
                         model.extend(data(len));
                     }
                     Step::Room(len) => {
-                        let room: &mut [u8; 24] = buffer.room();
-                        room.fill(number as u8 + 1);
+                        if buffer.room::<24>().is_none() {
+                            buffer.make_room(24);
+                        }
+                        buffer.room::<24>().unwrap().fill(number as u8 + 1);
                         buffer.add(len);
                         model.extend(data(len));
                     }

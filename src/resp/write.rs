@@ -16,7 +16,7 @@ use super::buffer::Buffer;
 use super::double::{format_double, format_human_double};
 use super::parse::BIG_ARG;
 use crate::value::Item;
-use crate::value::short::ends;
+use crate::value::short::{ends, quarters};
 
 /// A tail of at least this many bytes is sealed by [`Out::seal`].
 const RUN_BYTES: usize = 256 * 1024;
@@ -194,8 +194,15 @@ impl Out {
             return self.bulk_long(data);
         }
         let bytes = &mut self.tail.bytes;
-        let written = put_short(data, bytes.room());
+        let Some(room) = bytes.room() else { return self.bulk_with_room(data) };
+        let written = put_short(data, room);
         bytes.add(written);
+    }
+
+    #[cold]
+    fn bulk_with_room(&mut self, data: &[u8]) {
+        self.tail.bytes.make_room(SHORT_ROOM);
+        self.bulk(data);
     }
 
     #[inline(never)]
@@ -558,7 +565,7 @@ fn put_short(data: &[u8], room: &mut [u8; SHORT_ROOM]) -> usize {
     let text = &mut room[head_len..];
     let is_written = ends::<16>(data, text)
         || ends::<8>(data, text)
-        || ends::<32>(data, text)
+        || quarters(data, text)
         || ends::<4>(data, text)
         || ends::<2>(data, text);
     if let (false, [byte]) = (is_written, data) {
@@ -590,8 +597,15 @@ const HEAD_ROOM: usize = 23;
 /// Appends `<sign><value>\r\n`.
 #[inline]
 fn push_head(bytes: &mut Buffer, sign: u8, value: i64) {
-    let written = put_head(bytes.room(), sign, value);
+    let Some(room) = bytes.room() else { return push_head_with_room(bytes, sign, value) };
+    let written = put_head(room, sign, value);
     bytes.add(written);
+}
+
+#[cold]
+fn push_head_with_room(bytes: &mut Buffer, sign: u8, value: i64) {
+    bytes.make_room(HEAD_ROOM);
+    push_head(bytes, sign, value);
 }
 
 /// Writes `<sign><value>\r\n`; answers how many bytes that took.

@@ -21,16 +21,16 @@ impl Entry {
         let place = self.place();
         // SAFETY: as for `value`: `Pack` and `Ints` lie there like `Bytes`, `Boxed` like `Shared`.
         unsafe {
-            let at = self.0.as_ptr().add(place.value_at());
+            let at = || self.0.as_ptr().add(place.value_at());
             let run = || {
-                let len = at.cast::<u16>().read_unaligned() as usize;
-                std::slice::from_raw_parts(at.add(LEN_BYTES), len)
+                let len = at().cast::<u16>().read_unaligned() as usize;
+                std::slice::from_raw_parts(at().add(LEN_BYTES), len)
             };
             match place.form {
                 Form::Int | Form::Bytes | Form::Shared => None,
                 Form::Pack => Some(AnyRef::Compact(self.kind(), Compact::Pack, run())),
                 Form::Ints => Some(AnyRef::Compact(self.kind(), Compact::Ints, run())),
-                Form::Boxed => Some(AnyRef::Boxed(&*at.cast::<Box<Value>>())),
+                Form::Boxed => Some(AnyRef::Boxed(&*at().cast::<Box<Value>>())),
             }
         }
     }

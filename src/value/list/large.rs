@@ -292,11 +292,8 @@ impl Large {
     #[inline]
     pub(super) fn push(&mut self, side: Side, given: Given<'_>, limits: ListLimits) {
         self.len += 1;
-        let end = match side {
-            Side::Left => self.nodes.front_mut(),
-            Side::Right => self.nodes.back_mut(),
-        };
-        match (end, self.fill) {
+        let fill = self.fill;
+        match (self.end_node(side), fill) {
             (Some(node), None) => node.push(side, &Encoded::of(given.text), LISTPACK_BYTES),
             (Some(node), Some(fill)) if admits(fill, node, given, limits) => {
                 node.push(side, &Encoded::of(given.text), fill.node_bytes());
@@ -335,16 +332,29 @@ impl Large {
         node
     }
 
+    #[inline]
+    fn end_node(&mut self, side: Side) -> Option<&mut Node> {
+        match side {
+            Side::Left => self.nodes.front_mut(),
+            Side::Right => self.nodes.back_mut(),
+        }
+    }
+
     /// Removes `count` elements at an end; there are so many.
+    #[inline]
     pub(super) fn drop(&mut self, side: Side, count: usize) {
         self.len -= count;
+        match self.end_node(side) {
+            Some(node) if (1..node.len()).contains(&count) => node.drop(side, count),
+            _ => self.drop_nodes(side, count),
+        }
+    }
+
+    #[inline(never)]
+    fn drop_nodes(&mut self, side: Side, count: usize) {
         let mut left = count;
         while left > 0 {
-            let node = match side {
-                Side::Left => self.nodes.front_mut(),
-                Side::Right => self.nodes.back_mut(),
-            };
-            let Some(node) = node else { return };
+            let Some(node) = self.end_node(side) else { return };
             if left < node.len() {
                 return node.drop(side, left);
             }
