@@ -379,9 +379,9 @@ impl Entry {
         });
     }
 
-    /// Replaces a string by another where it lies, if that is all there is to do: the key has no deadline, the
-    /// block has the right size, and both lie in it. Otherwise nothing is done, and the value comes back. The
-    /// string counts as not edited.
+    /// Replaces a string by another where it lies, if that is all there is to do: the key has no deadline,
+    /// the block has the right size, and both lie in it. Otherwise nothing is done, and the value comes back.
+    /// The string counts as not edited.
     #[inline]
     pub fn replace_string<'v>(&mut self, value: NewValue<'v>) -> Result<(), NewValue<'v>> {
         const INT: u8 = kind_byte(Kind::String, Form::Int);
@@ -391,8 +391,8 @@ impl Entry {
             return Err(value);
         }
         let old = self.shape();
-        // SAFETY: without a deadline the value begins behind the key; the block has the size of the new shape,
-        // which is that of the value, and the old value owns nothing.
+        // SAFETY: without a deadline the value begins behind the key; the block has the size of the new
+        // shape, which is that of the value, and the old value owns nothing.
         unsafe {
             let at = self.0.as_ptr().add(old.key_end);
             match value {

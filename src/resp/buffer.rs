@@ -1,7 +1,7 @@
 //! Bytes that grow at their end.
 //! For: replies that wait to be sent. May touch: bytes only.
-//! Always: memory behind the written bytes is cleared once and then kept, so that a short piece takes one look
-//! at the room there is and a few moves of constant size, which may go beyond its end.
+//! Always: memory behind the written bytes is cleared once and then kept, so that a short piece takes one
+//! look at the room there is and a few moves of constant size, which may go beyond its end.
 
 use std::ops::{Deref, DerefMut};
 
