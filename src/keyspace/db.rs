@@ -744,7 +744,7 @@ mod tests {
         turn.go_exclusive();
         let mut db = Db::new(Reach::Held(turn.all()), &space, 0, 1, &mut record);
         let caught = catch_unwind(AssertUnwindSafe(|| f(&mut db)));
-        (caught.is_err(), record.is_broken)
+        (caught.is_err(), db.record.is_broken)
     }
 
     #[test]

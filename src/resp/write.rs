@@ -631,7 +631,7 @@ fn put_head(room: &mut [u8; HEAD_ROOM], sign: u8, value: i64) -> usize {
 /// and digits are taken apart side by side in one word.
 #[inline(always)]
 fn eight_digits(value: u64) -> ([u8; 8], usize) {
-    let halves = value / 10_000 | (value % 10_000) << 32;
+    let halves = (value / 10_000) | ((value % 10_000) << 32);
     let hundreds = (halves * 10_486) >> 20 & 0x7f_0000_007f;
     let quarters = hundreds | (halves - hundreds * 100) << 16;
     let tens = (quarters * 103) >> 10 & 0xf_000f_000f_000f;
