@@ -357,7 +357,13 @@ impl Ticks {
     /// Nanoseconds since the counter was made.
     #[inline]
     pub fn since_start_ns(&self) -> u64 {
-        self.nanos_between(self.origin, self.now())
+        self.ns_at(self.now())
+    }
+
+    /// Nanoseconds from when the counter was made to a reading.
+    #[inline]
+    pub fn ns_at(&self, ticks: u64) -> u64 {
+        self.nanos_between(self.origin, ticks)
     }
 
     /// Microseconds from one reading to a later one, rounded down; 0 if `to` is the earlier.

@@ -177,15 +177,15 @@ impl Running {
     }
 
     /// It has ended, but still holds everything. True: because it was killed. Then, who is to be let in.
-    pub fn end(&self) -> (bool, Vec<Newcomer>) {
+    pub fn end(&self) -> (bool, Option<Vec<Newcomer>>) {
         self.since_ns.store(0, Ordering::Release);
         // From here on nobody can kill it, and nobody waits for it: the number is another one.
         let fate = self.fate.fetch_add(NEXT, Ordering::AcqRel);
         if fate & ASKED == 0 {
-            return (fate & KILLED != 0, Vec::new());
+            return (fate & KILLED != 0, None);
         }
         self.fate.fetch_and(!(MET | ASKED), Ordering::Relaxed);
-        (fate & KILLED != 0, std::mem::take(&mut *self.newcomers.lock()).waiting)
+        (fate & KILLED != 0, Some(std::mem::take(&mut *self.newcomers.lock()).waiting))
     }
 
     /// Somebody else watches keys from now on, of which the script is to tell their shards. False: it has
@@ -435,12 +435,12 @@ mod tests {
         assert!(!running.meet(&keys(MOST_MET), &who) && running.meet(&keys(MOST_MET - 3), &who));
         assert!(!running.meet(&keys(1), &who));
         assert_eq!(running.kill(Kind::Script), Err(Fault::UNKILLABLE));
-        assert_eq!(running.end().1.len(), 2);
+        assert_eq!(running.end().1.map(|it| it.len()), Some(2));
         assert!(!running.meet(&keys(1), &who) && !running.has_met());
         // What a script has let in does not count against the next one.
         running.begin(3, 20, Kind::Script);
         assert!(running.meet(&keys(1), &who) && running.newcomers().len() == 1);
-        assert_eq!(running.end().1.len(), 0);
+        assert_eq!(running.end().1.map(|it| it.len()), Some(0));
         running.begin(3, 30, Kind::Script);
         assert!(running.meet(&keys(MOST_MET), &who));
         assert_eq!(running.kill(Kind::Script), Ok(()));

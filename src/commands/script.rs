@@ -10,7 +10,7 @@ use crate::command::scripts::{Kind, ScriptFlags, Sha};
 use crate::command::{Cx, Host, KeyFlags, KeySpec, Outcome, int};
 use crate::fault::Fault;
 use crate::resp::Args;
-use crate::script::{self, How, Named};
+use crate::script::{self, Given, How, Named};
 
 /// The rows of this family.
 pub const ROWS: &[Command] = &[
@@ -146,7 +146,7 @@ fn run(cx: &mut Cx<'_>, args: Args<'_>, script: Named<'_>, is_read_only: bool) -
         return Err(Fault::TOO_FEW_KEYS);
     }
     let keys = usize::try_from(keys).map_err(|_| Fault::NEGATIVE_KEYS)?;
-    script::run(cx, How { script, keys, args: args.from(3), is_read_only })
+    script::run(cx, &How { script, given: Given::of(args.from(3), keys), is_read_only })
 }
 
 fn debug(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Outcome, Fault> {

@@ -6,7 +6,7 @@
 //! long jump, so nothing in them has a destructor while the stack is asked for what may raise; no panic
 //! leaves a function that Lua called.
 
-use std::cell::{Cell, UnsafeCell};
+use std::cell::{OnceCell, UnsafeCell};
 use std::ffi::{c_int, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::AtomicPtr;
@@ -15,16 +15,16 @@ use std::sync::atomic::Ordering::Relaxed;
 use mlua::{Function, Lua, RegistryKey, Table, ffi, ffi::lua_State};
 
 use super::call::{Answer, Caller, Form, Room};
+use super::engine::Given;
 use super::reply;
 use super::result::{FIELDS, Writer};
-use super::stack::{Kind, Stack, upvalue};
+use super::stack::{Kind, Shape, Stack, upvalue};
 use crate::fault::Fault;
 use crate::resp::Args;
 
-/// Fields of a table of arguments that are cleared for the next script; one with more is replaced.
+/// Elements of a table of arguments that are cleared for the next script; one with room for more that the
+/// next script does not need is replaced.
 const MOST_CLEARED: usize = 64;
-/// A table of arguments serves that many scripts: what one has made large slows no more of them.
-const MOST_SERVED: u32 = 1024;
 
 /// Upvalues of the function that runs scripts.
 mod up {
@@ -47,8 +47,7 @@ struct Job<'a> {
     caller: *mut Caller<'a, 'a>,
     /// The script, in the registry.
     script: c_int,
-    /// `KEYS` and `ARGV`.
-    given: [Args<'a>; 2],
+    given: &'a Given<'a>,
     /// Why what it returned is no reply.
     refused: Option<Fault>,
 }
@@ -58,8 +57,25 @@ struct Place {
     /// The script's, or null while none runs.
     job: AtomicPtr<Job<'static>>,
     room: UnsafeCell<Room>,
-    /// Scripts that the tables of arguments have served.
-    served: Cell<u32>,
+    /// How to see what a script has made of the tables of arguments; `None`: each gets new ones.
+    shape: OnceCell<Shape>,
+    /// The tables of arguments, which the function that runs scripts keeps alive; null where there is none.
+    tables: [AtomicPtr<c_void>; 2],
+}
+
+impl Place {
+    /// The elements that one of the tables of arguments has room for, if that is enough for so many and not
+    /// far too much, and there is nothing else in it: then it is as good as new when all are set.
+    ///
+    /// # Safety
+    /// In the function that runs scripts.
+    #[inline]
+    unsafe fn room_for(&self, which: usize, args: usize) -> Option<usize> {
+        let (shape, table) = (self.shape.get()?, self.tables[which].load(Relaxed));
+        // SAFETY: the address is that of the table which is an upvalue of the function that runs.
+        let room = if table.is_null() { None } else { unsafe { shape.room(table) } };
+        room.filter(|&room| args <= room && room <= args.max(MOST_CLEARED))
+    }
 }
 
 /// The way into one state. It may go from thread to thread with the state, and is used by one at a time:
@@ -80,7 +96,8 @@ impl Bridge {
         let place = Box::new(Place {
             job: AtomicPtr::new(std::ptr::null_mut()),
             room: UnsafeCell::default(),
-            served: Cell::new(0),
+            shape: OnceCell::new(),
+            tables: Default::default(),
         });
         let mut state = std::ptr::null_mut();
         // SAFETY: the stack is left as it was.
@@ -115,6 +132,9 @@ impl Bridge {
             lua.exec_raw(real, |state| {
                 let stack = Stack::of(state);
                 stack.reserve(up::FIELDS + FIELDS.len() as c_int);
+                if let Some(shape) = Shape::learn(state) {
+                    let _ = self.place.shape.set(shape);
+                }
                 ffi::lua_pushlightuserdata(state, self.place_pointer());
                 ffi::lua_insert(state, 1);
                 up::TABLES.iter().for_each(|_| stack.push_nil());
@@ -152,8 +172,7 @@ impl Bridge {
     pub fn run(
         &self,
         script: &RegistryKey,
-        keys: Args<'_>,
-        others: Args<'_>,
+        given: &Given<'_>,
         caller: &mut Caller<'_, '_>,
     ) -> Result<(), Fault> {
         let (Some(enter), Some(handler)) = (&self.enter, &self.handler) else {
@@ -161,7 +180,7 @@ impl Bridge {
         };
         let state = self.state.load(Relaxed);
         let caller = (&raw mut *caller).cast();
-        let mut job = Job { caller, script: script.id(), given: [keys, others], refused: None };
+        let mut job = Job { caller, script: script.id(), given, refused: None };
         self.place.job.store((&raw mut job).cast(), Relaxed);
         // SAFETY: nothing else uses the state meanwhile; two values are pushed, for which every state has
         // room; what they are called for runs inside the protected call.
@@ -227,14 +246,12 @@ unsafe extern "C-unwind" fn enter(state: *mut lua_State) -> c_int {
     // SAFETY: Lua called this with its state, from `Bridge::run`, which has set the job: it lies in that
     // frame, below this one, and nobody holds a reference into it.
     let (stack, job) = unsafe {
-        let place = ffi::lua_touserdata(state, upvalue(up::PLACE)).cast::<Place>();
-        let job = (*place).job.load(Relaxed);
-        let served = (*place).served.get();
-        (*place).served.set(if served == MOST_SERVED { 0 } else { served + 1 });
+        let place = &*ffi::lua_touserdata(state, upvalue(up::PLACE)).cast::<Place>();
+        let job = place.job.load(Relaxed);
         let stack = Stack::of(state);
-        for at in 0..2 {
-            hand_over(stack, at, (*job).given[at], served < MOST_SERVED);
-        }
+        let given = (*job).given;
+        hand_over(stack, place, 0, given.keys);
+        hand_over(stack, place, 1, given.others);
         stack.push_kept((*job).script);
         stack.call();
         (stack, job)
@@ -253,40 +270,43 @@ unsafe extern "C-unwind" fn enter(state: *mut lua_State) -> c_int {
 }
 
 /// Sets one of the tables of arguments. May raise.
-fn hand_over(stack: Stack, which: usize, args: Args<'_>, reuses: bool) {
+///
+/// # Safety
+/// In the function that runs scripts, with its place.
+unsafe fn hand_over(stack: Stack, place: &Place, which: usize, args: Args<'_>) {
     let table = upvalue(up::TABLES[which]);
-    if reuses && stack.kind(table) == Kind::Table && clear(stack, table) {
-        stack.push_copy(table);
-    } else {
-        stack.push_copy(upvalue(up::NAMES[which]));
-        stack.push_table(args.len(), 0);
-        stack.push_copy(-1);
-        stack.replace(table);
-        stack.set(upvalue(up::REAL));
-        stack.push_copy(table);
+    // SAFETY: as the caller promises.
+    match unsafe { place.room_for(which, args.len()) } {
+        Some(room) => {
+            for at in args.len()..room {
+                stack.push_nil();
+                stack.set_at(table, at + 1);
+            }
+        }
+        // SAFETY: as the caller promises.
+        None => unsafe { replace(stack, place, which, args.len()) },
     }
     for (at, arg) in args.iter().enumerate() {
         stack.push_text(arg);
-        stack.set_at(-2, at + 1);
+        stack.set_at(table, at + 1);
     }
-    stack.pop(1);
 }
 
-/// Makes a table as good as new. False: it has too many fields for that. May raise.
-fn clear(stack: Stack, table: c_int) -> bool {
-    stack.make_plain(table);
-    stack.push_nil();
-    for _ in 0..=MOST_CLEARED {
-        if !stack.next(table) {
-            return true;
-        }
-        stack.pop(1);
-        stack.push_copy(-1);
-        stack.push_nil();
-        stack.set(table);
-    }
-    stack.pop(1);
-    false
+/// Puts a new table with room for that many arguments in the place of one of them. May raise.
+///
+/// # Safety
+/// As [`hand_over`].
+#[cold]
+unsafe fn replace(stack: Stack, place: &Place, which: usize, args: usize) {
+    // Nothing may be taken for what scripts see before they do.
+    place.tables[which].store(std::ptr::null_mut(), Relaxed);
+    stack.push_copy(upvalue(up::NAMES[which]));
+    stack.push_table(args, 0);
+    let table = stack.address(-1);
+    stack.push_copy(-1);
+    stack.replace(upvalue(up::TABLES[which]));
+    stack.set(upvalue(up::REAL));
+    place.tables[which].store(table.cast_mut(), Relaxed);
 }
 
 unsafe extern "C-unwind" fn call(state: *mut lua_State) -> c_int {

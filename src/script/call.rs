@@ -100,13 +100,13 @@ pub struct Caller<'a, 'c> {
     pub unit: &'a mut Vec<Effect>,
     /// Changes so far.
     pub dirty: u64,
-    /// Raw ticks from which on others are looked after again; 0 before the first command.
+    /// Raw ticks from which on others are looked after again.
     pub look_at: u64,
 }
 
 /// A script that spends its time in commands looks after others this often, nanoseconds; one that does not
 /// looks by the number of its instructions.
-const LOOK_NS: u64 = 1_000_000;
+pub const LOOK_NS: u64 = 1_000_000;
 
 /// Memory that is used again for every command.
 #[derive(Default)]
@@ -214,7 +214,7 @@ impl Caller<'_, '_> {
         {
             return Err(Fault::subcommand(entry.row.name, sub));
         }
-        if !entry.row.takes(args.len()) || !entry.subs.is_empty() {
+        if !entry.takes(args.len()) {
             return Err(Fault::SCRIPT_ARITY);
         }
         let forbidden = Flags::NO_SCRIPT.union(Flags::RUNS_QUEUE).union(Flags::DEV);
@@ -280,9 +280,9 @@ impl Caller<'_, '_> {
         let record = &mut *self.cx.db.record;
         apply::tell(host, record);
         record.happenings.clear();
-        let mut effects = apply::effects(record, db, args);
-        if self.choices.repl() != 0 {
-            self.unit.append(&mut effects);
+        if record.logs {
+            let effects = apply::effects(record, db, args);
+            self.unit.extend(effects.into_iter().filter(|_| self.choices.repl() != 0));
         }
         self.dirty += record.dirty;
         record.dirty = 0;
@@ -316,8 +316,7 @@ impl Caller<'_, '_> {
 
     #[cold]
     fn look_after_others(&mut self, now: u64) {
-        let is_first = self.look_at == 0;
-        if !is_first && let Some(meanwhile) = self.cx.meanwhile {
+        if let Some(meanwhile) = self.cx.meanwhile {
             meanwhile();
         }
         self.look_at = now + self.cx.host.ticks.in_nanos(LOOK_NS);
@@ -332,10 +331,10 @@ fn take(stack: Stack, args: &mut OwnedArgs) -> Result<(), Fault> {
         return Err(Fault::SCRIPT_NO_ARGUMENT);
     }
     for at in 1..=given {
-        match stack.kind(at) {
-            Kind::Text => args.push(stack.text(at)),
-            Kind::Number => push_number(args, stack.number(at)),
-            _ => return Err(Fault::SCRIPT_BAD_ARGUMENT),
+        match stack.as_text(at) {
+            Ok(text) => args.push(text),
+            Err(Kind::Number) => push_number(args, stack.number(at)),
+            Err(_) => return Err(Fault::SCRIPT_BAD_ARGUMENT),
         }
     }
     Ok(())

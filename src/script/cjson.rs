@@ -5,6 +5,8 @@
 //! Always: nesting is limited in both directions; options are as at first when a script begins.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
 
 use mlua::{Function, Lua, Table, Value};
 use parking_lot::Mutex;
@@ -71,7 +73,26 @@ fn said<T>(text: impl Into<String>) -> Result<T, Failure> {
 }
 
 /// Options of one script after the other.
-pub type Shared = Arc<Mutex<Options>>;
+pub type Shared = Arc<Kept>;
+
+/// Options that a script may set for itself.
+#[derive(Default)]
+pub struct Kept {
+    options: Mutex<Options>,
+    /// They may not be what a script begins with.
+    are_set: AtomicBool,
+}
+
+impl Kept {
+    /// Forgets what the last script has set.
+    #[inline]
+    pub fn reset(&self) {
+        if self.are_set.load(Relaxed) {
+            self.are_set.store(false, Relaxed);
+            *self.options.lock() = Options::default();
+        }
+    }
+}
 
 /// The functions that the prelude makes the library of: each answers whether it succeeded, and its result or
 /// an error.
@@ -83,7 +104,7 @@ pub fn functions(lua: &Lua, options: &Shared) -> mlua::Result<Table> {
     table.raw_set("null", Value::NULL)?;
     let own = Arc::clone(options);
     let encode = move |lua: &Lua, value: Value| {
-        let options = own.lock().clone();
+        let options = own.options.lock().clone();
         let mut writer = Writer { options: &options, text: Vec::new() };
         let done = writer.value(&value, 0);
         match done {
@@ -94,7 +115,7 @@ pub fn functions(lua: &Lua, options: &Shared) -> mlua::Result<Table> {
     table.raw_set("encode", lua.create_function(encode)?)?;
     let own = Arc::clone(options);
     let decode = move |lua: &Lua, text: mlua::LuaString| {
-        let options = own.lock().clone();
+        let options = own.options.lock().clone();
         let text = text.as_bytes();
         let mut reader = Reader { lua, options: &options, text: &text, at: 0, word: Vec::new() };
         match reader.whole() {
@@ -118,7 +139,8 @@ fn told(lua: &Lua, failure: Failure) -> mlua::Result<(bool, Value)> {
 fn option(lua: &Lua, options: &Shared) -> mlua::Result<Function> {
     let own = Arc::clone(options);
     lua.create_function(move |lua, (name, value): (String, Value)| {
-        let options = &mut *own.lock();
+        own.are_set.store(true, Relaxed);
+        let options = &mut *own.options.lock();
         let number = match &value {
             Value::Integer(number) => usize::try_from(*number).ok(),
             Value::Number(number) => Some(*number as usize),

@@ -15,14 +15,15 @@ use mlua::chunk::ChunkMode;
 use mlua::{FromLua, Function, HookTriggers, Lua, RegistryKey, Table, Value, VmState};
 
 use super::bridge::{Bridge, Lookout};
-use super::call::{Caller, Choices};
+use super::call::{Caller, Choices, LOOK_NS};
 use super::raw::{self, Guard};
 use super::shebang;
-use super::{bit, cjson, cmsgpack, structs};
+use super::{bit, bytecode, cjson, cmsgpack, structs};
 use crate::clock::Ticks;
 use crate::command::scripts::{Kind, MOST_EVALUATED, Script, ScriptFlags, Scripts, Sha};
 use crate::command::{Cx, Host, Outcome};
 use crate::fault::Fault;
+use crate::keyspace::record::Effect;
 use crate::resp::{Args, Proto};
 use crate::value::sha1::sha1_hex;
 
@@ -54,15 +55,30 @@ pub enum Named<'a> {
     Sha(&'a [u8]),
 }
 
+/// What a script or a function is given.
+#[derive(Clone, Copy)]
+pub struct Given<'a> {
+    /// Its keys.
+    pub keys: Args<'a>,
+    /// Its other arguments.
+    pub others: Args<'a>,
+}
+
+impl<'a> Given<'a> {
+    /// Of so many keys, and what follows them.
+    #[inline]
+    pub fn of(args: Args<'a>, keys: usize) -> Given<'a> {
+        Given { keys: args.to(keys), others: args.from(keys) }
+    }
+}
+
 /// How a script is run.
 #[derive(Clone, Copy)]
 pub struct How<'a> {
     /// Which.
     pub script: Named<'a>,
-    /// Its keys.
-    pub keys: usize,
-    /// Keys, then other arguments.
-    pub args: Args<'a>,
+    /// For what.
+    pub given: Given<'a>,
     /// By a command that may not write.
     pub is_read_only: bool,
 }
@@ -71,7 +87,7 @@ pub struct How<'a> {
 ///
 /// # Errors
 /// Those of finding, compiling and running it.
-pub fn run(cx: &mut Cx<'_>, how: How<'_>) -> Result<Outcome, Fault> {
+pub fn run(cx: &mut Cx<'_>, how: &How<'_>) -> Result<Outcome, Fault> {
     with_engine(cx, |engine, cx| engine.run(cx, how))
 }
 
@@ -134,13 +150,19 @@ impl Scripting {
         Ok(Scripting { engine, by_sha: HashMap::new(), last: None, by_text: HashMap::new() })
     }
 
+    /// Whether the script that is named ran last, and is still known.
+    #[inline]
+    fn is_last(&self, named: Named<'_>) -> bool {
+        self.last.as_ref().is_some_and(|last| match named {
+            Named::Text(text) => last.is_at_hand(text),
+            Named::Sha(sha) => *sha == last.script.sha && last.script.is_known(),
+        })
+    }
+
     /// The script that is named, compiled.
     fn find(&mut self, host: &Host, named: Named<'_>) -> Result<Rc<Compiled>, Fault> {
         match named {
             Named::Text(text) => {
-                if let Some(last) = self.last.as_ref().filter(|it| it.is_at_hand(text)) {
-                    return Ok(Rc::clone(last));
-                }
                 let known = self.by_text.get(&host.space.hasher.hash(text));
                 match known.filter(|it| it.is_at_hand(text)) {
                     Some(compiled) => Ok(Rc::clone(compiled)),
@@ -150,9 +172,7 @@ impl Scripting {
             Named::Sha(name) => {
                 let mut sha: Sha = name.try_into().map_err(|_| Fault::NO_SCRIPT)?;
                 sha.make_ascii_lowercase();
-                let last = self.last.as_ref().filter(|it| it.script.sha == sha);
-                let known = last.or_else(|| self.by_sha.get(&sha));
-                if let Some(compiled) = known.filter(|it| it.script.is_known()) {
+                if let Some(compiled) = self.by_sha.get(&sha).filter(|it| it.script.is_known()) {
                     return Ok(Rc::clone(compiled));
                 }
                 let script = host.scripts.find(&sha).ok_or(Fault::NO_SCRIPT)?;
@@ -188,10 +208,12 @@ impl Scripting {
         compiled
     }
 
-    fn run(&mut self, cx: &mut Cx<'_>, how: How<'_>) -> Result<Outcome, Fault> {
+    fn run(&mut self, cx: &mut Cx<'_>, how: &How<'_>) -> Result<Outcome, Fault> {
         let host = cx.host;
-        let compiled = self.find(host, how.script)?;
-        self.last = Some(Rc::clone(&compiled));
+        if !self.is_last(how.script) {
+            self.last = Some(self.find(host, how.script)?);
+        }
+        let Some(compiled) = &self.last else { return Err(Fault::NO_SCRIPT) };
         host.scripts.touch(&compiled.script);
         let flags = compiled.script.flags;
         let may_write = flags.contains(ScriptFlags::DECLARED) && !flags.contains(ScriptFlags::NO_WRITES);
@@ -199,24 +221,16 @@ impl Scripting {
             return Err(Fault::SCRIPT_NOT_RO);
         }
         let is_read_only = how.is_read_only || flags.contains(ScriptFlags::NO_WRITES);
-        let given = Given { keys: how.keys, args: how.args };
-        self.engine.perform(cx, &compiled.function, given, is_read_only)
+        self.engine.perform(cx, &compiled.function, &how.given, is_read_only)
     }
-}
-
-/// What a script or a function is given.
-#[derive(Clone, Copy)]
-pub(super) struct Given<'a> {
-    /// Its keys.
-    pub keys: usize,
-    /// Keys, then other arguments.
-    pub args: Args<'a>,
 }
 
 /// A state in which scripts run, or functions.
 pub(super) struct Engine {
     kind: Kind,
     lua: Lua,
+    /// The globals as they are: what scripts see of them is read only.
+    real: Option<Table>,
     bridge: Bridge,
     /// Puts right what a script that failed may have left in the prelude.
     reset: Function,
@@ -226,6 +240,10 @@ pub(super) struct Engine {
     choices: Arc<Choices>,
     json: cjson::Shared,
     overseer: Arc<Overseer>,
+    /// What the commands of the script that runs did so far, for the log; empty while none runs.
+    unit: Vec<Effect>,
+    /// [`LOOK_NS`] in ticks.
+    look_ticks: u64,
     /// What its memory is counted as, in `Scripts`.
     counted_bytes: usize,
     /// Something was killed in it, and every instruction fails.
@@ -256,6 +274,7 @@ impl Engine {
         let (globals, given, handler, reset, loader) =
             prelude.call::<(Table, Table, Function, Function, Function)>(native)?;
         bridge.furnish(&lua, &given, &handler)?;
+        let real = (kind == Kind::Script).then_some(given);
         lua.set_globals(globals)?;
         lua.set_memory_limit(MOST_MEMORY)?;
         overseer.watch(&lua)?;
@@ -263,6 +282,7 @@ impl Engine {
         Ok(Engine {
             kind,
             lua,
+            real,
             bridge,
             reset,
             has_failed,
@@ -270,6 +290,8 @@ impl Engine {
             choices,
             json,
             overseer,
+            unit: Vec::new(),
+            look_ticks: host.ticks.in_nanos(LOOK_NS),
             counted_bytes,
             is_spent,
         })
@@ -284,7 +306,19 @@ impl Engine {
             mlua::Error::SyntaxError { message, .. } => Fault::script_syntax(message.as_bytes()),
             other => fault_of(&other),
         })?;
-        self.lua.create_registry_value(script).map_err(|error| fault_of(&error))
+        self.shorten(&script)
+            .and_then(|()| self.lua.create_registry_value(script))
+            .map_err(|error| fault_of(&error))
+    }
+
+    /// A script that sets no global variable reads them without the detour by what refuses that. It cannot
+    /// get hold of the table: `_G` is what others see, too.
+    fn shorten(&self, script: &Function) -> mlua::Result<()> {
+        let Some(real) = &self.real else { return Ok(()) };
+        if !bytecode::sets_globals(&raw::bytecode(&self.lua, script)?) {
+            script.set_environment(real.clone())?;
+        }
+        Ok(())
     }
 
     /// Runs a library for at most `most_ns`; what it has registered.
@@ -352,49 +386,46 @@ impl Engine {
         &mut self,
         cx: &mut Cx<'_>,
         function: &RegistryKey,
-        given: Given<'_>,
+        given: &Given<'_>,
         is_read_only: bool,
     ) -> Result<Outcome, Fault> {
+        self.choices.reset();
+        self.json.reset();
         let (host, home) = (cx.host, cx.session.db);
         // What it prepares for HIMPORT is its own.
         let fieldsets = cx.session.fieldsets.take();
-        let mut unit = std::mem::take(&mut cx.db.record.effects);
-        host.scripts.running.begin(cx.worker, host.ticks.since_start_ns(), self.kind);
-        let choices = Arc::clone(&self.choices);
-        let mut caller =
-            Caller { cx, choices: &choices, is_read_only, unit: &mut unit, dirty: 0, look_at: 0 };
-        let result = self.execute(&mut caller, given, function);
+        std::mem::swap(&mut self.unit, &mut cx.db.record.effects);
+        let began = host.ticks.now();
+        host.scripts.running.begin(cx.worker, host.ticks.ns_at(began), self.kind);
+        let mut caller = Caller {
+            cx,
+            choices: &self.choices,
+            is_read_only,
+            unit: &mut self.unit,
+            dirty: 0,
+            look_at: began + self.look_ticks,
+        };
+        let reset = if self.has_failed { self.reset.call::<()>(()) } else { Ok(()) };
+        let ran = match reset {
+            Ok(()) => self.bridge.run(function, given, &mut caller),
+            Err(error) => Err(fault_of(&error)),
+        };
         let (was_killed, newcomers) = host.scripts.running.end();
-        if !newcomers.is_empty() {
+        if let Some(newcomers) = newcomers {
             caller.let_in(newcomers);
         }
         let dirty = caller.dirty;
         self.is_spent = was_killed;
+        self.has_failed = ran.is_err();
         cx.session.fieldsets = fieldsets;
         if cx.session.db != home {
             cx.session.select(home);
         }
         let record = &mut *cx.db.record;
-        (record.dirty, record.rewritten, record.effects) = (dirty, true, unit);
+        (record.dirty, record.rewritten) = (dirty, true);
+        std::mem::swap(&mut self.unit, &mut record.effects);
+        self.unit.clear();
         self.tidy(host);
-        result
-    }
-
-    /// Runs it as if it were the first one.
-    fn execute(
-        &mut self,
-        caller: &mut Caller<'_, '_>,
-        given: Given<'_>,
-        function: &RegistryKey,
-    ) -> Result<Outcome, Fault> {
-        self.choices.reset();
-        *self.json.lock() = cjson::Options::default();
-        if std::mem::take(&mut self.has_failed) {
-            self.reset.call::<()>(()).map_err(|error| fault_of(&error))?;
-        }
-        let (keys, others) = (given.args.to(given.keys), given.args.from(given.keys));
-        let ran = self.bridge.run(function, keys, others, caller);
-        self.has_failed = ran.is_err();
         ran.map(|()| Outcome::Done)
     }
 }

@@ -95,11 +95,11 @@ pub fn call(
     if is_read_only && !only_reads {
         return Err(Fault::SCRIPT_NOT_RO);
     }
-    let given = Given { keys, args: command.from(3) };
+    let given = Given::of(command.from(3), keys);
     let mut state = of(&host.space).state.lock();
     let Some(state) = state.as_mut() else { return Err(Fault::NO_FUNCTION) };
     host.scripts.running.announce(&callback.name, command);
-    let result = state.engine.perform(cx, &callback.function, given, only_reads);
+    let result = state.engine.perform(cx, &callback.function, &given, only_reads);
     if state.engine.is_spent() {
         state.engine.revive().map_err(|error| fault_of(&error))?;
     }

@@ -9,6 +9,7 @@
 
 mod bit;
 mod bridge;
+mod bytecode;
 mod call;
 mod catalogue;
 mod cjson;
@@ -24,5 +25,5 @@ mod stack;
 mod structs;
 
 pub use catalogue::{Collision, Library};
-pub use engine::{How, Named, load, run};
+pub use engine::{Given, How, Named, load, run};
 pub use shebang::{FLAGS, flags_of};

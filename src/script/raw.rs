@@ -71,6 +71,35 @@ pub fn guarded(lua: &Lua, guard: Guard, function: &Function, copy: &Function) ->
     unsafe { lua.exec_raw((function, copy), |state| ffi::lua_pushcclosure(state, check, 2)) }
 }
 
+/// What Lua has made of a function that is written in it.
+///
+/// # Errors
+/// When the state is out of memory.
+pub fn bytecode(lua: &Lua, function: &Function) -> mlua::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let kept = (&raw mut bytes).cast();
+    // SAFETY: the function is on the stack, and `bytes` outlives the call; what is left is taken off.
+    unsafe {
+        lua.exec_raw::<()>(function, |state| {
+            ffi::lua_dump_(state, keep, kept);
+            ffi::lua_settop(state, 0);
+        })?;
+    }
+    Ok(bytes)
+}
+
+/// Takes a piece of what is dumped.
+unsafe extern "C-unwind" fn keep(
+    _: *mut lua_State,
+    piece: *const c_void,
+    len: usize,
+    bytes: *mut c_void,
+) -> c_int {
+    // SAFETY: called by `lua_dump` with its piece and with the pointer to `bytecode`'s vector.
+    unsafe { (*bytes.cast::<Vec<u8>>()).extend_from_slice(std::slice::from_raw_parts(piece.cast(), len)) };
+    0
+}
+
 unsafe fn push_mark(state: *mut lua_State) {
     // SAFETY: the caller's state is sound and has room, as Lua promises to every C function.
     unsafe { ffi::lua_pushlightuserdata(state, (&raw const MARK).cast_mut().cast::<c_void>()) }
