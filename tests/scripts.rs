@@ -44,7 +44,8 @@ fn scripts_are_compiled_on_every_worker_and_forgotten_by_all() {
 fn every_script_finds_its_own_keys_and_arguments_and_nothing_else_in_them() {
     let local = Local::with(&[("io-threads", "1")]);
     let seen = "local n = 0 for _ in pairs(KEYS) do n = n + 1 end for _ in pairs(ARGV) do n = n + 1 end \
-                return table.concat({#KEYS, #ARGV, n, tostring(getmetatable(KEYS)), KEYS[1], ARGV[1]}, ' ')";
+                return table.concat({#KEYS, #ARGV, n, tostring(getmetatable(KEYS)), tostring(KEYS[1]), \
+                tostring(ARGV[1])}, ' ')";
     for script in [
         "return 1",
         "KEYS.x = 1 ARGV.x = 2",
@@ -53,13 +54,25 @@ fn every_script_finds_its_own_keys_and_arguments_and_nothing_else_in_them() {
         "for i = 1, 64 do KEYS[i] = i end",
         "KEYS[1] = nil",
         "KEYS[KEYS] = KEYS",
+        "ARGV[2] = 'x'",
+        "for i = 1, 5 do ARGV[#ARGV + 1] = i end",
+        "table.remove(KEYS, 1) KEYS.x = 1 KEYS[1] = 2",
+        "rawset(ARGV, 3, 1) rawset(ARGV, 'x', 1)",
+        "KEYS.x = 1 KEYS.x = nil",
         "KEYS = nil",
         "error(KEYS)",
     ] {
         let mut client = local.client();
-        let _ = client.call(&["EVAL", script, "2", "a", "b", "c"]);
-        let answer = client.call(&["EVAL", seen, "1", "k", "v"]).expect("a reply");
-        assert_eq!(answer.text().as_deref(), Some("1 1 2 nil k v"), "after {script}");
+        for (given, expected) in [
+            (&["1", "k", "v"][..], "1 1 2 nil k v"),
+            (&["0"], "0 0 0 nil nil nil"),
+            (&["3", "k", "l", "m", "v", "w"], "3 2 5 nil k v"),
+            (&["1", "k"], "1 0 1 nil k nil"),
+        ] {
+            let _ = client.call(&["EVAL", script, "2", "a", "b", "c"]);
+            let answer = client.call(&[&["EVAL", seen][..], given].concat()).expect("a reply");
+            assert_eq!(answer.text().as_deref(), Some(expected), "after {script}");
+        }
     }
 }
 
