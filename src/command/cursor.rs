@@ -90,7 +90,8 @@ impl<'a> Iterator for Cursor<'a> {
 /// [`Fault::NOT_AN_INTEGER`].
 #[inline]
 pub fn int(arg: &[u8]) -> Result<i64, Fault> {
-    parse_i64(arg).ok_or(Fault::NOT_AN_INTEGER)
+    let Some(int) = parse_i64(arg) else { return Err(Fault::NOT_AN_INTEGER) };
+    Ok(int)
 }
 
 /// Argument `at` as a string value: an integer if its text is one, shared if it was received into an

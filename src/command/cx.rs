@@ -172,6 +172,8 @@ pub struct Cx<'a> {
     pub command: &'a Entry,
     /// Index of the worker.
     pub worker: usize,
+    /// When it began, in the unit of `Host::ticks`: about when the one before it ended.
+    pub began: u64,
     /// The command runs for a client that waited, and the key at this position is ready. All keys of the
     /// command are held.
     pub served: Option<usize>,

@@ -172,6 +172,7 @@ fn serve_one(server: Server<'_>, db: &mut Db<'_>, ready: &[u8], blocked: &Arc<Bl
             host,
             command: entry,
             worker: lane,
+            began,
             served: Some(served),
             may_block: true,
             is_scripted: false,

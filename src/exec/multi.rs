@@ -242,6 +242,7 @@ impl Executor {
                 host,
                 command: entry,
                 worker: lane,
+                began: self.last,
                 served: None,
                 may_block: false,
                 is_scripted: false,

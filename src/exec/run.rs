@@ -419,6 +419,7 @@ impl Executor {
             host,
             command: entry,
             worker: self.lane,
+            began: self.last,
             served: None,
             may_block: true,
             is_scripted: false,

@@ -100,6 +100,7 @@ impl Executor {
             worker: lane,
             served: None,
             may_block: false,
+            began: self.last,
             is_scripted: false,
             interpreter: &mut self.interpreter,
             meanwhile: self.meanwhile.as_ref(),

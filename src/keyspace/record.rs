@@ -282,8 +282,11 @@ impl Record {
     }
 
     /// Goes on with a command that follows from the last one.
+    #[inline]
     pub fn follow(&mut self) {
-        self.happenings.clear();
+        if self.listens {
+            self.happenings.clear();
+        }
         self.dirty = 0;
         self.rewritten = false;
         self.are_apart = false;

@@ -83,8 +83,9 @@ impl Place {
 pub struct Bridge {
     state: AtomicPtr<lua_State>,
     place: Box<Place>,
-    enter: Option<RegistryKey>,
-    handler: Option<RegistryKey>,
+    /// Where what makes a text of an error lies on the state's stack, for good, and on top of it the function
+    /// that runs scripts; 0 before they are there.
+    handler_at: c_int,
 }
 
 impl Bridge {
@@ -102,7 +103,7 @@ impl Bridge {
         let mut state = std::ptr::null_mut();
         // SAFETY: the stack is left as it was.
         unsafe { lua.exec_raw::<()>((), |own| state = own)? };
-        Ok(Bridge { state: AtomicPtr::new(state), place, enter: None, handler: None })
+        Ok(Bridge { state: AtomicPtr::new(state), place, handler_at: 0 })
     }
 
     /// `redis.call`, `redis.pcall` and `redis.acl_check_cmd`.
@@ -144,8 +145,11 @@ impl Bridge {
                 ffi::lua_pushcclosure(state, enter, stack.top());
             })?
         };
-        self.enter = Some(lua.create_registry_value(enter)?);
-        self.handler = Some(lua.create_registry_value(handler)?);
+        let kept = [lua.create_registry_value(handler)?, lua.create_registry_value(enter)?];
+        // SAFETY: every state has room for two values, and nobody takes off what lies below his own.
+        let stack = unsafe { Stack::of(self.state.load(Relaxed)) };
+        kept.iter().for_each(|key| stack.push_kept(key.id()));
+        self.handler_at = stack.top() - 1;
         Ok(())
     }
 
@@ -175,31 +179,27 @@ impl Bridge {
         given: &Given<'_>,
         caller: &mut Caller<'_, '_>,
     ) -> Result<(), Fault> {
-        let (Some(enter), Some(handler)) = (&self.enter, &self.handler) else {
+        if self.handler_at == 0 {
             return Err(Fault::SCRIPT_FAILED);
-        };
+        }
         let state = self.state.load(Relaxed);
         let caller = (&raw mut *caller).cast();
         let mut job = Job { caller, script: script.id(), given, refused: None };
         self.place.job.store((&raw mut job).cast(), Relaxed);
-        // SAFETY: nothing else uses the state meanwhile; two values are pushed, for which every state has
-        // room; what they are called for runs inside the protected call.
+        // SAFETY: nothing else uses the state meanwhile; one value is pushed, for which every state has room;
+        // what it is called for runs inside the protected call.
         let status = unsafe {
-            let stack = Stack::of(state);
-            stack.push_kept(handler.id());
-            stack.push_kept(enter.id());
-            ffi::lua_pcall(state, 0, 0, -2)
+            Stack::of(state).push_copy(self.handler_at + 1);
+            ffi::lua_pcall(state, 0, 0, self.handler_at)
         };
         self.place.job.store(std::ptr::null_mut(), Relaxed);
-        // SAFETY: the stack holds the handler, and above it the error, if there was one; reading that
-        // raises none.
-        let stack = unsafe { Stack::of(state) };
         if status == ffi::LUA_OK {
-            stack.pop(1);
             return job.refused.map_or(Ok(()), Err);
         }
+        // SAFETY: the error is on top of the stack; reading it raises none.
+        let stack = unsafe { Stack::of(state) };
         let fault = if status == ffi::LUA_ERRMEM { Fault::SCRIPT_MEMORY } else { raised(stack) };
-        stack.pop(2);
+        stack.pop(1);
         Err(fault)
     }
 }
@@ -273,6 +273,7 @@ unsafe extern "C-unwind" fn enter(state: *mut lua_State) -> c_int {
 ///
 /// # Safety
 /// In the function that runs scripts, with its place.
+#[inline(always)]
 unsafe fn hand_over(stack: Stack, place: &Place, which: usize, args: Args<'_>) {
     let table = upvalue(up::TABLES[which]);
     // SAFETY: as the caller promises.

@@ -208,7 +208,7 @@ impl Caller<'_, '_> {
 
     /// The checks of a command called by a script, in Redis's order.
     fn admit<'h>(&self, host: &'h Host, args: &Args<'_>) -> Result<&'h Entry, Fault> {
-        let entry = call::find(host, args).ok_or(Fault::SCRIPT_UNKNOWN_COMMAND)?;
+        let Some(entry) = call::find(host, args) else { return Err(Fault::SCRIPT_UNKNOWN_COMMAND) };
         if !entry.subs.is_empty()
             && let Some(sub) = args.opt(1)
         {
@@ -265,6 +265,7 @@ impl Caller<'_, '_> {
                 host,
                 command: entry,
                 worker,
+                began,
                 served: None,
                 may_block: false,
                 is_scripted: true,
@@ -277,15 +278,7 @@ impl Caller<'_, '_> {
             }
             result
         };
-        let record = &mut *self.cx.db.record;
-        apply::tell(host, record);
-        record.happenings.clear();
-        if record.logs {
-            let effects = apply::effects(record, db, args);
-            self.unit.extend(effects.into_iter().filter(|_| self.choices.repl() != 0));
-        }
-        self.dirty += record.dirty;
-        record.dirty = 0;
+        self.join(db, args);
         let ended = host.ticks.now();
         let nanos = host.ticks.nanos_between(began, ended);
         if ended > self.look_at {
@@ -300,6 +293,21 @@ impl Caller<'_, '_> {
             Outcome::Done => {}
         }
         Ok(())
+    }
+
+    /// Makes what a command has done part of what the script does.
+    #[inline]
+    fn join(&mut self, db: usize, args: &Args<'_>) {
+        let record = &mut *self.cx.db.record;
+        if record.listens {
+            apply::tell(self.cx.host, record);
+            record.happenings.clear();
+        }
+        if record.logs {
+            let effects = apply::effects(record, db, args);
+            self.unit.extend(effects.into_iter().filter(|_| self.choices.repl() != 0));
+        }
+        self.dirty += std::mem::take(&mut record.dirty);
     }
 
     /// Tells the shards of clients that watch keys since the script began.

@@ -394,8 +394,10 @@ impl Engine {
         let (host, home) = (cx.host, cx.session.db);
         // What it prepares for HIMPORT is its own.
         let fieldsets = cx.session.fieldsets.take();
-        std::mem::swap(&mut self.unit, &mut cx.db.record.effects);
-        let began = host.ticks.now();
+        if cx.db.record.logs {
+            self.unit.append(&mut cx.db.record.effects);
+        }
+        let began = cx.began;
         host.scripts.running.begin(cx.worker, host.ticks.ns_at(began), self.kind);
         let mut caller = Caller {
             cx,
@@ -423,8 +425,9 @@ impl Engine {
         }
         let record = &mut *cx.db.record;
         (record.dirty, record.rewritten) = (dirty, true);
-        std::mem::swap(&mut self.unit, &mut record.effects);
-        self.unit.clear();
+        if record.logs {
+            record.effects.append(&mut self.unit);
+        }
         self.tidy(host);
         ran.map(|()| Outcome::Done)
     }

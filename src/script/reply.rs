@@ -22,11 +22,6 @@ struct Reader<'a> {
     bytes: &'a [u8],
 }
 
-/// A number in decimal digits.
-fn integer(text: &[u8]) -> Option<i64> {
-    parse_i64(text)
-}
-
 impl<'a> Reader<'a> {
     /// The bytes up to the end of the line, which is passed.
     fn line(&mut self) -> &'a [u8] {
@@ -36,8 +31,23 @@ impl<'a> Reader<'a> {
         line
     }
 
+    /// A number, and the line end behind it. `None`: it is below 0.
+    #[inline]
     fn count(&mut self) -> Option<usize> {
-        integer(self.line()).and_then(|count| count.try_into().ok())
+        let mut count = 0_usize;
+        for (at, &byte) in self.bytes.iter().enumerate() {
+            let digit = byte.wrapping_sub(b'0');
+            if digit > 9 {
+                if at == 0 {
+                    break;
+                }
+                self.bytes = self.bytes.get(at + 2..).unwrap_or_default();
+                return Some(count);
+            }
+            count = count.wrapping_mul(10).wrapping_add(digit.into());
+        }
+        self.line();
+        None
     }
 
     /// So many bytes and the line end behind them.
@@ -57,7 +67,7 @@ impl<'a> Reader<'a> {
                 Some(count) => stack.push_text(self.take(count)),
                 None => stack.push_bool(false),
             },
-            b':' => match integer(self.line()) {
+            b':' => match parse_i64(self.line()) {
                 Some(number) => stack.push_number(number as f64),
                 None => stack.push_nil(),
             },

@@ -52,13 +52,13 @@ impl Writer<'_> {
     /// # Errors
     /// When it is an error itself, or nested too deep; then something may be left on the stack.
     pub fn write(&mut self, depth: usize) -> Result<(), Fault> {
-        match self.stack.kind(-1) {
-            Kind::Text => self.out.bulk(self.stack.text(-1)),
-            Kind::Number => self.out.int(truncated(self.stack.number(-1))),
-            Kind::Boolean if self.script == Proto::Resp3 => self.out.boolean(self.stack.is_true(-1)),
-            Kind::Boolean if self.stack.is_true(-1) => self.out.int(1),
-            Kind::Table => return self.table(depth),
-            _ => self.out.null(),
+        match self.stack.as_text(-1) {
+            Ok(text) => self.out.bulk(text),
+            Err(Kind::Number) => self.out.int(truncated(self.stack.number(-1))),
+            Err(Kind::Boolean) if self.script == Proto::Resp3 => self.out.boolean(self.stack.is_true(-1)),
+            Err(Kind::Boolean) if self.stack.is_true(-1) => self.out.int(1),
+            Err(Kind::Table) => return self.table(depth),
+            Err(_) => self.out.null(),
         }
         Ok(())
     }
