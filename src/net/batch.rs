@@ -40,6 +40,11 @@ pub struct Job {
 }
 
 impl Job {
+    #[inline(always)]
+    fn new(command: Command, call: Call<'_>, db: usize) -> Job {
+        Job { command, entry: call.entry, db: db as u16, hash: call.hash }
+    }
+
     #[inline]
     pub(super) fn call<'a>(&self, args: Args<'a>) -> Call<'a> {
         Call { args, entry: self.entry, hash: self.hash }
@@ -194,12 +199,7 @@ pub(super) fn parse(
                     let args = scratch.args(bytes, &command);
                     let entry = row(host, scratch.start(), known, &args);
                     let call = Call::found(host, args, entry);
-                    jobs.push(Job {
-                        command,
-                        entry: call.entry,
-                        db: conn.session.db as u16,
-                        hash: call.hash,
-                    });
+                    jobs.push(Job::new(command, call, conn.session.db));
                     turn.iter().for_each(|turn| fetcher.received(host, turn, jobs));
                     if entry.is_none_or(|entry| !entry.is_ordinary) {
                         conn.has_more = call.ends_batch(host);
