@@ -62,7 +62,18 @@ struct Runner {
 }
 
 impl Runner {
+    /// Runs a case on a connection of its own, and ends what it has subscribed to.
     fn run(&mut self, case: &Json) -> Outcome {
+        let mut client = self.server.client();
+        let outcome = self.judge(&mut client, case);
+        let mut reply = client.call(&["RESET"]);
+        while reply.is_ok_and(|reply| reply != Reply::Simple(b"RESET".to_vec())) {
+            reply = client.read();
+        }
+        outcome
+    }
+
+    fn judge(&mut self, client: &mut Client, case: &Json) -> Outcome {
         let flag = |name: &str| case.get(name) == Some(&Json::Bool(true));
         let tags = case.get("tags").and_then(Json::text).unwrap_or("");
         if tags == "cluster" {
@@ -74,7 +85,6 @@ impl Runner {
         if case.get("since").and_then(Json::text).is_none_or(too_late) {
             return Outcome::LeftOut("of a later version");
         }
-        let mut client = self.server.client();
         client.call(&["FLUSHALL"]).expect("FLUSHALL is answered");
         let requests = case.get("command").map_or(&[][..], Json::items);
         let results = case.get("result").map_or(&[][..], Json::items);
@@ -83,7 +93,7 @@ impl Runner {
         }
         let lines: Vec<&str> = requests.iter().filter_map(Json::text).collect();
         let all: Vec<_> = lines.iter().map(|line| arguments(line, flag("command_binary"))).collect();
-        if !all.iter().all(|args| self.has(&mut client, args)) {
+        if !all.iter().all(|args| self.has(client, args)) {
             return Outcome::LeftOut("commands are missing");
         }
         for ((line, args), want) in lines.iter().zip(&all).zip(results) {
