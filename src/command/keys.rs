@@ -70,11 +70,13 @@ pub enum Find {
         /// Distance between keys.
         step: i32,
     },
-    /// Keys stand right behind this word, wherever it stands from the beginning on. A word that happens to be
-    /// another option's value counts as well: what is found includes every key, and may include more.
+    /// The key stands right behind this word, wherever it stands from the beginning on; where it or the other
+    /// one, which excludes it, comes several times, the last of them counts.
     Behind {
         /// In upper case.
         word: &'static str,
+        /// In upper case.
+        rival: &'static str,
     },
     /// The key stands right behind this word; where the word comes several times, the last counts. COMMAND
     /// INFO says that nobody knows where the key is.
@@ -132,9 +134,9 @@ impl KeySpec {
         KeySpec { begin, find: Find::Count { at: 0, first: 1, step }, flags, notes: "" }
     }
 
-    /// The key behind each `word` from argument `begin` on.
-    pub const fn behind(begin: i32, word: &'static str, flags: KeyFlags) -> KeySpec {
-        KeySpec { begin, find: Find::Behind { word }, flags, notes: "" }
+    /// The key behind `word`, unless `rival` comes later, from argument `begin` on; see [`Find::Behind`].
+    pub const fn behind(begin: i32, word: &'static str, rival: &'static str, flags: KeyFlags) -> KeySpec {
+        KeySpec { begin, find: Find::Behind { word, rival }, flags, notes: "" }
     }
 
     /// The key behind the last `word` from argument `begin` on; see [`Find::LastBehind`].
@@ -193,12 +195,10 @@ impl KeySpec {
                 let first = begin + first as i64;
                 (first, first + (count - 1) * step as i64, step as i64)
             }
-            Find::Behind { word } => {
-                for at in self.begin as usize + 1..args.len() {
-                    if args.get(at - 1).eq_ignore_ascii_case(word.as_bytes()) {
-                        visit(at);
-                    }
-                }
+            Find::Behind { word, rival } => {
+                let last = last_behind(args, self.begin as usize, word, &[(rival, 1)]);
+                let other = last_behind(args, self.begin as usize, rival, &[(word, 1)]);
+                last.filter(|_| last > other).into_iter().for_each(visit);
                 return true;
             }
             Find::LastBehind { word, options } => {
@@ -289,6 +289,23 @@ mod tests {
         for line in ["SORT a", "SORT a STORE", "SORT a BY STORE", "SORT a LIMIT 1 STORE"] {
             assert_eq!(key(line), [], "{line}");
         }
+    }
+
+    #[test]
+    fn of_two_words_that_exclude_each_other_the_last_has_the_key() {
+        let keys = |line: &str| {
+            let owned: OwnedArgs = line.split(' ').map(str::as_bytes).collect();
+            [("STORE", "STOREDIST"), ("STOREDIST", "STORE")].map(|(word, rival)| {
+                let mut found = Vec::new();
+                let spec = KeySpec::behind(2, word, rival, KeyFlags::OW);
+                assert!(spec.visit(&owned.as_args(), &mut |at| found.push(at)));
+                found
+            })
+        };
+        assert_eq!(keys("it a STORE b storedist c STORE d"), [vec![7], vec![]]);
+        assert_eq!(keys("it a store b STOREDIST c"), [vec![], vec![5]]);
+        assert_eq!(keys("it a STORE STOREDIST b STORE"), [vec![3], vec![]]);
+        assert_eq!(keys("it STORE b STOREDIST"), [vec![], vec![]]);
     }
 
     #[test]

@@ -222,7 +222,7 @@ fn write_spec(spec: &KeySpec, out: &mut Out) {
     out.bulk(b"begin_search");
     match spec.find {
         Find::Range { .. } | Find::Count { .. } => write_search(out, "index", &[("index", spec.begin)]),
-        Find::Behind { word } => write_keyword(out, word, spec.begin),
+        Find::Behind { word, .. } => write_keyword(out, word, spec.begin),
         Find::Streams => write_keyword(out, STREAMS, spec.begin),
         Find::LastBehind { .. } | Find::Derived { .. } => write_search(out, "unknown", &[]),
     }

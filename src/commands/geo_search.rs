@@ -20,11 +20,12 @@ use crate::value::{
 /// Fewest corners of a polygon.
 const CORNERS_MIN: usize = 3;
 
-const RADIUS_KEYS: &[KeySpec] = &[READS_IT, stored(6, "STORE"), stored(6, "STOREDIST")];
-const BY_MEMBER_KEYS: &[KeySpec] = &[READS_IT, stored(5, "STORE"), stored(5, "STOREDIST")];
+const RADIUS_KEYS: &[KeySpec] = &[READS_IT, stored(6, "STORE", "STOREDIST"), stored(6, "STOREDIST", "STORE")];
+const BY_MEMBER_KEYS: &[KeySpec] =
+    &[READS_IT, stored(5, "STORE", "STOREDIST"), stored(5, "STOREDIST", "STORE")];
 
-const fn stored(begin: i32, word: &'static str) -> KeySpec {
-    KeySpec::behind(begin, word, KeyFlags::OW.union(KeyFlags::UPDATE).union(KeyFlags::VARIABLE))
+const fn stored(begin: i32, word: &'static str, rival: &'static str) -> KeySpec {
+    KeySpec::behind(begin, word, rival, KeyFlags::OW.union(KeyFlags::UPDATE).union(KeyFlags::VARIABLE))
 }
 
 const RADIUS_COST: &str =
