@@ -5,7 +5,7 @@
 //! connections, workers.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
@@ -152,7 +152,7 @@ impl Builder {
         let seed = self.seed.or_else(|| settings.seed()).unwrap_or_else(entropy_seed);
         let listeners = listen::bind(&settings, embedded).map_err(io::Error::other)?;
         let addr = listeners.iter().find_map(|l| match l {
-            Listener::Tcp(l, _) => l.local_addr().ok(),
+            Listener::Tcp(l, _) => l.local_addr().ok().map(reachable),
             Listener::Unix(..) => None,
         });
         if let Some(addr) = addr {
@@ -208,7 +208,7 @@ impl Server {
         Builder::default()
     }
 
-    /// The first TCP address it listens on.
+    /// The first TCP address it listens on, to be connected to: loopback where that is a wildcard.
     ///
     /// # Panics
     /// When it listens on Unix sockets only.
@@ -263,6 +263,16 @@ impl Drop for Server {
     fn drop(&mut self) {
         self.end();
     }
+}
+
+/// Where a listening address can be reached from this machine.
+fn reachable(mut addr: SocketAddr) -> SocketAddr {
+    match addr.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => addr.set_ip(Ipv4Addr::LOCALHOST.into()),
+        IpAddr::V6(ip) if ip.is_unspecified() => addr.set_ip(Ipv6Addr::LOCALHOST.into()),
+        _ => {}
+    }
+    addr
 }
 
 fn assign(settings: &mut Settings, name: &str, value: &str) -> io::Result<()> {

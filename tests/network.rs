@@ -818,6 +818,13 @@ fn it_listens_on_every_address_of_bind_and_passes_over_optional_ones_that_do_not
 }
 
 #[test]
+fn the_address_of_a_server_that_listens_everywhere_can_be_connected_to() {
+    let server = start(&[("bind", "*")]);
+    assert!(server.addr().ip().is_loopback(), "{}", server.addr());
+    assert_eq!(client(&server).call(&["PING"]).unwrap(), pong());
+}
+
+#[test]
 fn it_listens_on_ipv6() {
     if TcpListener::bind("[::1]:0").is_err() {
         eprintln!("skipped: this machine has no IPv6 loopback");
