@@ -16,7 +16,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::client::monitors::Monitors;
 use crate::client::tracking::Trackers;
-use crate::client::{ClientKind, Clients, pause::Pause};
+use crate::client::{ClientKind, Clients};
 use crate::clock::{Chance, Clock, Ticks, entropy_seed};
 use crate::command::cx::{Host, Identity, Request};
 use crate::command::table::Table;
@@ -337,7 +337,7 @@ fn wire(
         })),
         trackers: Trackers::default(),
         monitors: Monitors::default(),
-        pause: Pause::default(),
+        pause: Arc::clone(&space.pause),
         scripts: Arc::default(),
         log: CommitLog::new(workers + OUTSIDERS),
         space: Arc::new(space),

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use ochre::clock::Chance;
 use ochre::keyspace::log::Unit;
+use ochre::keyspace::record::Effect;
 use support::local::{DATABASES, Local, Place, START_MS, ask, ask_all, ask_int, dataset};
 use support::{Client, Reply};
 
@@ -453,4 +454,122 @@ fn rewriting_keys_with_ever_new_lifetimes_leaves_nothing_behind() {
     });
     rewrite(|n| vec![format!("DEL k{}", n % 4), format!("SET k{} v PX {}", n % 4, 1_000_000 - n)]);
     rewrite(|n| vec![format!("SET k0 v PX {}", 1_000_000 - n), "RENAME k0 k1".to_owned()]);
+}
+
+/// A reply's words, those of an aggregate in order of the alphabet.
+fn sorted(reply: &Reply) -> String {
+    match reply.members() {
+        Some(members) => {
+            let mut all: Vec<String> = members.iter().map(sorted).collect();
+            all.sort();
+            format!("[{}]", all.join(" "))
+        }
+        None => match reply {
+            Reply::NullBulk => "nil".into(),
+            Reply::Integer(n) => n.to_string(),
+            other => other.text().expect("a text"),
+        },
+    }
+}
+
+#[test]
+fn a_pause_hides_what_is_due_and_removes_nothing_until_it_ends() {
+    let local = Local::frozen(&[]);
+    let (mut admin, mut watcher) = (local.client(), local.client());
+    ask_all(
+        &mut admin,
+        &["PSETEX due 100 v", "SADD set a", "PEXPIRE set 100", "SADD other a b", "SET stays v"],
+    );
+    ask_all(&mut admin, &["HSET h a 1 b 2 c 3", "HPEXPIRE h 100 FIELDS 2 a b", "HSET all a 1"]);
+    ask_all(&mut admin, &["HPEXPIRE all 100 FIELDS 1 a", "PSETEX later 2000 v"]);
+    ask_all(&mut watcher, &["WATCH due", "GET due", "MULTI", "GET stays"]);
+    local.read_log();
+    ask_all(&mut admin, &["CLIENT PAUSE 1000 WRITE", "OCHRE.CLOCK ADVANCE 999"]);
+    let lines = [
+        ("DBSIZE", "7"),
+        ("GET due", "nil"),
+        ("EXISTS due set all h", "1"),
+        ("TTL due", "-2"),
+        ("KEYS *", "[all h later other stays]"),
+        ("KEYS due", "[]"),
+        ("SCAN 0 COUNT 1000", "[0 [all h later other stays]]"),
+        ("SUNION set other", "[a b]"),
+        ("ZUNION 2 set other", "[a b]"),
+        ("SINTERCARD 2 set other", "0"),
+        ("HGETALL h", "[3 c]"),
+        ("HLEN h", "1"),
+        ("HGET h a", "nil"),
+        ("HTTL h FIELDS 2 a c", "[-1 -2]"),
+        ("HSCAN h 0", "[0 [3 c]]"),
+        ("HLEN all", "0"),
+        (
+            "EVAL_RO return{redis.call('HLEN','h'),redis.call('HKEYS','h'),redis.call('HLEN','all')} 0",
+            "[0 1 [c]]",
+        ),
+        ("DBSIZE", "7"),
+    ];
+    for (line, expected) in lines {
+        assert_eq!(sorted(&ask(&mut admin, line)), expected, "{line}");
+    }
+    for _ in 0..100 {
+        let drawn = sorted(&ask(&mut admin, "RANDOMKEY"));
+        assert!(["all", "h", "later", "other", "stays"].contains(&&*drawn), "{drawn}");
+    }
+    assert_eq!(ask(&mut watcher, "EXEC"), Reply::NullArray, "what it watched is due");
+    // Who watches only now has never seen it.
+    ask_all(&mut watcher, &["WATCH due h", "MULTI", "GET stays"]);
+    assert_eq!(sorted(&ask(&mut watcher, "EXEC")), "[v]");
+    ask_all(&mut watcher, &["WATCH due", "MULTI", "GET stays"]);
+    assert_eq!(local.drain(), []);
+    // With the pause it is over for all of them.
+    ask(&mut admin, "OCHRE.CLOCK ADVANCE 1");
+    let mut effects: Vec<String> = local.drain().iter().flat_map(|unit| &unit.effects).map(effect).collect();
+    effects.sort();
+    assert_eq!(effects, ["HDEL all a", "HDEL h a b", "UNLINK due", "UNLINK set"]);
+    assert_eq!(ask_int(&mut admin, "DBSIZE"), 4);
+    assert_eq!(sorted(&ask(&mut watcher, "EXEC")), "[v]", "that it went is no change");
+    ask_all(&mut admin, &["PSETEX due 1000 v", "CLIENT PAUSE 5000 WRITE", "OCHRE.CLOCK ADVANCE 1000"]);
+    ask_all(&mut watcher, &["WATCH due", "MULTI", "GET stays"]);
+    ask_all(&mut admin, &["CLIENT UNPAUSE", "DEL due", "SET due v"]);
+    assert_eq!(ask(&mut watcher, "EXEC"), Reply::NullArray, "that it came back is one");
+}
+
+fn effect(effect: &Effect) -> String {
+    effect.argv.iter().map(|arg| String::from_utf8_lossy(arg)).collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn a_pause_that_is_ended_lets_what_is_due_go_at_once_and_a_write_within_it_does_so_too() {
+    let local = Local::frozen(&[]);
+    let mut admin = local.client();
+    ask_all(&mut admin, &["PSETEX a 100 1", "PSETEX b 100 1", "HSET h a 1 b 2", "HPEXPIRE h 100 FIELDS 1 a"]);
+    ask_all(&mut admin, &["CLIENT PAUSE 1000 WRITE", "OCHRE.CLOCK ADVANCE 500", "HLEN h"]);
+    local.read_log();
+    // Only what is asked for together with a pause is not held back by it.
+    ask_all(
+        &mut admin,
+        &["CLIENT UNPAUSE", "MULTI", "CLIENT PAUSE 1000 WRITE", "HLEN h", "INCR a", "HSET h a 3"],
+    );
+    let reply = ask(&mut admin, "EXEC");
+    assert_eq!(sorted(&reply), "[1 1 1 OK]");
+    assert_eq!(sorted(&ask(&mut admin, "HGETALL h")), "[2 3 a b]");
+    ask(&mut admin, "CLIENT UNPAUSE");
+    wait_for("the other key leaves", || ask_int(&mut admin, "DBSIZE") == 2);
+}
+
+#[test]
+fn a_pause_of_everything_keeps_keys_from_leaving_by_themselves() {
+    let local = Local::start();
+    let space = &local.host().space;
+    let mut client = local.client();
+    local.read_log();
+    ask_all(&mut client, &["PSETEX k 50 v", "CLIENT PAUSE 300 ALL"]);
+    let until_ms = space.pause.until_ms();
+    let mut units = Vec::new();
+    wait_for("the key leaves", || {
+        units.append(&mut local.drain());
+        !removed(&units).is_empty()
+    });
+    assert!(space.clock.now_ms() >= until_ms);
+    assert_eq!(ask_int(&mut client, "DBSIZE"), 0);
 }

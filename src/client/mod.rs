@@ -11,7 +11,6 @@ pub mod claim;
 pub mod fieldsets;
 pub mod mailbox;
 pub mod monitors;
-pub mod pause;
 pub mod registry;
 pub mod session;
 pub mod subscriptions;

@@ -18,10 +18,11 @@ use super::table::{Entry, Table};
 use crate::client::blocked::Reply;
 use crate::client::monitors::Monitors;
 use crate::client::tracking::Trackers;
-use crate::client::{Clients, Session, pause::Pause};
+use crate::client::{Clients, Session};
 use crate::clock::Ticks;
 use crate::config::{Directive, Settings};
 use crate::keyspace::log::CommitLog;
+use crate::keyspace::pause::Pause;
 use crate::keyspace::{Db, Space, Wait};
 use crate::observe::Observe;
 use crate::pubsub::Channels;
@@ -73,8 +74,8 @@ pub struct Host {
     pub trackers: Trackers,
     /// Who sees what others run.
     pub monitors: Monitors,
-    /// CLIENT PAUSE.
-    pub pause: Pause,
+    /// CLIENT PAUSE: the space's, a step nearer to those who ask before each command.
+    pub pause: Arc<Pause>,
     /// Counters, slow log, latency.
     pub observe: Observe,
     /// The scripts that are known.

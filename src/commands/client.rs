@@ -12,12 +12,12 @@ use super::client_tracking::{TRACKING_SYNTAX, caching, getredir, tracking, track
 use super::connection::is_plain;
 use super::help::write_help;
 use crate::client::ReplyMode;
-use crate::client::pause::What;
 use crate::client::registry::CAPA_REDIRECT;
 use crate::command::{Acl, Command, Cx, Flags, Group, Handler, Locks, Outcome, cmd, container, int};
 use crate::config::Directive;
 use crate::exec::block::{self, Server};
 use crate::fault::Fault;
+use crate::keyspace::pause::What;
 use crate::resp::{Args, parse_i64};
 
 const ANY_TIME: Flags = Flags::LOADING.union(Flags::STALE);
@@ -247,7 +247,7 @@ fn unblock(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Outcome, Fault> {
         Some(_) => return Err(Fault::UNBLOCK_REASON),
     };
     let client = u64::try_from(int(args.get(2))?).ok().and_then(|id| cx.host.clients.find(id));
-    let server = Server { host: cx.host, settings: cx.settings, lane: cx.worker };
+    let server = Server::of(cx);
     let found = client.is_some_and(|client| block::unblock(server, &mut cx.db, &client, fault.as_ref()));
     cx.out.int(i64::from(found));
     Ok(Outcome::Done)

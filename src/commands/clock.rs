@@ -5,8 +5,6 @@
 //! Always: when a command that moves the clock has answered, everything that its time makes due has happened,
 //! in the order of deadlines.
 
-use std::sync::atomic::Ordering;
-
 use super::help::write_help;
 use crate::command::{Command, Cx, Flags, Group, Handler, Locks, Outcome, cmd, container};
 use crate::exec::block::{Server, pass_time};
@@ -112,8 +110,8 @@ fn steer(cx: &mut Cx<'_>, change: impl FnOnce(&Cx<'_>)) -> u64 {
     if space.clock.setbacks() != setbacks {
         refile_all(&mut cx.db, now_ms);
     }
-    let server = Server { host: cx.host, settings: cx.settings, lane: cx.worker };
-    pass_time(server, &mut cx.db, now_ms, space.active_expiry.load(Ordering::Relaxed));
+    let server = Server::of(cx);
+    pass_time(server, &mut cx.db, now_ms, space.expires_actively(now_ms));
     space.poke_all();
     now_ms
 }

@@ -97,7 +97,7 @@ pub(super) fn digest_value(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Outcome, F
     let (keys, mut digits) = (args.from(2), Vec::new());
     cx.out.array(keys.len());
     for key in keys.iter() {
-        let entry = cx.db.look(key);
+        let entry = cx.db.stored(key);
         let digest = entry.map_or(Digest::default(), |entry| Digest::of_value(entry, &mut digits));
         cx.out.simple(&digest.text());
     }
@@ -107,7 +107,7 @@ pub(super) fn digest_value(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Outcome, F
 pub(super) fn object(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Outcome, Fault> {
     let is_fast = args.opt(3).is_some_and(|arg| arg.eq_ignore_ascii_case(b"fast"));
     let (now_s, compresses) = (cx.db.now_ms() / 1000, cx.settings.bool(Directive::RdbCompression));
-    let entry = cx.db.look(args.get(2)).ok_or(Fault::NO_SUCH_KEY)?;
+    let entry = cx.db.stored(args.get(2)).ok_or(Fault::NO_SUCH_KEY)?;
     let serialized = match is_fast {
         true => String::new(),
         false => {
@@ -137,7 +137,7 @@ pub(super) fn object(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Outcome, Fault> 
 
 /// Lengths of a key and its string, what is free behind them, and what their blocks take.
 pub(super) fn sdslen(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Outcome, Fault> {
-    let entry = cx.db.look(args.get(2)).ok_or(Fault::NO_SUCH_KEY)?;
+    let entry = cx.db.stored(args.get(2)).ok_or(Fault::NO_SUCH_KEY)?;
     if entry.kind() != Kind::String {
         return Err(Fault::NOT_A_STRING);
     }

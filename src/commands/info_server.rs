@@ -7,9 +7,9 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use super::info::{Text, harmless};
 use crate::client::ClientKind;
-use crate::client::pause::What;
 use crate::command::Cx;
 use crate::config::Directive;
+use crate::keyspace::pause::What;
 use crate::observe::process;
 
 const SECONDS_PER_DAY: u64 = 24 * 3600;

@@ -202,6 +202,7 @@ fn walk(db: &mut Db<'_>, cursor: u64, count: u64, wanted: &Wanted<'_>, found: &m
     let (first, mut position) = unpack(cursor);
     let (mut seen, mut steps, mut next) = (0, 0, 0);
     let mut due = Names::default();
+    let is_kept = space.pause.keeps_keys(now_ms);
     db.each_shard(first, |at, shard, record| {
         let begin = std::mem::take(&mut position);
         let (keys, mut interests) = shard.parts_mut(index);
@@ -226,7 +227,7 @@ fn walk(db: &mut Db<'_>, cursor: u64, count: u64, wanted: &Wanted<'_>, found: &m
                 }
             });
             steps += 1;
-            for name in due.iter() {
+            for name in due.iter().filter(|_| !is_kept) {
                 expire(space, index, keys, name, interests.as_deref_mut(), record);
             }
             due.clear();
@@ -241,6 +242,7 @@ fn walk(db: &mut Db<'_>, cursor: u64, count: u64, wanted: &Wanted<'_>, found: &m
 /// A key of the database, each as likely as any other. Due ones that are drawn leave.
 fn random(db: &mut Db<'_>) -> Option<Box<[u8]>> {
     let (space, index, now_ms) = (db.space(), db.index(), db.now_ms());
+    let is_kept = space.pause.keeps_keys(now_ms);
     for _ in 0..RANDOM_TRIES {
         let mut total = 0;
         db.each_shard(0, |_, shard, _| {
@@ -263,6 +265,7 @@ fn random(db: &mut Db<'_>) -> Option<Box<[u8]>> {
             let entry = keys.table.random(&mut || record.chance.next_u64());
             let key = entry.map(|entry| (Box::<[u8]>::from(entry.key()), is_due(entry, now_ms)));
             match key {
+                Some((_, true)) if is_kept => {}
                 Some((key, true)) => expire(space, index, keys, &key, interests, record),
                 Some((key, false)) => drawn = Some(key),
                 None => {}

@@ -5,10 +5,11 @@
 
 use std::sync::atomic::Ordering;
 
-use crate::client::{Session, pause::What};
+use crate::client::Session;
 use crate::command::{Flags, Host, table::Entry};
 use crate::config::{Directive, Settings};
 use crate::fault::Fault;
+use crate::keyspace::pause::What;
 use crate::resp::Args;
 
 /// Whether a command may run before authentication.

@@ -54,7 +54,7 @@ pub fn effects(record: &mut Record, db: usize, args: &Args<'_>) -> Vec<Effect> {
 pub fn after_locks(host: &Host, record: &mut Record) {
     for garbage in record.garbage.drain(..) {
         let large = match &garbage {
-            Garbage::Entry(entry) => entry.block_bytes() >= RECLAIM_BYTES,
+            Garbage::Entry(entry) | Garbage::Copy(_, entry) => entry.block_bytes() >= RECLAIM_BYTES,
             Garbage::Bytes(bytes) => bytes.len() >= RECLAIM_BYTES,
             Garbage::Value(value) => value.heap_bytes() >= RECLAIM_BYTES,
         };

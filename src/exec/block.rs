@@ -37,6 +37,15 @@ pub struct Server<'a> {
     pub settings: &'a Settings,
     /// The thread's place in counters and the commit log.
     pub lane: usize,
+    /// From where on a command is notable, where that is known already.
+    pub(super) notable: Option<&'a Thresholds>,
+}
+
+impl<'a> Server<'a> {
+    /// As a command sees it.
+    pub fn of(cx: &Cx<'a>) -> Server<'a> {
+        Server { host: cx.host, settings: cx.settings, lane: cx.worker, notable: None }
+    }
 }
 
 /// Parks the client whose command has just answered that it waits.
@@ -151,7 +160,7 @@ fn serve_key(server: Server<'_>, db: &mut Db<'_>, key: &[u8]) -> bool {
 
 /// Runs the command of a client whose claim was won.
 fn serve_one(server: Server<'_>, db: &mut Db<'_>, ready: &[u8], blocked: &Arc<Blocked>) {
-    let Server { host, settings, lane } = server;
+    let Server { host, settings, lane, .. } = server;
     let space = db.space();
     let held = db.held().expect("its shards are held");
     dequeue(space, blocked, |shard, f| f(held.get_mut(shard)));
@@ -251,7 +260,7 @@ fn account(server: Server<'_>, blocked: &Blocked, nanos: u64, failed: bool, repl
     bump(&blocked.client.commands, 1);
     let args = blocked.args.as_args();
     let took = Took { nanos, request_bytes: args.size_bytes() as u64, reply_bytes: reply_bytes as u64 };
-    let notable = Thresholds::of(settings);
+    let notable = server.notable.copied().unwrap_or_else(|| Thresholds::of(settings));
     if notable.passed(took) {
         notable.note(host, &blocked.client, args, host.table.at(blocked.row), took, now_ms / 1000);
     }

@@ -188,7 +188,7 @@ impl Executor {
             let (settings, lane) = (self.settings.clone(), self.lane());
             let reach = Reach::Held(held.lend());
             let mut db = Db::new(reach, &host.space, session.db, now_ms, &mut self.record);
-            block::serve(Server { host, settings: &settings, lane }, &mut db);
+            block::serve(Server { host, settings: &settings, lane, notable: None }, &mut db);
         }
         result
     }

@@ -435,7 +435,7 @@ impl Executor {
             block::park(&mut cx, args, wait);
         }
         if !cx.db.record.stirred.is_empty() {
-            block::serve(Server { host, settings: &self.settings, lane: self.lane }, &mut cx.db);
+            block::serve(server(host, &self.settings, &self.knobs, self.lane), &mut cx.db);
         }
         result
     }
@@ -481,7 +481,7 @@ impl Executor {
         self.refresh(host);
         {
             let mut db = Db::new(Reach::Held(turn.all()), &host.space, 0, self.now_ms, &mut self.record);
-            block::serve(Server { host, settings: &self.settings, lane: self.lane }, &mut db);
+            block::serve(server(host, &self.settings, &self.knobs, self.lane), &mut db);
         }
         debug_assert!(self.record.stirred.is_empty());
         if !was_exclusive {
@@ -506,7 +506,7 @@ impl Executor {
     #[inline]
     pub fn time_out(&mut self, host: &Host, turn: &mut Turn<'_, Shard>, worker: usize) {
         if host.space.waiting.first_ms(worker) <= self.now_ms {
-            let server = Server { host, settings: &self.settings, lane: self.lane };
+            let server = server(host, &self.settings, &self.knobs, self.lane);
             block::time_out(server, turn, worker, self.now_ms);
         }
     }
@@ -628,6 +628,11 @@ impl Executor {
         add(&lane.command_nanos, sums.nanos);
         add(&lane.dirty, sums.dirty);
     }
+}
+
+/// What the executor's commands serve others with.
+fn server<'a>(host: &'a Host, settings: &'a Settings, knobs: &'a Knobs, lane: usize) -> Server<'a> {
+    Server { host, settings, lane, notable: Some(&knobs.notable) }
 }
 
 /// Whether it takes one look to see that every check of [`Executor::judge`] is passed: nothing is special

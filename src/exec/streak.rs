@@ -198,7 +198,7 @@ fn lead_on(cx: &mut Cx<'_>, entry: &Entry, args: Args<'_>) {
         follow_up(cx, entry, args, false);
     }
     if !cx.db.record.stirred.is_empty() {
-        block::serve(Server { host: cx.host, settings: cx.settings, lane: cx.worker }, &mut cx.db);
+        block::serve(Server::of(cx), &mut cx.db);
     }
 }
 

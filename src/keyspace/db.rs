@@ -2,8 +2,8 @@
 //!
 //! For: every read and write of a key. May touch: the shards that are held, the record of the command.
 //! Always: a lookup decides for itself whether the key's deadline has passed, so no handler ever sees an
-//! expired key; a change is made through [`Write`] and ends with [`Write::commit`], which leaves word of it
-//! in the record.
+//! expired key, though a pause may keep it (`kept.rs`); a change is made through [`Write`] and ends with
+//! [`Write::commit`], which leaves word of it in the record.
 
 use std::sync::Arc;
 
@@ -172,12 +172,24 @@ impl<'a> Db<'a> {
         let (keys, interests) = held(&mut self.reach).get_mut(shard).parts_mut(db);
         let Keys { table, tally, .. } = keys?;
         let slot = table.slot(hash, key);
-        self.record.settle((db, hash), now, slot, (tally, interests)).into_entry()
+        match self.record.see((self.space, db, hash), now, slot, (tally, interests)) {
+            Ok(slot) => slot.into_entry(),
+            Err(copy) => copy.map(|at| self.record.copy(at)),
+        }
     }
 
     /// Looks a key up that was looked up before by the same command with one of the methods that expire what
     /// is due; several answers can be held at a time.
     pub fn look(&self, key: &[u8]) -> Option<&Entry> {
+        let entry = self.stored(key)?;
+        match entry.next_due_ms() {
+            Some(at) if at <= self.now_ms => self.record.look_at(self.index, entry, self.now_ms),
+            _ => Some(entry),
+        }
+    }
+
+    /// What lies under a key, even if it is due. For commands that show the inside.
+    pub fn stored(&self, key: &[u8]) -> Option<&Entry> {
         let (hash, shard) = self.locate(key);
         let Reach::Held(held) = &self.reach else {
             unreachable!("a command reached for a key that its row does not declare")
@@ -193,11 +205,19 @@ impl<'a> Db<'a> {
         let (keys, interests) = held(&mut self.reach).get_mut(shard).parts_mut(db);
         if let Some(Keys { table, tally, .. }) = keys {
             let slot = table.slot(hash, key);
-            let mut slot = self.record.settle((db, hash), now, slot, (tally, interests));
-            if let Some(mut entry) = slot.entry_mut() {
-                self.record.counts.hits += 1;
-                self.record.touch(&mut entry, now);
-                return slot.into_entry();
+            match self.record.see((self.space, db, hash), now, slot, (tally, interests)) {
+                Ok(mut slot) => {
+                    if let Some(mut entry) = slot.entry_mut() {
+                        self.record.counts.hits += 1;
+                        self.record.touch(&mut entry, now);
+                        return slot.into_entry();
+                    }
+                }
+                Err(Some(copy)) => {
+                    self.record.counts.hits += 1;
+                    return Some(self.record.copy(copy));
+                }
+                Err(None) => {}
             }
         }
         self.record.counts.misses += 1;

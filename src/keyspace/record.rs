@@ -240,6 +240,8 @@ pub enum Garbage {
     Bytes(Arc<Vec<u8>>),
     /// A collection.
     Value(Box<Value>),
+    /// What readers saw of an entry in that database (`kept.rs`).
+    Copy(usize, Entry),
 }
 
 impl Record {

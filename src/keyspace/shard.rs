@@ -152,9 +152,9 @@ impl Shard {
         }
     }
 
-    /// A client watches a key that lives here.
-    pub fn watch(&mut self, db: usize, key: &[u8], who: &Arc<Watcher>) {
-        self.interests.get_or_insert_default().watchers.join(db, key, who);
+    /// A client watches a key that lives here. `was_due`: the key is there, and its deadline has passed.
+    pub fn watch(&mut self, db: usize, key: &[u8], who: &Arc<Watcher>, was_due: bool) {
+        self.interests.get_or_insert_default().watchers.join(db, key, who, was_due);
     }
 
     /// A client watches a key no longer.

@@ -4,7 +4,7 @@
 //! Always: which shard a key lives in is decided by [`Space::shard_of`] alone.
 
 use std::any::Any;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use crossbeam_utils::CachePadded;
@@ -13,6 +13,7 @@ use super::ahead::Ahead;
 use super::alarm::{Alarm, Due};
 use super::hash::{self, KeyHasher};
 use super::lock::Shards;
+use super::pause::Pause;
 use super::shard::Shard;
 use super::waiters::Waiting;
 use crate::clock::Clock;
@@ -39,6 +40,8 @@ pub struct Space {
     pub alarms: Box<[CachePadded<Alarm>]>,
     /// Whether keys leave on their own (DEBUG SET-ACTIVE-EXPIRE).
     pub active_expiry: AtomicBool,
+    /// CLIENT PAUSE.
+    pub pause: Arc<Pause>,
     /// Whether anybody wants to hear of events.
     pub listens: AtomicBool,
     /// Who waits for keys.
@@ -74,6 +77,7 @@ impl Space {
             soonest: (0..workers).map(|_| CachePadded::new(Due::new())).collect(),
             alarms: (0..workers).map(|_| CachePadded::new(Alarm::new())).collect(),
             active_expiry: AtomicBool::new(true),
+            pause: Arc::default(),
             listens: AtomicBool::new(false),
             waiting: Waiting::new(workers),
             functions: OnceLock::new(),
@@ -97,6 +101,11 @@ impl Space {
     #[inline]
     pub fn home_of(&self, shard: usize) -> usize {
         shard % self.alarms.len()
+    }
+
+    /// Whether keys leave on their own at that time.
+    pub fn expires_actively(&self, now_ms: u64) -> bool {
+        self.active_expiry.load(Ordering::Relaxed) && !self.pause.keeps_keys(now_ms)
     }
 
     /// A deadline was filed in a shard, which has to be looked at then: its home worker wakes for it. Called
@@ -168,7 +177,7 @@ impl Space {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::atomic::AtomicUsize;
 
     use super::*;
 

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::Db;
+use super::db::is_due;
 use super::record::Record;
 use super::shard::Shard;
 use super::trackers::Trackers;
@@ -30,8 +31,15 @@ impl Watcher {
     }
 }
 
+/// One client's watch over one key.
+struct Watch {
+    who: Arc<Watcher>,
+    /// The key was due already, and only a pause keeps it: that it goes is no change.
+    was_due: bool,
+}
+
 /// Watched keys, each with those who watch it.
-type Watched = HashMap<Box<[u8]>, Vec<Arc<Watcher>>>;
+type Watched = HashMap<Box<[u8]>, Vec<Watch>>;
 
 /// The watched keys of one shard.
 #[derive(Default)]
@@ -40,12 +48,13 @@ pub struct Watchers {
 }
 
 impl Watchers {
-    /// Adds a client to those who watch a key.
-    pub fn join(&mut self, db: usize, key: &[u8], who: &Arc<Watcher>) {
+    /// Adds a client to those who watch a key. `was_due`: its deadline had passed by then.
+    pub fn join(&mut self, db: usize, key: &[u8], who: &Arc<Watcher>, was_due: bool) {
         let keys = self.by_db.entry(db).or_default();
+        let watch = Watch { who: Arc::clone(who), was_due };
         match keys.get_mut(key) {
-            Some(all) => all.push(Arc::clone(who)),
-            None => drop(keys.insert(key.into(), vec![Arc::clone(who)])),
+            Some(all) => all.push(watch),
+            None => drop(keys.insert(key.into(), vec![watch])),
         }
     }
 
@@ -53,7 +62,7 @@ impl Watchers {
     pub fn quit(&mut self, db: usize, key: &[u8], who: &Arc<Watcher>) {
         let Some(keys) = self.by_db.get_mut(&db) else { return };
         let Some(all) = keys.get_mut(key) else { return };
-        all.retain(|other| !Arc::ptr_eq(other, who));
+        all.retain(|other| !Arc::ptr_eq(&other.who, who));
         if all.is_empty() {
             keys.remove(key);
             if keys.is_empty() {
@@ -65,7 +74,19 @@ impl Watchers {
     /// Tells those who watch a key that it has changed.
     pub fn touch(&self, db: usize, key: &[u8]) {
         let all = self.by_db.get(&db).and_then(|keys| keys.get(key));
-        all.into_iter().flatten().for_each(|who| who.touch());
+        all.into_iter().flatten().for_each(|watch| watch.who.touch());
+    }
+
+    /// Tells those who watch a key, and have seen it alive, that its deadline has passed. `is_gone`: it has
+    /// left, so that whatever comes next is a change to all.
+    pub fn lapse(&mut self, db: usize, key: &[u8], is_gone: bool) {
+        let all = self.by_db.get_mut(&db).and_then(|keys| keys.get_mut(key));
+        for watch in all.into_iter().flatten() {
+            if !watch.was_due {
+                watch.who.touch();
+            }
+            watch.was_due &= !is_gone;
+        }
     }
 
     /// The keys of a database that somebody watches.
@@ -77,7 +98,7 @@ impl Watchers {
     pub fn touch_where(&self, db: usize, mut changed: impl FnMut(&[u8]) -> bool) {
         for (key, all) in self.by_db.get(&db).into_iter().flatten() {
             if changed(key) {
-                all.iter().for_each(|who| who.touch());
+                all.iter().for_each(|watch| watch.who.touch());
             }
         }
     }
@@ -111,7 +132,7 @@ impl Interests {
     /// A key, or a field of it, has gone because of its deadline.
     #[cold]
     pub fn lapsed(&mut self, db: usize, key: &[u8], record: &mut Record) {
-        self.watchers.touch(db, key);
+        self.watchers.lapse(db, key, true);
         self.trackers.lapsed(key, record);
         self.wake(db, key, record);
     }
@@ -133,10 +154,14 @@ impl Db<'_> {
     /// Lets a client watch these keys, each with its database; their shards are held.
     pub fn watch(&mut self, keys: &[(usize, Box<[u8]>)], who: &Arc<Watcher>) {
         for (index, key) in keys {
-            // One that is due goes now, not as a change.
-            self.lend(*index).peek(key);
+            // One that is due goes now, not as a change; or later, if it is kept.
+            let was_due = {
+                let mut db = self.lend(*index);
+                db.peek(key);
+                db.stored(key).is_some_and(|entry| is_due(entry, db.now_ms()))
+            };
             let shard = self.space().shard_of(self.space().hasher.hash(key));
-            self.at_shard(shard, |shard| shard.watch(*index, key, who));
+            self.at_shard(shard, |shard| shard.watch(*index, key, who, was_due));
         }
     }
 

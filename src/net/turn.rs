@@ -559,7 +559,7 @@ fn expire(
 ) -> bool {
     let space: &Space = &host.space;
     let now_ms = exec.now_ms();
-    if !space.is_overdue(worker, now_ms) || !space.active_expiry.load(Ordering::Relaxed) {
+    if !space.is_overdue(worker, now_ms) || !space.expires_actively(now_ms) {
         return false;
     }
     let began = host.ticks.now();

@@ -167,8 +167,11 @@ impl Worker {
         if !space.active_expiry.load(Ordering::Relaxed) {
             until_ms = u64::MAX;
         }
+        if space.pause.is_set() && space.pause.keeps_keys(space.clock.now_ms()) {
+            until_ms = until_ms.max(space.pause.until_ms());
+        }
         if !self.hall.paused.is_empty() {
-            until_ms = until_ms.min(self.host.pause.until_ms());
+            until_ms = until_ms.min(self.host.space.pause.until_ms());
         }
         until_ms = until_ms.min(space.waiting.first_ms(self.index));
         let timed = if until_ms == u64::MAX { None } else { space.clock.real_until(until_ms) };

@@ -1,6 +1,6 @@
 //! CLIENT PAUSE.
 //!
-//! For: until when which commands wait. May touch: nothing.
+//! For: until when which commands wait, and no key leaves because of its deadline. May touch: nothing.
 //! Always: changed only while nobody is in the middle of a command anywhere; ends by the space's clock.
 
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
@@ -60,6 +60,12 @@ impl Pause {
             1 => What::Writes,
             _ => What::All,
         }
+    }
+
+    /// Whether nothing leaves the keyspace at that time because of its deadline: neither kind of pause lets
+    /// the data change.
+    pub fn keeps_keys(&self, now_ms: u64) -> bool {
+        self.what(now_ms) != What::Nothing
     }
 
     /// When it ends, unix milliseconds.
