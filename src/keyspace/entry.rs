@@ -191,7 +191,7 @@ impl Entry {
         unsafe { std::slice::from_raw_parts(self.0.as_ptr().add(at), len) }
     }
 
-    /// Whether this is the entry of `key`, if that has 4 to 32 bytes; false for any other. The ends of such
+    /// Whether this is the entry of `key`, if that has 1 to 32 bytes; false for any other. The ends of such
     /// a key, which together are all of it, are compared without a call.
     #[inline(always)]
     pub fn has_short_key(&self, key: &[u8]) -> bool {
@@ -207,6 +207,8 @@ impl Entry {
                 8..=16 => ends::<8>(self.key(), key),
                 17..=32 => ends::<16>(self.key(), key),
                 4..8 => ends::<4>(self.key(), key),
+                2..4 => ends::<2>(self.key(), key),
+                1 => ends::<1>(self.key(), key),
                 _ => false,
             }
     }
@@ -843,7 +845,7 @@ mod tests {
         let text: Vec<u8> = (0..=200).collect();
         for len in 0..text.len() {
             let entry = Entry::new(&text[..len], NewValue::Int(7), None);
-            assert_eq!(entry.has_short_key(&text[..len]), (4..=32).contains(&len));
+            assert_eq!(entry.has_short_key(&text[..len]), (1..=32).contains(&len));
             assert!(!entry.has_short_key(&text[..len + 1]));
             for changed in 0..len {
                 let mut other = text[..len].to_vec();
