@@ -109,3 +109,51 @@ fn nothing_of_a_script_is_left_for_the_next() {
         assert_eq!(seen.text().as_deref(), Some("nilnilnilnil"), "after {script}");
     }
 }
+
+#[test]
+fn options_of_cjson_take_what_they_know_and_nothing_else() {
+    let local = Local::start();
+    let refused = |call: &str, complaint: &str| {
+        let function = call.split('(').next().expect("a name");
+        let reply = eval(&local, &format!("return cjson.{call}"));
+        let text = reply.text();
+        let (at, why) = complaint.split_once(' ').expect("a place and a reason");
+        let wanted = format!(
+            "ERR user_script:1: bad argument {at} to '{function}' ({why}) script: on @user_script:1."
+        );
+        assert_eq!(text, Some(wanted), "{call}");
+    };
+    for switch in
+        ["encode_invalid_numbers", "decode_invalid_numbers", "encode_keep_buffer", "encode_sparse_array"]
+    {
+        refused(&format!("{switch}('foo')"), "#1 invalid option 'foo'");
+        refused(&format!("{switch}('ON')"), "#1 invalid option 'ON'");
+        refused(&format!("{switch}(1)"), "#1 invalid option '1'");
+        refused(&format!("{switch}({{}})"), "#1 string expected, got table");
+        for (word, value) in [("true", "true"), ("'off'", "false"), ("'on'", "true"), ("false", "false")] {
+            let seen = eval(&local, &format!("return tostring(cjson.{switch}({word}))"));
+            assert_eq!(seen.text().as_deref(), Some(value), "{switch}({word})");
+        }
+    }
+    refused("encode_keep_buffer('null')", "#1 invalid option 'null'");
+    refused("encode_invalid_numbers(true,true)", "#2 found too many arguments");
+    refused("encode_sparse_array(1,2,3,4)", "#4 found too many arguments");
+    refused("encode_sparse_array(true,'a')", "#2 number expected, got string");
+    refused("encode_sparse_array(true,-1)", "#1 expected integer between 0 and 2147483647");
+    refused("encode_max_depth('foo')", "#1 number expected, got string");
+    refused("decode_max_depth(0)", "#1 expected integer between 1 and 2147483647");
+    refused("encode_number_precision(15)", "#1 expected integer between 1 and 14");
+    refused("encode_number_precision(0/0)", "#1 expected integer between 1 and 14");
+    for (script, seen) in [
+        ("return cjson.encode_invalid_numbers('null')", "null"),
+        (
+            "return select(2,pcall(cjson.encode_max_depth,{}))",
+            "bad argument #1 to '?' (number expected, got table)",
+        ),
+        ("return select(2,pcall(cjson.decode,{}))", "bad argument #1 to '?' (string expected, got table)"),
+        ("return table.concat({cjson.encode_sparse_array(nil,3)},' ',2)", "3 10"),
+        ("pcall(cjson.encode_sparse_array,true,-1) return tostring(cjson.encode_sparse_array())", "true"),
+    ] {
+        assert_eq!(eval(&local, script).text().as_deref(), Some(seen), "{script}");
+    }
+}

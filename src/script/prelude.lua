@@ -292,72 +292,6 @@ for name, least in next, { tobit = 1, bnot = 1, band = 1, bor = 1, bxor = 1, lsh
 end
 real.bit = protect(bits)
 
--- cjson.
-local json = native.cjson
-local json_option = json.option
-
-local function translator(name, f)
-  return forward(function(...)
-    if select('#', ...) ~= 1 then
-      error(("bad argument #1 to '%s' (expected 1 argument)"):format(name), 3)
-    end
-    local value = ...
-    if name == 'decode' and type(value) ~= 'string' and type(value) ~= 'number' then
-      error(("bad argument #1 to 'decode' (string expected, got %s)"):format(type(value)), 3)
-    end
-    local done, result = f(value)
-    if not done then error(result, 3) end
-    return result
-  end)
-end
-
--- Checks an option that is a number, if there is one.
-local function range(name, value, least, most, at)
-  if value == nil then return end
-  local n = tonumber(value)
-  if not n or n < least or n > most then
-    error(("bad argument #%d to '%s' (expected integer between %d and %d)"):format(at, name, least, most), 4)
-  end
-  return floor(n)
-end
-
-local function numeric(name, most)
-  return forward(function(value) return json_option(name, range(name, value, 1, most, 1)) end)
-end
-
-local switches = { [true] = true, [false] = false, on = true, off = false }
-
-local function switch(name)
-  return forward(function(value) return json_option(name, switches[value]) end)
-end
-
-local cjson = {
-  _NAME = 'cjson', _VERSION = '2.1.0', null = json.null,
-  encode = translator('encode', json.encode),
-  decode = translator('decode', json.decode),
-  encode_max_depth = numeric('encode_max_depth', 2147483647),
-  decode_max_depth = numeric('decode_max_depth', 2147483647),
-  encode_number_precision = numeric('encode_number_precision', 14),
-  encode_keep_buffer = switch('encode_keep_buffer'),
-  decode_invalid_numbers = switch('decode_invalid_numbers'),
-  encode_invalid_numbers = forward(function(value)
-    if value == 'null' then return json_option('encode_invalid_numbers', 'null') end
-    return json_option('encode_invalid_numbers', switches[value])
-  end),
-  encode_sparse_array = forward(function(convert, ratio, safe)
-    ratio = range('encode_sparse_array', ratio, 0, 2147483647, 2)
-    safe = range('encode_sparse_array', safe, 0, 2147483647, 3)
-    return json_option('sparse_convert', switches[convert]), json_option('sparse_ratio', ratio),
-      json_option('sparse_safe', safe)
-  end),
-}
-cjson.new = forward(function()
-  local twin = {}
-  for name, value in next, cjson do twin[name] = value end
-  return twin
-end)
-real.cjson = protect(cjson)
-
 -- A function of a library answers true and results, or false, a complaint and the argument that it is about.
 local function finish(ok, ...)
   if ok then return ... end
@@ -372,6 +306,90 @@ local function finish(ok, ...)
   end
   error(("bad argument #%d to '%s' (%s)"):format(at, name, message), 4)
 end
+
+-- cjson.
+local json = native.cjson
+local json_option = json.option
+
+local function translator(name, f)
+  return forward(function(...)
+    if select('#', ...) ~= 1 then return finish(false, 'expected 1 argument', 1) end
+    local value = ...
+    if name == 'decode' and type(value) ~= 'string' and type(value) ~= 'number' then
+      return finish(false, 'string expected, got ' .. type(value), 1)
+    end
+    local done, result = f(value)
+    if not done then error(result, 3) end
+    return result
+  end)
+end
+
+-- A check of an option answers the value to set, or nil, a complaint and the argument that is blamed, if it
+-- is not the option's own. A whole number within limits; whatever its place, the first argument is blamed.
+local function range(least, most)
+  local beyond = ('expected integer between %d and %d'):format(least, most)
+  return function(value)
+    local n = tonumber(value)
+    if not n then return nil, 'number expected, got ' .. type(value) end
+    n = n < 0 and -floor(-n) or floor(n)
+    -- NaN is in no range.
+    if not (n >= least and n <= most) then return nil, beyond, 1 end
+    return n
+  end
+end
+
+-- A boolean, or a word that stands for a value.
+local function word(words)
+  return function(value)
+    if type(value) == 'boolean' then return value end
+    if type(value) ~= 'string' and type(value) ~= 'number' then
+      return nil, 'string expected, got ' .. type(value)
+    end
+    local chosen = words[tostring(value)]
+    if chosen == nil then return nil, "invalid option '" .. value .. "'" end
+    return chosen
+  end
+end
+
+-- Sets options that are given, and answers all, by pairs of a name and a check. One that is refused leaves
+-- those before it set.
+local function setter(...)
+  local options, most = { ... }, select('#', ...) / 2
+  return forward(function(...)
+    if select('#', ...) > most then return finish(false, 'found too many arguments', most + 1) end
+    local given, results = { ... }, {}
+    for at = 1, most do
+      local value, complaint, blamed = given[at]
+      if value ~= nil then value, complaint, blamed = options[2 * at](value) end
+      if complaint then return finish(false, complaint, blamed or at) end
+      results[at] = json_option(options[2 * at - 1], value)
+    end
+    return unpack(results, 1, most)
+  end)
+end
+
+local depth, switch = range(1, 2147483647), word({ on = true, off = false })
+local sparse = range(0, 2147483647)
+
+local cjson = {
+  _NAME = 'cjson', _VERSION = '2.1.0', null = json.null,
+  encode = translator('encode', json.encode),
+  decode = translator('decode', json.decode),
+  encode_max_depth = setter('encode_max_depth', depth),
+  decode_max_depth = setter('decode_max_depth', depth),
+  encode_number_precision = setter('encode_number_precision', range(1, 14)),
+  encode_keep_buffer = setter('encode_keep_buffer', switch),
+  decode_invalid_numbers = setter('decode_invalid_numbers', switch),
+  encode_invalid_numbers = setter(
+    'encode_invalid_numbers', word({ on = true, off = false, null = 'null' })),
+  encode_sparse_array = setter('sparse_convert', switch, 'sparse_ratio', sparse, 'sparse_safe', sparse),
+}
+cjson.new = forward(function()
+  local twin = {}
+  for name, value in next, cjson do twin[name] = value end
+  return twin
+end)
+real.cjson = protect(cjson)
 
 local function raising(made)
   for name, f in next, made do
