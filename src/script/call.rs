@@ -8,6 +8,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
 use super::stack::{Kind, Stack};
+use crate::client::registry::bump;
 use crate::command::scripts::Newcomer;
 use crate::command::{Cx, Entry, Flags, Group, Host, Locks, Outcome};
 use crate::exec::{admit, apply, call, monitor, run, tracking};
@@ -287,6 +288,7 @@ impl Caller<'_, '_> {
         let lane = host.observe.lane(worker);
         lane.ran(entry.index, nanos, result.is_err(), false);
         add(&lane.ran, 1);
+        bump(&self.cx.session.client.commands, 1);
         debug_assert!(entry.row.locks != Locks::Keys || self.cx.db.held().is_some());
         match result? {
             Outcome::Block(_) => out.null(),
