@@ -157,7 +157,9 @@ pub struct Client {
     pub import_source: AtomicBool,
     /// Monotonic nanoseconds since when its waiting replies exceed the soft limit, 0 when they do not.
     pub over_soft_ns: AtomicU64,
-    /// Commands queued since MULTI, -1 outside of it.
+    /// Between MULTI and the end of its EXEC.
+    pub in_multi: AtomicBool,
+    /// Commands queued since MULTI, 0 outside of it, -1 before the first MULTI or WATCH.
     pub queued: AtomicI64,
     /// Bytes they hold.
     pub queued_bytes: AtomicUsize,
@@ -209,6 +211,7 @@ impl Client {
             capa: AtomicU8::new(0),
             import_source: AtomicBool::new(false),
             over_soft_ns: AtomicU64::new(0),
+            in_multi: AtomicBool::new(false),
             queued: AtomicI64::new(-1),
             queued_bytes: AtomicUsize::new(0),
             watched: AtomicUsize::new(0),
@@ -240,10 +243,24 @@ impl Client {
         if subscribed { ClientKind::Pubsub } else { ClientKind::Normal }
     }
 
-    /// MULTI: commands queued, -1 outside of it, and the bytes they hold.
-    pub fn note_transaction(&self, queued: i64, bytes: usize) {
-        self.queued.store(queued, Ordering::Relaxed);
+    /// MULTI: commands queued, and the bytes they hold.
+    pub fn note_transaction(&self, queued: usize, bytes: usize) {
+        self.in_multi.store(true, Ordering::Relaxed);
+        self.queued.store(queued as i64, Ordering::Relaxed);
         self.queued_bytes.store(bytes, Ordering::Relaxed);
+    }
+
+    /// What MULTI began is over.
+    pub fn note_no_transaction(&self) {
+        if self.in_multi.swap(false, Ordering::Relaxed) {
+            self.queued.store(0, Ordering::Relaxed);
+        }
+        self.queued_bytes.store(0, Ordering::Relaxed);
+    }
+
+    /// WATCH outside of MULTI: from now on nothing is queued, while before there was no queue.
+    pub fn note_watch(&self) {
+        self.queued.store(0, Ordering::Relaxed);
     }
 
     /// Whether it tracks keys.

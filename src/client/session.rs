@@ -115,7 +115,7 @@ impl Session {
     /// Ends the transaction, if there is one, visibly for CLIENT LIST.
     pub fn end_transaction(&mut self) {
         self.transaction = None;
-        self.client.note_transaction(-1, 0);
+        self.client.note_no_transaction();
     }
 
     /// Forgets what it watches, and gives it away; whoever takes it tells the keys' shards.

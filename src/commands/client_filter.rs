@@ -29,7 +29,7 @@ pub fn flags_of(client: &Client) -> Cow<'static, str> {
     let flags = [
         (client.monitors.load(Ordering::Relaxed), 'O'),
         (client.kind() == ClientKind::Pubsub, 'P'),
-        (client.queued.load(Ordering::Relaxed) >= 0, 'x'),
+        (client.in_multi.load(Ordering::Relaxed), 'x'),
         (client.paused.load(Ordering::Relaxed) || client.is_blocked(), 'b'),
         (tracker.is_some(), 't'),
         (is_broken, 'R'),

@@ -88,6 +88,7 @@ fn watch(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Outcome, Fault> {
         cx.db.watch(&new, &watching.watcher);
     }
     cx.session.note_watching();
+    cx.session.client.note_watch();
     cx.out.ok();
     Ok(Outcome::Done)
 }

@@ -34,7 +34,7 @@ pub fn queue(host: &Host, session: &mut Session, out: &mut Out, call: &Call<'_>,
     session.client.last_command.store(entry.index as u32, Ordering::Relaxed);
     let command = Queued { entry: entry.index, hash: call.hash };
     transaction.push(command, &call.args, entry.may_write(host, &call.args));
-    session.client.note_transaction(transaction.commands.len() as i64, transaction.bytes);
+    session.client.note_transaction(transaction.commands.len(), transaction.bytes);
     out.simple("QUEUED");
     true
 }
@@ -124,10 +124,10 @@ impl Executor {
                 plan = Plan::All;
                 continue;
             }
-            session.end_transaction();
             let held = self.up_to_date_anywhere(host, held);
             break self.run_held(host, held, session, out, (&queue, entry, &args));
         };
+        session.end_transaction();
         if !self.record.garbage.is_empty() {
             apply::after_locks(host, &mut self.record);
         }
