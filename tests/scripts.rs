@@ -5,6 +5,8 @@
 
 mod support;
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::time::Duration;
 
 use support::local::{Local, ask, ask_int};
@@ -156,4 +158,54 @@ fn options_of_cjson_take_what_they_know_and_nothing_else() {
     ] {
         assert_eq!(eval(&local, script).text().as_deref(), Some(seen), "{script}");
     }
+}
+
+/// The first so many bytes of the reply to a script.
+fn begin_of_reply(local: &Local, proto: &str, script: &str, bytes: usize) -> Vec<u8> {
+    let mut stream = TcpStream::connect(local.addr()).expect("the server accepts");
+    stream.set_read_timeout(Some(Duration::from_secs(30))).expect("a timeout can be set");
+    let request =
+        format!("HELLO {proto}\r\n*3\r\n$4\r\nEVAL\r\n${}\r\n{script}\r\n$1\r\n0\r\n", script.len());
+    // The reply to HELLO ends where that to ECHO begins.
+    let request = request.replacen("\r\n*3", "\r\nECHO begin\r\n*3", 1);
+    stream.write_all(request.as_bytes()).expect("a request is sent");
+    let (mut all, mut piece) = (Vec::new(), [0; 4096]);
+    let begin = b"$5\r\nbegin\r\n";
+    loop {
+        let read = stream.read(&mut piece).expect("the server answers");
+        assert!(read > 0, "the server closed");
+        all.extend_from_slice(&piece[..read]);
+        let at = all.windows(begin.len()).position(|it| it == begin).map(|at| at + begin.len());
+        if let Some(reply) = at.and_then(|at| all.get(at..at + bytes)) {
+            return reply.to_vec();
+        }
+    }
+}
+
+#[test]
+fn a_value_too_deep_in_a_result_is_an_error_in_its_place() {
+    const ERROR: &str = "-ERR reached lua stack limit\r\n";
+    let local = Local::start();
+    let arrays = |head: &str, depth: usize, tail: String| format!("{}{tail}", head.repeat(depth));
+    for (proto, script, reply) in [
+        ("2", "local t={} t[1]=t return t", arrays("*1\r\n", 7995, ERROR.into())),
+        (
+            "3",
+            "local t={1} t[2]=t t[3]='z' return t",
+            arrays("*3\r\n:1\r\n", 7994, format!("*3\r\n{}{}", ERROR.repeat(3), "$1\r\nz\r\n".repeat(7994))),
+        ),
+        (
+            "3",
+            "redis.setresp(3) local t={} t.map={k=t} return t",
+            arrays("%1\r\n$1\r\nk\r\n", 2664, format!("%1\r\n{}", ERROR.repeat(2))),
+        ),
+        ("3", "redis.setresp(3) local t={} t.set={[t]=true} return t", arrays("~1\r\n", 2665, ERROR.into())),
+        ("2", "local t={} for i=1,7994 do t={t} end return t", arrays("*1\r\n", 7994, "*0\r\n".into())),
+    ] {
+        let seen = begin_of_reply(&local, proto, script, reply.len());
+        assert!(seen == reply.as_bytes(), "{script} in RESP{proto}");
+    }
+    // 1 and 3 and 2 and 1 values.
+    let stats = ask(&mut local.client(), "INFO errorstats").text().expect("a text");
+    assert!(stats.contains("errorstat_ERR:count=7\r\n"), "{stats}");
 }

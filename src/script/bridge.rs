@@ -261,9 +261,14 @@ unsafe extern "C-unwind" fn enter(state: *mut lua_State) -> c_int {
     unsafe {
         let caller = &mut *(*job).caller;
         let script = caller.choices.proto();
-        let mut writer = Writer { stack, fields: upvalue(up::FIELDS), script, out: caller.cx.out };
-        if let Err(fault) = writer.write(0) {
-            (*job).refused = Some(fault);
+        let fields = upvalue(up::FIELDS);
+        let mut writer = Writer { stack, fields, script, out: caller.cx.out, too_deep: 0 };
+        let done = writer.write(0);
+        let too_deep = writer.too_deep;
+        match done {
+            Ok(()) if too_deep > 0 => caller.note_too_deep(too_deep),
+            Ok(()) => {}
+            Err(fault) => (*job).refused = Some(fault),
         }
     }
     0

@@ -324,6 +324,14 @@ impl Caller<'_, '_> {
         self.unit.append(&mut self.cx.db.record.effects);
     }
 
+    /// Counts the errors within a result.
+    #[cold]
+    pub fn note_too_deep(&self, count: u64) {
+        let observe = &self.cx.host.observe;
+        add(&observe.lane(self.cx.worker).errors, count);
+        (0..count).for_each(|_| observe.error(Fault::SCRIPT_RESULT_DEPTH.code()));
+    }
+
     #[cold]
     fn look_after_others(&mut self, now: u64) {
         if let Some(meanwhile) = self.cx.meanwhile {

@@ -2,9 +2,9 @@
 //!
 //! For: writing Lua values in the client's protocol. May touch: the stack of the function that ran the
 //! script, and the reply.
-//! Always: numbers lose what is behind the point; arrays end at the first nil; a value nested more than
-//! [`MOST_NESTED`] deep is refused. Errors of the state leave these frames by a long jump: what has a
-//! destructor is gone before the stack is asked for anything that may raise.
+//! Always: numbers lose what is behind the point; arrays end at the first nil; in the place of a value that
+//! is nested more than [`DEEPEST`] is an error. Errors of the state leave these frames by a long jump: what
+//! has a destructor is gone before the stack is asked for anything that may raise.
 
 use std::ffi::c_int;
 
@@ -12,10 +12,20 @@ use super::stack::{Kind, Stack};
 use crate::fault::Fault;
 use crate::resp::{Out, Proto};
 
-/// Tables within tables that a result may have.
-const MOST_NESTED: usize = 500;
-/// Slots of the stack that a table takes while it is read.
-const SLOTS: c_int = 8;
+/// How deep a value may be nested: every table around it counts, by [`IN_ARRAY`] and its relatives. A frame
+/// of the thread's stack is taken for each, and of the state's no more slots than they count.
+const DEEPEST: usize = 7994;
+/// What an array counts to its elements.
+const IN_ARRAY: usize = 1;
+/// What a map counts to its values, and a set to its members.
+const IN_FIELD: usize = 3;
+/// What a map counts to its keys.
+const AS_KEY: usize = 4;
+/// Values too deep that a result may have. Tables that hold themselves more than once would have more than
+/// anybody could wait for.
+const MOST_TOO_DEEP: u64 = 1000;
+/// Slots of the stack that a table takes while it is read; the state has these behind the deepest.
+const SLOTS: c_int = 4;
 
 /// The fields that make a table something else than an array, in the order of [`Field`].
 pub const FIELDS: [&str; 9] =
@@ -44,14 +54,20 @@ pub struct Writer<'a> {
     pub script: Proto,
     /// The reply.
     pub out: &'a mut Out,
+    /// Values that were nested too deep.
+    pub too_deep: u64,
 }
 
 impl Writer<'_> {
-    /// Writes the value on top, and leaves it there; `depth` tables are around it. May raise.
+    /// Writes the value on top, and leaves it there; what is around it counts `depth`. May raise.
     ///
     /// # Errors
-    /// When it is an error itself, or nested too deep; then something may be left on the stack.
+    /// When it is an error itself, or has too many values that are too deep; then something may be left on
+    /// the stack.
     pub fn write(&mut self, depth: usize) -> Result<(), Fault> {
+        if depth > DEEPEST {
+            return self.refuse();
+        }
         match self.stack.as_text(-1) {
             Ok(text) => self.out.bulk(text),
             Err(Kind::Number) => self.out.int(truncated(self.stack.number(-1))),
@@ -63,6 +79,16 @@ impl Writer<'_> {
         Ok(())
     }
 
+    #[cold]
+    fn refuse(&mut self) -> Result<(), Fault> {
+        self.too_deep += 1;
+        if self.too_deep > MOST_TOO_DEEP {
+            return Err(Fault::SCRIPT_RESULT_DEPTH);
+        }
+        self.out.error(Fault::SCRIPT_RESULT_DEPTH.text());
+        Ok(())
+    }
+
     /// Pushes a field of the table on top; what it is.
     fn field(&self, field: Field) -> Kind {
         self.stack.push_copy(self.fields + upward(field as c_int));
@@ -71,9 +97,6 @@ impl Writer<'_> {
     }
 
     fn table(&mut self, depth: usize) -> Result<(), Fault> {
-        if depth == MOST_NESTED {
-            return Err(Fault::SCRIPT_RESULT_DEPTH);
-        }
         self.stack.reserve(SLOTS);
         for (field, wanted) in [
             (Field::Err, Kind::Text),
@@ -131,7 +154,7 @@ impl Writer<'_> {
             if self.stack.kind(-1) == Kind::Nil {
                 break;
             }
-            self.write(depth + 1)?;
+            self.write(depth + IN_ARRAY)?;
             self.stack.pop(1);
             count += 1;
         }
@@ -146,9 +169,9 @@ impl Writer<'_> {
         self.stack.push_nil();
         while self.stack.next(-2) {
             self.stack.push_copy(-2);
-            self.write(depth + 1)?;
+            self.write(depth + AS_KEY)?;
             self.stack.pop(1);
-            self.write(depth + 1)?;
+            self.write(depth + IN_FIELD)?;
             self.stack.pop(1);
             count += 1;
         }
@@ -162,7 +185,7 @@ impl Writer<'_> {
         self.stack.push_nil();
         while self.stack.next(-2) {
             self.stack.pop(1);
-            self.write(depth + 1)?;
+            self.write(depth + IN_FIELD)?;
             count += 1;
         }
         self.out.finish(head, count);

@@ -215,7 +215,12 @@ impl Stack {
     #[inline]
     pub fn reserve(self, count: c_int) {
         // SAFETY: see above the implementation.
-        unsafe { ffi::luaL_checkstack(self.0, count, c"too many nested values".as_ptr()) }
+        unsafe {
+            if ffi::lua_checkstack(self.0, count) == 0 {
+                // Wants more, and raises.
+                ffi::luaL_checkstack(self.0, count, c"too many nested values".as_ptr());
+            }
+        }
     }
 
     /// Calls the function on top without arguments; its only result takes its place. May raise.

@@ -9,6 +9,7 @@ pub use super::spelling::words;
 use ochre::command::cx::Host;
 use ochre::keyspace::log::Unit;
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 /// Where a stopped clock stands at first, unix milliseconds.
@@ -66,9 +67,14 @@ impl Local {
         local
     }
 
+    /// Where it listens.
+    pub fn addr(&self) -> SocketAddr {
+        self.server.addr()
+    }
+
     /// A new connection.
     pub fn client(&self) -> Client {
-        Client::connect(self.server.addr()).expect("the server accepts connections")
+        Client::connect(self.addr()).expect("the server accepts connections")
     }
 
     /// What the server's rooms share.
