@@ -209,3 +209,35 @@ fn a_value_too_deep_in_a_result_is_an_error_in_its_place() {
     let stats = ask(&mut local.client(), "INFO errorstats").text().expect("a text");
     assert!(stats.contains("errorstat_ERR:count=7\r\n"), "{stats}");
 }
+
+#[test]
+fn libraries_show_no_metatable() {
+    let local = Local::start();
+    for library in ["cjson", "redis", "server", "cmsgpack", "bit", "struct", "string", "table", "math", "os"]
+    {
+        for (script, seen) in [
+            ("return tostring(getmetatable(LIB))", "nil"),
+            ("return tostring(pcall(setmetatable, LIB, {}))", "false"),
+            ("return tostring(pcall(function() LIB.x = 1 end))", "false"),
+            ("return tostring(pcall(rawset, LIB, 'x', 1))", "false"),
+            ("return tostring(rawget(LIB, 'x'))", "nil"),
+        ] {
+            let script = script.replace("LIB", library);
+            assert_eq!(eval(&local, &script).text().as_deref(), Some(seen), "{script}");
+        }
+    }
+    for (script, seen) in [
+        ("return tostring(getmetatable(setmetatable({}, {__metatable = false})))", "false"),
+        ("return type(getmetatable(_G).__index)", "function"),
+        ("return type(getmetatable('').__index)", "table"),
+        ("return tostring(getmetatable(getmetatable(_G)))", "nil"),
+        ("return tostring(getmetatable({}))", "nil"),
+        ("return tostring(getmetatable(1))", "nil"),
+        (
+            "return getmetatable()",
+            "ERR user_script:1: bad argument #1 to 'getmetatable' (value expected) script: on @user_script:1.",
+        ),
+    ] {
+        assert_eq!(eval(&local, script).text().as_deref(), Some(seen), "{script}");
+    }
+}

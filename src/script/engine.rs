@@ -542,6 +542,7 @@ fn natives(
     for (name, guard) in [
         ("guard_write", Guard::Write),
         ("guard_read", Guard::Read),
+        ("guard_meta", Guard::Meta),
         ("guard_pairs", Guard::Pairs),
         ("guard_pattern", Guard::Pattern),
         ("forward", Guard::Forward),

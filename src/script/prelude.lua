@@ -66,7 +66,7 @@ local function handler(e)
 end
 
 -- Base.
-for _, name in next, { 'assert', 'error', 'gcinfo', 'getmetatable', 'ipairs', 'rawequal',
+for _, name in next, { 'assert', 'error', 'gcinfo', 'ipairs', 'rawequal',
   'select', 'tonumber', 'tostring', 'type', 'unpack', '_VERSION' } do
   real[name] = _G[name]
 end
@@ -76,6 +76,7 @@ end
 for _, name in next, { 'rawget', 'next' } do
   real[name] = native.guard_read(_G[name], copy)
 end
+real.getmetatable = native.guard_meta(getmetatable, copy)
 -- How the memory of a state is kept is no script's business: others come after it.
 local collect = collectgarbage
 real.collectgarbage = forward(function(what, size)

@@ -24,6 +24,8 @@ pub enum Guard {
     Read,
     /// As `Read`, for what begins an iteration by the function that is given.
     Pairs,
+    /// A protected table has no metatable to show, but for one that is shown in its stead.
+    Meta,
     /// The second argument is not too long a pattern.
     Pattern,
     /// Nothing: a function written in Lua looks like one of the standard library. A call of it is no tail
@@ -62,6 +64,7 @@ pub fn guarded(lua: &Lua, guard: Guard, function: &Function, copy: &Function) ->
         Guard::Write => check_write,
         Guard::Read => check_read,
         Guard::Pairs => check_pairs,
+        Guard::Meta => check_meta,
         Guard::Pattern => check_pattern,
         Guard::Forward => forward,
         Guard::PCall => pcall,
@@ -172,6 +175,19 @@ unsafe extern "C-unwind" fn check_pairs(state: *mut lua_State) -> c_int {
         ffi::lua_pushvalue(state, 1);
         ffi::lua_pushnil(state);
         3
+    }
+}
+
+unsafe extern "C-unwind" fn check_meta(state: *mut lua_State) -> c_int {
+    // SAFETY: as `check_write`.
+    unsafe {
+        let is_protected = is_protected(state);
+        let results = go_on(state);
+        if !is_protected || ffi::lua_type(state, -1) != ffi::LUA_TBOOLEAN {
+            return results;
+        }
+        ffi::lua_pushnil(state);
+        1
     }
 }
 
