@@ -159,7 +159,7 @@ fn functions_that_go_too_deep_fail_and_their_library_goes_on() {
     let mut client = local.client();
     for body in [
         "local function f() return f() + 1 end return f()",
-        "local t = {} t[1] = t return t",
+        "local t = {} t[1] = t t[2] = t return t",
         "local t = {} t[1] = t return cjson.encode(t)",
         "local function f() return coroutine.wrap(f)() end return f()",
         "return ('x'):find(('('):rep(20000))",
