@@ -6,6 +6,7 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
@@ -369,7 +370,7 @@ fn start_workers(host: &Arc<Host>, desks: &Desks) -> io::Result<Vec<JoinHandle<(
     let mut threads: Vec<JoinHandle<()>> = Vec::new();
     for (index, worker) in workers.into_iter().enumerate() {
         let thread = std::thread::Builder::new().name(format!("ochre-io-{index}")).stack_size(WORKER_STACK);
-        match thread.spawn(move || worker.run()) {
+        match thread.spawn(move || run_or_abort(worker)) {
             Ok(thread) => threads.push(thread),
             Err(error) => {
                 end_workers(host, desks, &mut threads);
@@ -380,6 +381,15 @@ fn start_workers(host: &Arc<Host>, desks: &Desks) -> io::Result<Vec<JoinHandle<(
     Ok(threads)
 }
 
+/// Runs a worker. A panic outside of a command leaves connections that nobody serves and perhaps a gate that
+/// nobody opens: the process ends rather than hang.
+fn run_or_abort(worker: Place) {
+    if catch_unwind(AssertUnwindSafe(|| worker.run())).is_err() {
+        tracing::error!("a worker has panicked: the server stops");
+        std::process::abort();
+    }
+}
+
 /// Ends the workers' connections, then the workers.
 fn end_workers(host: &Host, desks: &Desks, threads: &mut Vec<JoinHandle<()>>) {
     host.stopping.store(true, Ordering::SeqCst);
@@ -388,9 +398,7 @@ fn end_workers(host: &Host, desks: &Desks, threads: &mut Vec<JoinHandle<()>>) {
         desk.send(Mail::Stop);
     }
     for thread in threads.drain(..) {
-        if thread.join().is_err() {
-            tracing::error!("a worker ended by a panic");
-        }
+        thread.join().expect("a worker that panics ends the process");
     }
 }
 
