@@ -297,8 +297,7 @@ impl Executor {
     /// Puts an error in the place of what a command has written.
     #[inline(never)]
     pub(super) fn cut_off(&mut self, host: &Host, out: &mut Out, start: Mark, fault: &Fault) -> Ran {
-        out.rollback(start);
-        fail(host, self.lane, out, fault);
+        cut_off(host, self.lane, out, start, fault);
         Ran::Done
     }
 
@@ -693,8 +692,14 @@ pub(super) fn panicked(cx: &Cx<'_>, entry: &Entry) -> Fault {
     Fault::INTERNAL
 }
 
+/// Counts an error and puts it in the place of what a command has written.
+pub(super) fn cut_off(host: &Host, lane: usize, out: &mut Out, start: Mark, fault: &Fault) {
+    out.rollback(start);
+    fail(host, lane, out, fault);
+}
+
 /// Counts an error and writes it.
-pub(super) fn fail(host: &Host, lane: usize, out: &mut Out, fault: &Fault) {
+fn fail(host: &Host, lane: usize, out: &mut Out, fault: &Fault) {
     add(&host.observe.lane(lane).errors, 1);
     host.observe.error(fault.code());
     out.error(fault.text());

@@ -12,7 +12,7 @@ use std::sync::atomic::Ordering;
 use super::block::{self, Server};
 use super::call::Call;
 use super::notes::Took;
-use super::run::{Executor, fail, follow_up, panicked};
+use super::run::{Executor, cut_off, follow_up, panicked};
 use crate::client::registry::bump;
 use crate::client::{ReplyMode, Session};
 use crate::command::table::Entry;
@@ -22,7 +22,7 @@ use crate::keyspace::db::{Hashed, Reach};
 use crate::keyspace::lock::Turn;
 use crate::keyspace::record::Touch;
 use crate::keyspace::{Db, Shard};
-use crate::resp::{Args, Mark, Out};
+use crate::resp::{Args, Out};
 
 /// A request that needs no more than its row says: [`Entry::is_plain`], with as many arguments as the row
 /// allows.
@@ -167,7 +167,7 @@ fn run_one(cx: &mut Cx<'_>, args: Args<'_>, entry: &Entry) -> bool {
         apply::after_locks(cx.host, cx.db.record);
     }
     let Some(fault) = failure else { return false };
-    cut_off(cx, mark, &fault);
+    cut_off(cx.host, cx.worker, cx.out, mark, &fault);
     true
 }
 
@@ -200,11 +200,4 @@ fn lead_on(cx: &mut Cx<'_>, entry: &Entry, args: Args<'_>) {
     if !cx.db.record.stirred.is_empty() {
         block::serve(Server::of(cx), &mut cx.db);
     }
-}
-
-/// Puts an error in the place of what a command has written.
-#[cold]
-fn cut_off(cx: &mut Cx<'_>, mark: Mark, fault: &Fault) {
-    cx.out.rollback(mark);
-    fail(cx.host, cx.worker, cx.out, fault);
 }

@@ -209,9 +209,7 @@ impl<T> Turn<'_, T> {
         if self.mode != Mode::Shared {
             return self.all();
         }
-        self.shards.maybe_rest();
-        self.shards.cells[shard].mutex.lock();
-        self.held(Which::Span(shard, shard + 1), true)
+        self.only(shard)
     }
 
     /// Locks one shard in a shared turn. Whoever calls this while it holds another one, or this, waits for
