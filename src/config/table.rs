@@ -329,6 +329,8 @@ directives! {
             "Start-up warnings that do not stop the server.";
         IoThreads "io-threads": Int(0, 256), "0", [],
             "Worker threads, each of which runs commands; 0 for as many as there are cores.";
+        CoalesceUs "coalesce-us": Int(0, 1000), "50", [HIDDEN],
+            "Microseconds that a worker may rest so that requests of many clients are served together; 0 for none.";
         IoThreadsDoReads "io-threads-do-reads": Bool, "no", [IMMUTABLE HIDDEN NO_EFFECT],
             "Reading is always done by the worker threads.";
         IoThreadsAlwaysActive "io-threads-always-active": Bool, "no", [HIDDEN NO_EFFECT],

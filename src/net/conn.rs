@@ -75,6 +75,8 @@ pub struct Conn {
     pub is_dry: bool,
     /// The socket took less than it was given: it will tell when it takes more.
     pub is_full: bool,
+    /// The count of arrivals in which it last had something to read.
+    pub seen: u32,
     /// What the poll set watches it for.
     pub watched: Watched,
     /// Since when more replies wait than the soft limit of its class allows, monotonic nanoseconds.
@@ -117,6 +119,7 @@ impl Conn {
             is_told: false,
             is_dry: false,
             is_full: false,
+            seen: 0,
             watched: Watched { read: true, write: false, end: false, level: false },
             strained_ns: None,
             end: None,

@@ -11,6 +11,7 @@ mod fetch;
 mod hall;
 mod held_up;
 pub mod listen;
+mod pace;
 mod parked;
 pub mod poll;
 mod rooms;

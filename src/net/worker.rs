@@ -4,6 +4,7 @@
 //! Always: everything it owns is touched by its thread alone; others reach it through its
 //! [`Desk`](super::wake::Desk).
 
+use std::num::NonZeroU64;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -16,6 +17,7 @@ use super::conn::{Conn, End, Watched};
 use super::fetch::Fetcher;
 use super::hall::Hall;
 use super::held_up::HeldUp;
+use super::pace::Pace;
 use super::poll::PollSet;
 use super::wake::{Arrival, Desks, Mail};
 use crate::client::{Client, Session};
@@ -63,6 +65,9 @@ pub struct Worker {
     /// Steps back of the clock that its shards have followed.
     pub(super) setbacks: u64,
     pub(super) round: Round,
+    pace: Pace,
+    /// How long to rest before the next look, nanoseconds.
+    rest_ns: Option<u64>,
     poll: Rc<PollSet>,
     pub(super) desks: Desks,
     pub(super) common: Rc<Common>,
@@ -121,6 +126,8 @@ impl Worker {
             fetcher: Fetcher::default(),
             setbacks: host.space.clock.setbacks(),
             round: Round::default(),
+            pace: Pace::default(),
+            rest_ns: None,
             poll: Rc::clone(&poll),
             desks: Arc::clone(&desks),
             common: Rc::clone(&common),
@@ -136,7 +143,15 @@ impl Worker {
 
     /// Turns and sleeps until it is told to stop.
     fn run(mut self) {
+        // Rests are much shorter than what the kernel rounds sleeps up to. Where a sandbox forbids this, they
+        // are longer.
+        let _ = rustix::thread::set_current_timer_slack(NonZeroU64::new(1));
         loop {
+            if let Some(nanos) = self.rest_ns
+                && !self.hall.is_busy
+            {
+                std::thread::sleep(Duration::from_nanos(nanos));
+            }
             // Who leaves mail, or arms an earlier deadline, from here on rings the bell.
             let may_sleep = !self.hall.is_busy && self.desks[self.index].mail.prepare_sleep();
             let patience = if may_sleep { self.sleep_time() } else { Some(Duration::ZERO) };
@@ -204,7 +219,10 @@ impl Worker {
         hall.is_busy |= hall.has_farewells() && !hall.is_held_up;
         let lane = host.observe.lane(self.index);
         add(&lane.turns, 1);
-        add(&lane.turn_nanos, host.ticks.nanos_between(began, host.ticks.now()));
+        let ended = host.ticks.now();
+        add(&lane.turn_nanos, host.ticks.nanos_between(began, ended));
+        let most_ns = 1000 * self.exec.settings.int(Directive::CoalesceUs) as u64;
+        self.rest_ns = self.pace.rest_ns(host.ticks.ns_at(began), host.ticks.ns_at(ended), most_ns);
         true
     }
 
@@ -265,6 +283,7 @@ impl Worker {
             }
         } else if flags.intersects(HEAR | hurt) {
             conn.is_dry = false;
+            self.pace.note(&mut conn.seen);
             self.take(key);
             let Some(conn) = self.hall.conns.get(key) else { return };
             // The end of the stream may be there already, behind the bytes.
