@@ -18,6 +18,10 @@ use mimalloc::MiMalloc;
 const OWN_CELLS: usize = 255;
 /// A thread tells the rough sum when its own has moved this far.
 const ROUGH_BYTES: isize = 64 * 1024;
+/// Memory that gains less from one look to the next does not grow.
+const GROWS_BYTES: usize = 256 * 1024;
+/// When memory has come to rest, it has to grow by this much until huge pages are allowed again.
+const HUGE_AGAIN_BYTES: usize = 2 * 1024 * 1024;
 /// Small blocks lie in pages of this size.
 pub const PAGE_BYTES: usize = 64 * 1024;
 /// A thread that has not counted yet.
@@ -45,6 +49,10 @@ static NEXT_CELL: AtomicUsize = AtomicUsize::new(0);
 static ROUGH: AtomicIsize = AtomicIsize::new(0);
 /// The rough sum from which on huge pages are allowed; `usize::MAX`: they are what they are.
 static HUGE_FROM: AtomicUsize = AtomicUsize::new(usize::MAX);
+/// The least that this may become; `usize::MAX`: nobody has asked for it.
+static HUGE_LEAST: AtomicUsize = AtomicUsize::new(usize::MAX);
+/// The rough sum when it was last looked whether it grows.
+static ROUGH_BEFORE: AtomicUsize = AtomicUsize::new(0);
 static PEAK: AtomicUsize = AtomicUsize::new(0);
 
 thread_local! {
@@ -100,6 +108,21 @@ pub fn huge_pages_from(bytes: usize) {
     // A kernel without huge pages refuses, and that is as well.
     let _ = rustix::thread::disable_transparent_huge_pages(true);
     HUGE_FROM.store(bytes, Relaxed);
+    HUGE_LEAST.store(bytes, Relaxed);
+}
+
+/// Forbids huge pages again when memory has stopped growing: those that are there stay, but the kernel would
+/// also fill up, page by page, what the allocator has given back in between. Called a few times a second;
+/// nothing where [`huge_pages_from`] was not.
+pub fn settle_huge_pages() {
+    let (least, rough) = (HUGE_LEAST.load(Relaxed), used_roughly());
+    let before = ROUGH_BEFORE.swap(rough, Relaxed);
+    if least == usize::MAX || HUGE_FROM.load(Relaxed) != usize::MAX || rough >= before + GROWS_BYTES {
+        return;
+    }
+    let _ = rustix::thread::disable_transparent_huge_pages(true);
+    // After it: whoever passes the limit allows them again.
+    HUGE_FROM.store(least.max(rough + HUGE_AGAIN_BYTES), Relaxed);
 }
 
 /// Bytes in use, exactly; 0 where [`Counting`] is not the process's allocator.

@@ -490,6 +490,7 @@ impl House {
             return;
         }
         self.tidy();
+        crate::memory::settle_huge_pages();
         let settings = self.host.settings.load();
         let now_ns = self.host.ticks.since_start_ns();
         self.host.observe.sample(now_ns);

@@ -634,6 +634,30 @@ fn a_server_with_nothing_to_do_does_nothing() {
     assert_eq!(idle[3].call(&["PING"]).unwrap(), pong());
 }
 
+/// Whether it may be given huge pages; `None` where the system does not tell.
+fn may_have_huge_pages(pid: u32) -> Option<bool> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    status.lines().find_map(|line| line.strip_prefix("THP_enabled:")).map(|value| value.trim() == "1")
+}
+
+#[test]
+fn huge_pages_are_for_memory_that_grows() {
+    let program = Program::start(&[]);
+    let may = || may_have_huge_pages(program.pid());
+    if may().is_none() {
+        return;
+    }
+    assert_eq!(may(), Some(false));
+    let (mut client, big) = (program.client(), vec![b'x'; 1 << 20]);
+    let mut keys = (0..64).map(|key: u32| key.to_string());
+    until("it may have them while it grows", || {
+        let key = keys.next().expect("64 MB are enough");
+        client.call(&[&b"SET"[..], key.as_bytes(), &big]).unwrap();
+        may() == Some(true)
+    });
+    until("it may have no more when it has come to rest", || may() == Some(false));
+}
+
 #[test]
 fn out_of_descriptors_it_goes_on_serving_and_recovers() {
     // maxclients is lowered to what the limit allows; a server that is not told so runs into the limit
