@@ -64,7 +64,12 @@ impl Space {
         clock: Clock,
         poke: Poke,
     ) -> Space {
-        let count = if workers > 4 { 256 } else { 64 };
+        // So many that workers seldom meet, and no more: each has its own lines in the cache.
+        let count = match workers {
+            1 => 16,
+            2..=4 => 64,
+            _ => 256,
+        };
         let ahead = Arc::new(Ahead::new(count, databases));
         Space {
             shards: Arc::new(Shards::new(workers + outsiders, count, |at| {
