@@ -427,6 +427,12 @@ faults! {
     GROUP_EXISTS = "BUSYGROUP Consumer Group name already exists";
     /// ENTRIESREAD below -1.
     ENTRIES_READ = "ERR value for ENTRIESREAD must be positive or -1";
+    /// XREAD or XREADGROUP with a MAXCOUNT below 1.
+    MAXCOUNT_NOT_POSITIVE = "ERR MAXCOUNT must be a positive integer";
+    /// XREAD or XREADGROUP with a MAXSIZE below 1.
+    MAXSIZE_NOT_POSITIVE = "ERR MAXSIZE must be a positive integer";
+    /// XREAD or XREADGROUP with more entries of one stream than of all.
+    MAXCOUNT_BELOW_COUNT = "ERR MAXCOUNT must be greater than or equal to COUNT";
     /// XREAD with `>`.
     ID_ONLY_IN_GROUP = "ERR The > ID can be specified only when calling XREADGROUP using the GROUP <group> <consumer> option.";
     /// XREADGROUP without a group.

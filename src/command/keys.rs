@@ -3,6 +3,7 @@
 use bitflags::bitflags;
 
 use crate::resp::Args;
+use crate::value::number::parse_i64;
 
 bitflags! {
     /// What a command does with the keys of one specification.
@@ -159,6 +160,13 @@ impl KeySpec {
         KeySpec { begin, find: Find::Derived { words }, flags, notes: "" }
     }
 
+    /// Where an argument tells how many keys there are: whether it is spelled as integers are.
+    pub fn counts_plainly(&self, args: &Args<'_>) -> Option<bool> {
+        let Find::Count { at, .. } = self.find else { return None };
+        let count = args.opt((self.begin + at) as usize)?;
+        Some(parse_i64(count) == Some(leading_int(count)))
+    }
+
     /// Whether the command with these arguments reaches for keys that only the data tells.
     pub fn derives(&self, args: &Args<'_>) -> bool {
         let Find::Derived { words } = self.find else { return false };
@@ -223,8 +231,9 @@ impl KeySpec {
     }
 }
 
-/// The integer that a text begins with, as C reads one: behind white space and a sign, up to the first byte
-/// that is no digit; 0 where there is none. A handler refuses what goes on behind it.
+/// The integer that a text begins with, as C reads an `int`: behind white space and a sign, up to the first
+/// byte that is no digit; 0 where there is none; of a greater one the low 32 bits. A handler refuses what goes
+/// on behind it, and what is too great.
 fn leading_int(text: &[u8]) -> i64 {
     let text = text.trim_ascii_start();
     let (sign, digits) = match text {
@@ -233,8 +242,8 @@ fn leading_int(text: &[u8]) -> i64 {
         rest => (1, rest),
     };
     let digits = digits.iter().take_while(|byte| byte.is_ascii_digit());
-    let add = |sum: i64, digit: &u8| sum.saturating_mul(10).saturating_add(i64::from(digit - b'0'));
-    sign * digits.fold(0, add)
+    let add = |sum: i64, digit: &u8| sum.saturating_mul(10).saturating_add(sign * i64::from(digit - b'0'));
+    i64::from(digits.fold(0, add) as i32)
 }
 
 /// Index of the argument behind the last `word`, apart from arguments of `options`.
@@ -257,7 +266,15 @@ fn last_behind(args: &Args<'_>, begin: usize, word: &str, options: &[(&str, usiz
 /// Index of the argument behind [`STREAMS`], if it is a key. Words that are no options are the command's to
 /// refuse; where there are any, the first [`STREAMS`] from argument `begin` on is meant.
 fn behind_streams(args: &Args<'_>, begin: usize) -> Option<usize> {
-    const OPTIONS: &[(&str, usize)] = &[("BLOCK", 2), ("COUNT", 2), ("CLAIM", 2), ("GROUP", 3), ("NOACK", 1)];
+    const OPTIONS: &[(&str, usize)] = &[
+        ("BLOCK", 2),
+        ("COUNT", 2),
+        ("CLAIM", 2),
+        ("GROUP", 3),
+        ("NOACK", 1),
+        ("MAXCOUNT", 2),
+        ("MAXSIZE", 2),
+    ];
     let is = |word: &[u8], name: &str| word.eq_ignore_ascii_case(name.as_bytes());
     let mut at = 1;
     while let Some(&(_, len)) = OPTIONS.iter().find(|(name, _)| args.opt(at).is_some_and(|it| is(it, name))) {
@@ -320,6 +337,7 @@ mod tests {
         assert_eq!(keys("XREAD STREAMS a b 0 0"), Some(vec![2, 3]));
         assert_eq!(keys("XREAD COUNT 1 BLOCK streams streams a 0"), Some(vec![6]));
         assert_eq!(keys("XREADGROUP noack GROUP STREAMS STREAMS STREAMS STREAMS >"), Some(vec![6]));
+        assert_eq!(keys("XREAD MAXCOUNT streams MAXSIZE streams streams a 0"), Some(vec![6]));
         assert_eq!(keys("XREAD a STREAMS b c 0"), Some(vec![3]));
         for line in ["XREAD STREAMS", "XREAD STREAMS a", "XREAD COUNT STREAMS a", "XREAD COUNT 1"] {
             assert_eq!(keys(line), None, "{line}");

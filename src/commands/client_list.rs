@@ -42,7 +42,9 @@ fn write_line(text: &mut String, cx: &Cx<'_>, client: &Client, args: &Args<'_>) 
     const SECOND_NS: u64 = 1_000_000_000;
     let now_ns = cx.host.ticks.since_start_ns();
     let is_me = client.id == cx.session.client.id;
-    let command = if is_me { cx.command.index as u32 } else { client.last_command.load(Relaxed) };
+    // Within a transaction it is EXEC that runs.
+    let is_running = is_me && cx.may_block;
+    let command = if is_running { cx.command.index as u32 } else { client.last_command.load(Relaxed) };
     let command = match command {
         u32::MAX => "NULL",
         index => &cx.host.table.at(index as usize).full_name,

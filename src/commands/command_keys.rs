@@ -37,16 +37,21 @@ fn keys_of<'a>(table: &Table, request: Args<'a>) -> Result<Vec<(&'a [u8], KeyFla
     if !entry.row.takes(request.len()) {
         return Err(Fault::BAD_ARGUMENT_COUNT);
     }
-    let mut keys = Vec::new();
+    let plainly = entry.row.keys.iter().find_map(|spec| spec.counts_plainly(&request));
+    let (mut keys, mut counted) = (Vec::new(), Vec::new());
     let found = entry.visit_keys(&request, |at, spec| {
-        let flags = if spec.flags.contains(KeyFlags::VARIABLE) {
-            settled(entry, &request, spec.flags)
-        } else {
-            spec.flags
-        };
-        keys.push((request.get(at), flags));
+        let flags = settled(entry, &request, spec.flags, plainly);
+        let list = if spec.counts_plainly(&request).is_some() { &mut counted } else { &mut keys };
+        list.push((request.get(at), flags));
     });
-    if entry.row.flags.contains(Flags::NO_MANDATORY_KEYS) || found && !keys.is_empty() {
+    let is_unusual = plainly == Some(false);
+    let is_sound = found
+        && !(if plainly.is_some() { &counted } else { &keys }).is_empty()
+        && !(is_unusual && entry.row.name == "MSETEX");
+    // As in the real server, a destination stands behind what is counted by an unusual number.
+    let at = if is_unusual { 0 } else { keys.len() };
+    keys.splice(at..at, counted);
+    if entry.row.flags.contains(Flags::NO_MANDATORY_KEYS) || is_sound {
         Ok(keys)
     } else {
         Err(Fault::BAD_COMMAND_ARGUMENTS)
@@ -62,10 +67,13 @@ fn target<'t>(table: &'t Table, request: &Args<'_>) -> Option<&'t Entry> {
     }
 }
 
-/// Flags that depend on the arguments: those of this request.
-fn settled(entry: &Entry, request: &Args<'_>, flags: KeyFlags) -> KeyFlags {
+/// What this request does with keys of these flags. Nothing is said of keys that are counted by a number that
+/// is not spelled as integers are.
+fn settled(entry: &Entry, request: &Args<'_>, flags: KeyFlags, plainly: Option<bool>) -> KeyFlags {
     let has = |from: usize, word: &[u8]| request.from(from).iter().any(|arg| arg.eq_ignore_ascii_case(word));
     match entry.row.name {
+        _ if plainly == Some(false) => KeyFlags::empty(),
+        _ if !flags.contains(KeyFlags::VARIABLE) => flags,
         // The value is the third argument, whatever it says.
         "SET" if !has(3, b"GET") => KeyFlags::OW | KeyFlags::UPDATE,
         "BITFIELD" if only_reads(request) => KeyFlags::RO | KeyFlags::ACCESS,

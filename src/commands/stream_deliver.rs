@@ -22,10 +22,11 @@ pub const ROWS: &[Command] = &[cmd("XREADGROUP", xreadgroup)
     .group(Group::Stream)
     .since("5.0.0")
     .cost("O(M) for each stream, M entries in the answer; and O(N) for XADD when N clients wait.")
+    .history(&[("8.4.0", "Takes CLAIM."), ("8.10.0", "Takes MAXCOUNT and MAXSIZE.")])
     .doc(
         "Answers entries to a consumer of a group: new ones, or those it has pending.",
-        "group-block=<GROUP group consumer> [COUNT count] [BLOCK milliseconds] [CLAIM min-idle-time:integer] [NOACK] \
-         <STREAMS key [key ...] id [id ...]>",
+        "group-block=<GROUP group consumer> [COUNT count] [MAXCOUNT maxcount:integer] [MAXSIZE maxsize:integer] \
+         [BLOCK milliseconds] [CLAIM min-idle-time:integer] [NOACK] <STREAMS key [key ...] id [id ...]>",
     )];
 
 /// What is propagated when entries change hands.
@@ -123,9 +124,12 @@ fn xreadgroup(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Outcome, Fault> {
     }
     let now_ms = cx.db.now_ms();
     let mut effects = cx.db.logs().then(Effects::default);
-    let mut answer = Answer::default();
+    let mut answer = Answer::new(&reading, cx.out);
     let mut look = None;
     for (at, &wanted) in wanted.iter().enumerate() {
+        if !answer.has_room(cx.out) {
+            break;
+        }
         let key = args.get(reading.key_at(at));
         let mut w = cx.db.open(key);
         w.count_lookup();
@@ -183,8 +187,9 @@ impl Delivery<'_> {
         }
         let (changes, look_ms) = match wanted {
             Wanted::PendingAfter(id) => {
-                answer.stream(out, self.key);
-                self.again(log, group, consumer, id, out);
+                if answer.stream(out, self.key) {
+                    self.again(log, group, (consumer, id), answer, out);
+                }
                 (0, None)
             }
             Wanted::New => self.fresh(log, group, consumer, answer, out, effects.as_deref_mut()),
@@ -204,29 +209,29 @@ impl Delivery<'_> {
         &self,
         log: &Log,
         group: &mut stream::Group,
-        consumer: ConsumerKey,
-        after: StreamId,
+        (consumer, after): (ConsumerKey, StreamId),
+        answer: &mut Answer,
         out: &mut Out,
     ) {
         let from = after.successor().unwrap_or(StreamId::MAX);
-        let ids: Vec<_> = group.consumer(consumer).pending_from(from).take(self.reading.count).collect();
-        out.array(ids.len());
-        for id in ids {
-            match log.get(id) {
-                Some(entry) => {
-                    write_entry(out, &entry);
-                    group.redeliver(id, |pending| {
-                        pending.delivered_ms = self.now_ms;
-                        pending.deliveries = pending.deliveries.saturating_add(1);
-                    });
-                }
-                None => {
-                    out.array(2);
-                    write_id(out, id);
-                    out.null_array();
-                }
+        let count = answer.left_of(self.reading.count);
+        let ids: Vec<_> = group.consumer(consumer).pending_from(from).take(count).collect();
+        let head = out.deferred_array();
+        let len = answer.entries(out, count, ids.into_iter(), |out, id| match log.get(id) {
+            Some(entry) => {
+                write_entry(out, &entry);
+                group.redeliver(id, |pending| {
+                    pending.delivered_ms = self.now_ms;
+                    pending.deliveries = pending.deliveries.saturating_add(1);
+                });
             }
-        }
+            None => {
+                out.array(2);
+                write_id(out, id);
+                out.null_array();
+            }
+        });
+        out.finish(head, len);
     }
 
     /// Delivers what has been pending for too long and what is new; answers whether that was a change, and if
@@ -240,25 +245,24 @@ impl Delivery<'_> {
         out: &mut Out,
         mut effects: Option<&mut Effects>,
     ) -> (u64, Option<u64>) {
-        let (idle, look_ms) = self.idle(log, group);
+        let count = answer.left_of(self.reading.count);
+        let (idle, look_ms) = self.idle(log, group, count);
         if idle.is_empty() && !log.has_above(group.last_id) {
             return (0, look_ms);
         }
-        answer.stream(out, self.key);
-        let head = out.deferred_array();
-        let mut len = 0;
-        for id in idle {
-            self.claim(log, group, consumer, id, out, effects.as_deref_mut());
-            len += 1;
+        if !answer.stream(out, self.key) {
+            return (0, None);
         }
+        let head = out.deferred_array();
+        let claimed = answer.entries(out, count, idle.into_iter(), |out, id| {
+            self.claim(log, group, consumer, id, out, effects.as_deref_mut());
+        });
         let place = (self.key, self.group_name);
-        let mut has_moved = false;
         let start = group.last_id.successor().unwrap_or(StreamId::MAX);
-        for entry in log.up(start, StreamId::MAX).take(self.reading.count - len) {
+        let new = log.up(start, StreamId::MAX);
+        let moved = answer.entries(out, count - claimed, new, |out, entry| {
             log.advance(group, entry.id);
-            has_moved = true;
             write_entry(out, &entry);
-            len += 1;
             if !self.reading.no_ack {
                 let pending = Pending::of(consumer, self.now_ms, 1);
                 group.deliver(entry.id, pending);
@@ -267,21 +271,21 @@ impl Delivery<'_> {
                     effects.claim(place, group, entry.id, &pending);
                 }
             }
-        }
-        out.finish(head, len);
-        if has_moved && let Some(effects) = &mut effects {
+        });
+        out.finish(head, claimed + moved);
+        if moved > 0 && let Some(effects) = &mut effects {
             effects.position(place, group);
         }
         (1, None)
     }
 
-    /// Entries that CLAIM takes over, those that have been pending longest first; and if those are all, when
+    /// Up to `count` entries that CLAIM takes over, those that have been pending longest first; and if those are all, when
     /// the first of the others may be taken over, unix milliseconds.
-    fn idle(&self, log: &Log, group: &mut stream::Group) -> (Vec<StreamId>, Option<u64>) {
+    fn idle(&self, log: &Log, group: &mut stream::Group, count: usize) -> (Vec<StreamId>, Option<u64>) {
         let Some(idle_ms) = self.reading.claim_idle_ms else { return (Vec::new(), None) };
         let mut found = Vec::new();
         for (id, pending) in group.pending_by_rank().filter(|(id, _)| log.has(*id)) {
-            if found.len() == self.reading.count {
+            if found.len() == count {
                 break;
             }
             if pending.is_idle(idle_ms, self.now_ms) {

@@ -5,7 +5,7 @@
 //! streams when one of them has changed.
 
 use super::blocking::parse_timeout_ms;
-use super::stream::{READ, strict_id, write_entries};
+use super::stream::{READ, strict_id, write_entry};
 use crate::command::{Acl, Command, Cursor, Cx, Flags, Group, KeyFlags, KeySpec, Outcome, Wait, cmd};
 use crate::fault::Fault;
 use crate::keyspace::Kind;
@@ -22,15 +22,21 @@ pub const ROWS: &[Command] = &[cmd("XREAD", xread)
     .group(Group::Stream)
     .since("5.0.0")
     .cost("O(M), M entries answered of each stream; O(1) where there are none above the identifier")
+    .history(&[("8.10.0", "Takes MAXCOUNT and MAXSIZE.")])
     .doc(
         "Answers the entries of streams above an identifier each, and waits for some if wanted.",
-        "[COUNT count] [BLOCK milliseconds] <STREAMS key [key ...] id [id ...]>",
+        "[COUNT count] [MAXCOUNT maxcount:integer] [MAXSIZE maxsize:integer] [BLOCK milliseconds] \
+         <STREAMS key [key ...] id [id ...]>",
     )];
 
 /// The options of XREAD and XREADGROUP.
 pub(super) struct Reading<'a> {
     /// Most entries of each stream.
     pub count: usize,
+    /// Most entries of all streams together.
+    pub max_count: usize,
+    /// No further entry once the reply has so many bytes.
+    pub max_bytes: usize,
     /// Until when to wait: `Some(None)` for ever, `None` not at all.
     pub block: Option<Option<u64>>,
     /// Group and consumer.
@@ -52,6 +58,8 @@ impl<'a> Reading<'a> {
         let mut cursor = Cursor::new(args, 1);
         let mut reading = Reading {
             count: usize::MAX,
+            max_count: usize::MAX,
+            max_bytes: usize::MAX,
             block: None,
             group: None,
             no_ack: false,
@@ -64,8 +72,11 @@ impl<'a> Reading<'a> {
             if left > 1 && cursor.word("BLOCK") {
                 reading.block = Some(parse_timeout_ms(cursor.need()?, now_ms)?);
             } else if left > 1 && cursor.word("COUNT") {
-                let count = cursor.int()?;
-                reading.count = if count > 0 { count as usize } else { usize::MAX };
+                reading.count = positive(cursor.int()?).unwrap_or(usize::MAX);
+            } else if left > 1 && cursor.word("MAXCOUNT") {
+                reading.max_count = positive(cursor.int()?).ok_or(Fault::MAXCOUNT_NOT_POSITIVE)?;
+            } else if left > 1 && cursor.word("MAXSIZE") {
+                reading.max_bytes = positive(cursor.int()?).ok_or(Fault::MAXSIZE_NOT_POSITIVE)?;
             } else if left > 1 && cursor.word("STREAMS") {
                 reading.keys_at = cursor.index();
                 reading.streams = cursor.left() / 2;
@@ -88,6 +99,9 @@ impl<'a> Reading<'a> {
             } else {
                 return Err(Fault::SYNTAX);
             }
+        }
+        if reading.count != usize::MAX && reading.max_count < reading.count {
+            return Err(Fault::MAXCOUNT_BELOW_COUNT);
         }
         Ok(reading)
     }
@@ -116,29 +130,82 @@ impl<'a> Reading<'a> {
     }
 }
 
-/// The array, in RESP3 the map, of streams that have something; begins with the first of them.
-#[derive(Default)]
+fn positive(number: i64) -> Option<usize> {
+    usize::try_from(number).ok().filter(|&number| number > 0)
+}
+
+/// The array, in RESP3 the map, of streams that have something; begins with the first of them. Knows when the
+/// reply is as long as it may be.
 pub(super) struct Answer {
     head: Option<Deferred>,
-    len: usize,
+    streams: usize,
+    entries: usize,
+    /// Most entries.
+    max_count: usize,
+    /// Length of the output from which on there are no further entries, but for the first.
+    until_bytes: usize,
 }
 
 impl Answer {
-    /// Begins with a stream; its entries are to follow.
-    pub fn stream(&mut self, out: &mut Out, key: &[u8]) {
+    /// A reply that is written to `out` from now on.
+    pub fn new(reading: &Reading<'_>, out: &Out) -> Answer {
+        let until_bytes = out.len_bytes().saturating_add(reading.max_bytes);
+        Answer { head: None, streams: 0, entries: 0, max_count: reading.max_count, until_bytes }
+    }
+
+    /// Whether there is room for one more entry. There is for the first, so that whoever reads gets on.
+    pub fn has_room(&self, out: &Out) -> bool {
+        self.entries == 0 || self.entries < self.max_count && out.len_bytes() < self.until_bytes
+    }
+
+    /// How many entries one stream may still have, its size apart.
+    pub fn left_of(&self, count: usize) -> usize {
+        count.min(self.max_count - self.entries)
+    }
+
+    /// Begins with a stream; its entries are to follow. False, and nothing is written, if there is no room for
+    /// one: then there is none for other streams either.
+    #[must_use]
+    pub fn stream(&mut self, out: &mut Out, key: &[u8]) -> bool {
         let is_map = out.proto() == Proto::Resp3;
         self.head.get_or_insert_with(|| if is_map { out.deferred_map() } else { out.deferred_array() });
-        self.len += 1;
+        let mark = out.mark();
         if !is_map {
             out.array(2);
         }
         out.bulk(key);
+        if !self.has_room(out) {
+            out.rollback(mark);
+            self.max_count = self.entries;
+            return false;
+        }
+        self.streams += 1;
+        true
+    }
+
+    /// Writes entries with `write`, the first `count` of them if there is room.
+    pub fn entries<T>(
+        &mut self,
+        out: &mut Out,
+        count: usize,
+        entries: impl Iterator<Item = T>,
+        mut write: impl FnMut(&mut Out, T),
+    ) -> usize {
+        let before = self.entries;
+        for entry in entries.take(self.left_of(count)) {
+            if !self.has_room(out) {
+                break;
+            }
+            write(out, entry);
+            self.entries += 1;
+        }
+        self.entries - before
     }
 
     /// Ends the reply; false when no stream had anything, and nothing was written.
     pub fn finish(self, out: &mut Out) -> bool {
         let Some(head) = self.head else { return false };
-        out.finish(head, self.len);
+        out.finish(head, self.streams);
         true
     }
 }
@@ -157,15 +224,20 @@ fn xread(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Outcome, Fault> {
             text => strict_id(text)?,
         });
     }
-    let mut answer = Answer::default();
+    let mut answer = Answer::new(&reading, cx.out);
     for (at, &after) in after.iter().enumerate() {
         let key = args.get(reading.key_at(at));
         let Some(stream) = cx.db.read_as::<Stream>(key)? else { continue };
         let (true, Some(start)) = (stream.log().has_above(after), after.successor()) else { continue };
         let is_newest = args.get(reading.id_at(at)) == b"+";
-        answer.stream(cx.out, key);
+        if !answer.stream(cx.out, key) {
+            break;
+        }
         let count = if is_newest { 1 } else { reading.count };
-        write_entries(cx.out, stream.log().up(start, StreamId::MAX).take(count));
+        let head = cx.out.deferred_array();
+        let entries = stream.log().up(start, StreamId::MAX);
+        let len = answer.entries(cx.out, count, entries, |out, entry| write_entry(out, &entry));
+        cx.out.finish(head, len);
     }
     if answer.finish(cx.out) {
         return Ok(Outcome::Done);

@@ -171,6 +171,8 @@ impl Executor {
             for (at, command) in queue.commands.iter().enumerate() {
                 let call =
                     Call { args: queue.args.get(at), entry: Some(command.entry as u16), hash: command.hash };
+                // What the client runs is EXEC, to itself too.
+                session.client.last_command.store(exec.index as u32, Ordering::Relaxed);
                 self.run_queued(host, held.lend(), session, out, (call, now_ms), &mut unit);
             }
             Ok(())

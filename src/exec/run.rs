@@ -287,6 +287,8 @@ impl Executor {
         fault: Fault,
     ) -> Ran {
         let fault = multi::spoil(session, entry, &fault).unwrap_or(fault);
+        let index = entry.map_or(u32::MAX, |entry| entry.index as u32);
+        session.client.last_command.store(index, Ordering::Relaxed);
         if let Some(entry) = entry {
             host.observe.lane(self.lane).rejected(entry.index);
         }
