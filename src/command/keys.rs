@@ -231,9 +231,9 @@ impl KeySpec {
     }
 }
 
-/// The integer that a text begins with, as C reads an `int`: behind white space and a sign, up to the first
-/// byte that is no digit; 0 where there is none; of a greater one the low 32 bits. A handler refuses what goes
-/// on behind it, and what is too great.
+/// The integer that a text begins with, as C reads an `int`: behind white space and a sign, up to the
+/// first byte that is no digit; 0 where there is none; of a greater one the low 32 bits. A handler refuses
+/// what goes on behind it, and what is too great.
 fn leading_int(text: &[u8]) -> i64 {
     let text = text.trim_ascii_start();
     let (sign, digits) = match text {

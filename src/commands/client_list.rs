@@ -37,15 +37,18 @@ pub(super) fn list(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Outcome, Fault> {
     Ok(Outcome::Done)
 }
 
+/// Index of the row of what a client runs or has run last. Within a transaction that is EXEC.
+fn command_of(cx: &Cx<'_>, client: &Client) -> u32 {
+    let is_running = client.id == cx.session.client.id && cx.may_block;
+    if is_running { cx.command.index as u32 } else { client.last_command.load(Relaxed) }
+}
+
 /// The line of a client. The one that asks is shown in the middle of its command, whose arguments are `args`.
 fn write_line(text: &mut String, cx: &Cx<'_>, client: &Client, args: &Args<'_>) {
     const SECOND_NS: u64 = 1_000_000_000;
     let now_ns = cx.host.ticks.since_start_ns();
     let is_me = client.id == cx.session.client.id;
-    // Within a transaction it is EXEC that runs.
-    let is_running = is_me && cx.may_block;
-    let command = if is_running { cx.command.index as u32 } else { client.last_command.load(Relaxed) };
-    let command = match command {
+    let command = match command_of(cx, client) {
         u32::MAX => "NULL",
         index => &cx.host.table.at(index as usize).full_name,
     };

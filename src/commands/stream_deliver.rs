@@ -25,8 +25,9 @@ pub const ROWS: &[Command] = &[cmd("XREADGROUP", xreadgroup)
     .history(&[("8.4.0", "Takes CLAIM."), ("8.10.0", "Takes MAXCOUNT and MAXSIZE.")])
     .doc(
         "Answers entries to a consumer of a group: new ones, or those it has pending.",
-        "group-block=<GROUP group consumer> [COUNT count] [MAXCOUNT maxcount:integer] [MAXSIZE maxsize:integer] \
-         [BLOCK milliseconds] [CLAIM min-idle-time:integer] [NOACK] <STREAMS key [key ...] id [id ...]>",
+        "group-block=<GROUP group consumer> [COUNT count] [MAXCOUNT maxcount:integer] \
+         [MAXSIZE maxsize:integer] [BLOCK milliseconds] [CLAIM min-idle-time:integer] [NOACK] \
+         <STREAMS key [key ...] id [id ...]>",
     )];
 
 /// What is propagated when entries change hands.
@@ -273,14 +274,16 @@ impl Delivery<'_> {
             }
         });
         out.finish(head, claimed + moved);
-        if moved > 0 && let Some(effects) = &mut effects {
+        if moved > 0
+            && let Some(effects) = &mut effects
+        {
             effects.position(place, group);
         }
         (1, None)
     }
 
-    /// Up to `count` entries that CLAIM takes over, those that have been pending longest first; and if those are all, when
-    /// the first of the others may be taken over, unix milliseconds.
+    /// Up to `count` entries that CLAIM takes over, those that have been pending longest first; and if those
+    /// are all, when the first of the others may be taken over, unix milliseconds.
     fn idle(&self, log: &Log, group: &mut stream::Group, count: usize) -> (Vec<StreamId>, Option<u64>) {
         let Some(idle_ms) = self.reading.claim_idle_ms else { return (Vec::new(), None) };
         let mut found = Vec::new();

@@ -134,8 +134,8 @@ fn positive(number: i64) -> Option<usize> {
     usize::try_from(number).ok().filter(|&number| number > 0)
 }
 
-/// The array, in RESP3 the map, of streams that have something; begins with the first of them. Knows when the
-/// reply is as long as it may be.
+/// The array, in RESP3 the map, of streams that have something; begins with the first of them. Knows when
+/// the reply is as long as it may be.
 pub(super) struct Answer {
     head: Option<Deferred>,
     streams: usize,
@@ -163,8 +163,8 @@ impl Answer {
         count.min(self.max_count - self.entries)
     }
 
-    /// Begins with a stream; its entries are to follow. False, and nothing is written, if there is no room for
-    /// one: then there is none for other streams either.
+    /// Begins with a stream; its entries are to follow. False, and nothing is written, if there is no room
+    /// for one: then there is none for other streams either.
     #[must_use]
     pub fn stream(&mut self, out: &mut Out, key: &[u8]) -> bool {
         let is_map = out.proto() == Proto::Resp3;

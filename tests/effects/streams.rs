@@ -91,7 +91,25 @@ pub const EXAMPLES: &[(&str, &str)] = &[
     ("XCLAIM x g c 0 10-1", "XACK x g 10-1"),
     ("XGROUP DESTROY x g", "="),
     ("XGROUP DESTROY x g", ""),
-    ("DEL x y z", "="),
+    ("XADD v 1-1 a 1", "="),
+    ("XADD w 1-1 a 1", "="),
+    ("XADD w 2-1 a 1", "="),
+    ("XGROUP CREATE v g 0", "="),
+    ("XGROUP CREATE w g 0", "="),
+    (
+        "XREADGROUP GROUP g c MAXCOUNT 1 STREAMS w v > >",
+        "XCLAIM w g c 0 1-1 TIME @0 RETRYCOUNT 1 FORCE JUSTID LASTID 1-1; XGROUP SETID w g 1-1 ENTRIESREAD 1",
+    ),
+    ("XREADGROUP GROUP g c MAXSIZE 1 NOACK STREAMS w v > >", "XGROUP SETID w g 2-1 ENTRIESREAD 2"),
+    (
+        "XREADGROUP GROUP g d MAXSIZE 1 CLAIM 0 STREAMS v w > >",
+        "XCLAIM v g d 0 1-1 TIME @0 RETRYCOUNT 1 FORCE JUSTID LASTID 1-1; XGROUP SETID v g 1-1 ENTRIESREAD 1",
+    ),
+    (
+        "XREADGROUP GROUP g e MAXCOUNT 1 CLAIM 0 STREAMS v w > >",
+        "XCLAIM v g e 0 1-1 TIME @0 RETRYCOUNT 2 FORCE JUSTID LASTID 1-1",
+    ),
+    ("DEL v w x y z", "="),
 ];
 
 /// For every write command, how its arguments are drawn.
