@@ -361,6 +361,8 @@ faults! {
     PACKED_THRESHOLD = "ERR argument must be a memory value bigger than 1 and smaller than 4gb";
     /// DEBUG HTSTATS of a database that does not exist.
     DEBUG_DB = "ERR Out of range database";
+    /// DEBUG LISTPACK of anything else.
+    NOT_A_LISTPACK = "ERR Not a listpack encoded object.";
     /// DEBUG HTSTATS-KEY of a value that has no table.
     NO_HASH_TABLE = "ERR The value stored at the specified key is not represented using an hash table";
     /// DEBUG SDSLEN of a value that is kept in another form.

@@ -65,6 +65,7 @@ const fn sub(name: &'static str, least: usize, most: usize, run: Handler) -> Sub
 
 const SUBS: &[Sub] = &[
     sub("ASSERT", 2, 2, crash_assert),
+    sub("CHANGE-REPL-ID", 2, 2, without_effect),
     sub("CONFIG-REWRITE-FORCE-ALL", 2, 2, rewrite_all),
     sub("DICT-RESIZING", 3, 3, without_effect),
     sub("DIGEST", 2, 2, debug_value::digest),
@@ -73,6 +74,7 @@ const SUBS: &[Sub] = &[
     sub("HELP", 2, 2, help),
     sub("HTSTATS", 3, 4, htstats),
     sub("HTSTATS-KEY", 3, 4, htstats_key),
+    sub("LISTPACK", 3, 3, debug_value::listpack),
     sub("LOG", 3, 3, log),
     sub("OBJECT", 3, 4, debug_value::object),
     sub("PANIC", 2, 2, crash_panic),
@@ -98,7 +100,7 @@ const HELP: &[&str] = &[
     "    Returns a digest of all data: equal for equal data.",
     "DIGEST-VALUE <key> [<key> ...]",
     "    Returns a digest of each key's value.",
-    "DICT-RESIZING | SET-SKIP-CHECKSUM-VALIDATION <0|1>,",
+    "CHANGE-REPL-ID, DICT-RESIZING | SET-SKIP-CHECKSUM-VALIDATION <0|1>,",
     "REPLYBUFFER <PEAK-RESET-TIME <NEVER|RESET|milliseconds> | RESIZING <0|1>>",
     "    Accepted without effect: there is nothing to switch.",
     "ERROR <text>",
@@ -107,6 +109,8 @@ const HELP: &[&str] = &[
     "    Returns figures of the tables of a database.",
     "HTSTATS-KEY <key> [full]",
     "    The same of a set or hash that is kept in a table.",
+    "LISTPACK <key>",
+    "    Writes the elements of a small collection into the server's log.",
     "LOG <text>",
     "    Writes a line into the server's log.",
     "OBJECT <key> [fast]",
@@ -144,8 +148,8 @@ fn debug(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Outcome, Fault> {
 }
 
 /// Switches of machinery that Ochre has no counterpart of: tables split one segment at a time and have no
-/// resizing to hold back, and there are no payloads yet whose checksum would be looked at. Test suites turn
-/// them on their way to something else.
+/// resizing to hold back, there are no payloads yet whose checksum would be looked at, and nobody knows this
+/// server's data by a replication identifier. Test suites turn them on their way to something else.
 fn without_effect(cx: &mut Cx<'_>, _: Args<'_>) -> Result<Outcome, Fault> {
     cx.out.ok();
     Ok(Outcome::Done)

@@ -1,4 +1,4 @@
-//! DEBUG's subcommands that look at values: DIGEST, DIGEST-VALUE, OBJECT, SDSLEN.
+//! DEBUG's subcommands that look at values: DIGEST, DIGEST-VALUE, LISTPACK, OBJECT, SDSLEN.
 //!
 //! For: comparing data, and telling how a value is kept. May touch: what `Cx` carries.
 //! Always: nothing here counts as an access. A digest depends on what clients can see (database, key, value,
@@ -17,6 +17,10 @@ use crate::value::collection::AnyRef;
 use crate::value::list::{ListRef, Nodes};
 use crate::value::{List, lzf};
 
+/// The encoding of small collections.
+const LISTPACK: &str = "listpack";
+/// What LISTPACK answers, in Valkey's words.
+const LISTPACK_SHOWN: &str = "Listpack structure printed on stdout";
 /// The access field counts seconds modulo this.
 const LRU_WRAP: u64 = 1 << 24;
 /// Strings up to this length are serialized as an integer if they are one.
@@ -101,6 +105,17 @@ pub(super) fn digest_value(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Outcome, F
         let digest = entry.map_or(Digest::default(), |entry| Digest::of_value(entry, &mut digits));
         cx.out.simple(&digest.text());
     }
+    Ok(Outcome::Done)
+}
+
+/// Shows the elements in the log: standard output belongs to whoever embeds the server.
+pub(super) fn listpack(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Outcome, Fault> {
+    let entry = cx.db.stored(args.get(2)).ok_or(Fault::NO_SUCH_KEY)?;
+    let collection = entry.collection().filter(|collection| collection.encoding() == LISTPACK);
+    let collection = collection.ok_or(Fault::NOT_A_LISTPACK)?;
+    tracing::warn!("DEBUG LISTPACK: {} elements", collection.len());
+    collection.visit(&mut |parts| tracing::warn!("{}", String::from_utf8_lossy(&parts.join(&b' '))));
+    cx.out.simple(LISTPACK_SHOWN);
     Ok(Outcome::Done)
 }
 

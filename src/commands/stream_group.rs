@@ -84,9 +84,13 @@ impl Options {
                 return Err(wrong());
             }
         }
-        // Said twice, an option is too much.
-        if args.len() > if is_create { 8 } else { 7 } { Err(wrong()) } else { Ok(options) }
+        Ok(options)
     }
+}
+
+/// Refuses more than `most` arguments: said twice, an option is too much, but keys are looked at before.
+fn limit(args: Args<'_>, most: usize) -> Result<(), Fault> {
+    if args.len() > most { Err(Fault::subcommand_arguments("XGROUP", args.get(1))) } else { Ok(()) }
 }
 
 /// The stream's last entry, for `$`.
@@ -112,6 +116,7 @@ fn create(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Outcome, Fault> {
     if stream.is_none() && !options.makes_stream {
         return Err(Fault::GROUP_NEEDS_KEY);
     }
+    limit(args, 8)?;
     let last_id = last_entry(args.get(4), stream).map_or_else(|| strict_id(args.get(4)), Ok)?;
     if stream.is_some_and(|stream| stream.group(name).is_some()) {
         return Err(Fault::GROUP_EXISTS);
@@ -181,6 +186,7 @@ fn setid(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Outcome, Fault> {
     let name = args.get(3);
     let mut w = cx.db.open(args.get(2));
     existing_group(&w, args)?;
+    limit(args, 7)?;
     // Unlike CREATE it takes the ends of a range, too.
     let last_id = last_entry(args.get(4), w.view::<Stream>()?).map_or_else(|| lenient_id(args.get(4)), Ok)?;
     w.update(|stream: &mut Stream| {
