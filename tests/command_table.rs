@@ -112,6 +112,22 @@ fn every_change_of_a_command_came_after_the_command_and_is_a_sentence() {
 }
 
 #[test]
+fn every_argument_that_came_later_is_in_the_syntax_once() {
+    fn count(args: &[Arg], name: &str) -> usize {
+        args.iter().map(|arg| usize::from(arg.name == name) + count(&arg.args, name)).sum()
+    }
+    check_all(|row| {
+        let args = docs::arguments(row.row)?;
+        for (name, since) in row.row.args_since {
+            ensure(count(&args, name) == 1, || format!("'{name}' is not one argument"))?;
+            let is_later = version(since) > version(row.row.since);
+            ensure(is_later, || format!("'{name}' came in {since}"))?;
+        }
+        Ok(())
+    });
+}
+
+#[test]
 fn every_key_is_where_the_arity_allows_it_and_in_the_syntax() {
     check_all(|Row { row, .. }| {
         let size = i32::from(row.arity.abs());

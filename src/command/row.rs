@@ -277,6 +277,8 @@ pub struct Command {
     pub since: &'static str,
     /// `(version, what it has done differently since then)`, in COMMAND DOCS' order.
     pub history: &'static [(&'static str, &'static str)],
+    /// `(name, version)` of arguments that came after the command, by COMMAND DOCS' names.
+    pub args_since: &'static [(&'static str, &'static str)],
     /// Complexity in words.
     pub cost: &'static str,
     /// One sentence.
@@ -307,6 +309,7 @@ pub const fn cmd(name: &'static str, handler: Handler) -> Command {
         group: Group::Generic,
         since: "1.0.0",
         history: &[],
+        args_since: &[],
         cost: "O(1)",
         summary: "",
         syntax: "",
@@ -383,6 +386,12 @@ impl Command {
     /// What it has done differently since later versions.
     pub const fn history(mut self, history: &'static [(&'static str, &'static str)]) -> Self {
         self.history = history;
+        self
+    }
+
+    /// Arguments that came after the command, and when.
+    pub const fn args_since(mut self, args: &'static [(&'static str, &'static str)]) -> Self {
+        self.args_since = args;
         self
     }
 

@@ -4,7 +4,7 @@
 //! Always: a command that does not exist is left out.
 
 use crate::command::docs::{Arg, ArgFlags, arguments};
-use crate::command::{Cx, Entry, Outcome, Table};
+use crate::command::{Command, Cx, Entry, Outcome, Table};
 use crate::fault::Fault;
 use crate::resp::{Args, Out};
 
@@ -64,7 +64,7 @@ fn write_docs(table: &Table, entry: &Entry, out: &mut Out) {
     let args = arguments(row).unwrap_or_default();
     if !args.is_empty() {
         out.bulk(b"arguments");
-        write_args(out, &args);
+        write_args(out, row, &args);
         pairs += 1;
     }
     let subs = table.subs(entry);
@@ -94,7 +94,7 @@ fn write_history(out: &mut Out, history: &[(&str, &str)]) {
     }
 }
 
-fn write_args(out: &mut Out, args: &[Arg]) {
+fn write_args(out: &mut Out, row: &Command, args: &[Arg]) {
     out.array(args.len());
     for arg in args {
         let (map, mut pairs) = (out.deferred_map(), 2);
@@ -113,6 +113,10 @@ fn write_args(out: &mut Out, args: &[Arg]) {
             write_pair(out, "token", token);
             pairs += 1;
         }
+        if let Some((_, since)) = row.args_since.iter().find(|(name, _)| *name == arg.name) {
+            write_pair(out, "since", since);
+            pairs += 1;
+        }
         if !arg.flags.is_empty() {
             out.bulk(b"flags");
             words(out, ArgFlags::NAMES.iter().filter(|(f, _)| arg.flags.contains(*f)).map(|(_, name)| *name));
@@ -120,7 +124,7 @@ fn write_args(out: &mut Out, args: &[Arg]) {
         }
         if !arg.args.is_empty() {
             out.bulk(b"arguments");
-            write_args(out, &arg.args);
+            write_args(out, row, &arg.args);
             pairs += 1;
         }
         out.finish(map, pairs);
