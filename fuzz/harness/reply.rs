@@ -1,7 +1,7 @@
 //! Whether bytes are well-formed replies.
 
-/// Nesting of a reply, at most.
-const MOST_NESTED: usize = 16;
+/// Nesting of a reply, at most: what a script answers may be nested nearly as deep.
+const MOST_NESTED: usize = 8000;
 
 /// What a server sent, counted.
 #[derive(Default, Debug, PartialEq, Eq)]
