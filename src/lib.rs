@@ -49,7 +49,7 @@
 //! | [`net`] | sockets, workers, turns |
 //! | [`server`] | wiring, start, ordered end |
 //!
-//! Leaves, which use no room: [`reclaim`], [`sync`], [`memory`], [`log`].
+//! Leaves, which use no room: [`reclaim`], [`sync`], [`memory`], [`log`], [`supervise`].
 
 pub mod client;
 pub mod clock;
@@ -68,6 +68,7 @@ pub mod reclaim;
 pub mod resp;
 pub mod script;
 pub mod server;
+pub mod supervise;
 pub mod sync;
 pub mod value;
 

@@ -3,9 +3,10 @@
 use std::io::{self, Write as _};
 use std::os::unix::ffi::OsStringExt;
 use std::process::ExitCode;
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 
-use ochre::config::{self, Build, CommandLine, Directive, Disk, Files, Invocation, Loaded, Settings};
+use ochre::config::{self, Build, CommandLine, Directive, Disk, Files, Invocation, Loaded, Remark, Settings};
+use ochre::supervise::Supervisor;
 use ochre::{Server, log};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
@@ -49,7 +50,9 @@ fn run(invocation: &Invocation) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    if loaded.settings.bool(Directive::Daemonize) {
+    let mut supervisor = Supervisor::find(loaded.settings.choice(Directive::Supervised));
+    // A supervisor looks after the process that it started.
+    if loaded.settings.bool(Directive::Daemonize) && supervisor.name() == "no" {
         if std::env::var_os(DETACHED).is_none() {
             return detach(&files.stdin);
         }
@@ -62,15 +65,22 @@ fn run(invocation: &Invocation) -> ExitCode {
         return ExitCode::FAILURE;
     }
     let Ok(log) = log::install() else { unreachable!("nothing was installed before") };
-    log.set_level(loaded.settings.choice(Directive::LogLevel));
+    set_form(&log, &loaded.settings);
     let file = text(&loaded.settings, Directive::LogFile);
     if let Err(error) = log.set_file(&file) {
         eprintln!("Can't open the log file '{file}': {error}");
         return ExitCode::FAILURE;
     }
+    supervisor.greet();
     greet(&loaded);
     make_room_for_clients(&mut loaded.settings);
-    start(loaded, log)
+    start(loaded, log, supervisor)
+}
+
+/// What is logged, and how.
+fn set_form(log: &log::Handle, settings: &Settings) {
+    log.set_level(settings.choice(Directive::LogLevel));
+    log.set_format(settings.choice(Directive::LogFormat), settings.choice(Directive::LogTimestampFormat));
 }
 
 /// The lines of a start, as scripts wait for them.
@@ -86,7 +96,7 @@ fn greet(loaded: &Loaded) {
         Some(_) => tracing::info!("Configuration loaded"),
         None => tracing::warn!("Warning: no config file specified, using the default config."),
     }
-    loaded.notes.iter().for_each(|note| tracing::info!("{note}"));
+    loaded.notes.iter().for_each(Remark::log);
 }
 
 /// The line with the process's number. Scripts take it for the word that the port was free.
@@ -103,7 +113,7 @@ fn introduce(port: i64, shows_logo: bool) {
     }
 }
 
-fn start(loaded: Loaded, log: log::Handle) -> ExitCode {
+fn start(loaded: Loaded, log: log::Handle, supervisor: Supervisor) -> ExitCode {
     let pid_file = pid_file(&loaded.settings);
     let executable =
         std::env::current_exe().map_or_else(|_| "ochre-server".into(), |p| p.display().to_string());
@@ -119,9 +129,12 @@ fn start(loaded: Loaded, log: log::Handle) -> ExitCode {
             tracing::warn!("Failed to write PID file: {error}");
         }
     });
+    let supervisor = Arc::new(supervisor);
+    let told = Arc::clone(&supervisor);
+    let builder = builder.supervised(supervisor.name()).on_stopping(move || told.stopping());
     let server = builder.on_reconfigure(move |settings| {
         allow_descriptors(descriptors_wanted(settings));
-        log.set_level(settings.choice(Directive::LogLevel));
+        set_form(&log, settings);
         if let Err(error) = log.set_file(&text(settings, Directive::LogFile)) {
             tracing::warn!("Can't open the log file: {error}");
         }
@@ -133,8 +146,9 @@ fn start(loaded: Loaded, log: log::Handle) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
+    supervisor.ready();
     // Nobody takes it when signals are not watched.
-    let _ = started.send(Box::new(server.shutdown_request()));
+    let _ = started.send(Box::new(server.signalled()));
     server.wait();
     if let Some(path) = pid_file {
         tracing::info!("Removing the pid file.");
@@ -201,8 +215,8 @@ fn text(settings: &Settings, directive: Directive) -> String {
     String::from_utf8_lossy(settings.text(directive)).into_owned()
 }
 
-/// Asks the server to shut down.
-type Ask = Box<dyn Fn() + Send>;
+/// Asks the server to shut down as a directive for a signal says.
+type Ask = Box<dyn Fn(Directive) + Send>;
 
 /// SIGTERM and SIGINT ask for a shutdown, from now on and at the latest when the server has started, which is
 /// told through the channel; a second SIGINT ends the process at once.
@@ -223,8 +237,11 @@ fn watch_signals() -> oneshot::Sender<Ask> {
             let Ok(ask) = server.await else { return };
             let mut asked = false;
             loop {
-                tokio::select! {
-                    _ = term.recv() => tracing::warn!("Received SIGTERM scheduling shutdown..."),
+                let directive = tokio::select! {
+                    _ = term.recv() => {
+                        tracing::warn!("Received SIGTERM scheduling shutdown...");
+                        Directive::ShutdownOnSigterm
+                    }
                     _ = int.recv() => {
                         tracing::warn!("Received SIGINT scheduling shutdown...");
                         if asked {
@@ -232,11 +249,12 @@ fn watch_signals() -> oneshot::Sender<Ask> {
                             std::process::exit(1);
                         }
                         asked = true;
+                        Directive::ShutdownOnSigint
                     }
                     _ = hup.recv() => continue,
-                }
+                };
                 tracing::warn!("User requested shutdown...");
-                ask();
+                ask(directive);
             }
         });
     };

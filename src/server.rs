@@ -22,13 +22,14 @@ use crate::clock::{Chance, Clock, Ticks, entropy_seed};
 use crate::command::cx::{Host, Identity, Request};
 use crate::command::table::Table;
 use crate::commands::FAMILIES;
-use crate::config::{Class, Directive, Loaded, Settings, Statement};
+use crate::config::{Class, Directive, Loaded, Remark, Remarked, Settings, Statement};
 use crate::keyspace::Space;
 use crate::keyspace::log::CommitLog;
 use crate::net::listen::{self, Doors, Listener};
 use crate::net::wake::{Desk, Desks, Mail};
 use crate::net::worker::Place;
 use crate::observe::Observe;
+use crate::observe::oom::OomScore;
 use crate::observe::stats::add;
 use crate::pubsub::Channels;
 use crate::reclaim::Reclaim;
@@ -53,7 +54,9 @@ pub struct Builder {
     loaded: Option<Loaded>,
     seed: Option<u64>,
     executable: String,
+    supervised: Option<&'static str>,
     on_bound: Option<Box<dyn FnOnce() + Send>>,
+    on_stopping: Option<Box<dyn FnOnce() + Send>>,
     on_reconfigure: Option<Follower>,
 }
 
@@ -87,10 +90,24 @@ impl Builder {
         self
     }
 
+    /// The supervisor that INFO shows.
+    #[must_use]
+    pub fn supervised(mut self, by: &'static str) -> Builder {
+        self.supervised = Some(by);
+        self
+    }
+
     /// Called when all addresses are bound, before anybody can know that the server is ready.
     #[must_use]
     pub fn on_bound(mut self, f: impl FnOnce() + Send + 'static) -> Builder {
         self.on_bound = Some(Box::new(f));
+        self
+    }
+
+    /// Called on the main thread of the server when its end begins.
+    #[must_use]
+    pub fn on_stopping(mut self, f: impl FnOnce() + Send + 'static) -> Builder {
+        self.on_stopping = Some(Box::new(f));
         self
     }
 
@@ -121,6 +138,7 @@ impl Builder {
             port: 0,
             started_ns: 0,
             started_s: 0,
+            supervised: "no",
             workers: 1,
             seed,
         };
@@ -128,23 +146,31 @@ impl Builder {
         Ok(host)
     }
 
-    /// Binds, starts the workers and answers when clients can connect.
-    ///
-    /// # Errors
-    /// A directive that does not exist or has a bad value, or an address that cannot be bound: the text is
-    /// one clear line.
-    pub fn start(self) -> io::Result<Server> {
-        let embedded = self.loaded.is_none();
-        let (mut settings, config_file, renames) = match self.loaded {
+    /// What it was told: the settings, the path of the configuration file and the commands with other names.
+    fn settle(&mut self) -> io::Result<(Settings, String, Vec<Statement>)> {
+        let (mut settings, config_file, renames) = match self.loaded.take() {
             None => (Settings::default(), String::new(), Vec::new()),
             Some(loaded) => {
                 let path = loaded.config_file.map(|p| String::from_utf8_lossy(&p).into_owned());
                 (loaded.settings, path.unwrap_or_default(), loaded.renames)
             }
         };
+        let mut given = Vec::new();
         for (name, value) in &self.directives {
-            assign(&mut settings, name, value)?;
+            given.push(assign(&mut settings, name, value)?);
         }
+        Remarked::default().news(&settings, &given).iter().for_each(Remark::log);
+        Ok((settings, config_file, renames))
+    }
+
+    /// Binds, starts the workers and answers when clients can connect.
+    ///
+    /// # Errors
+    /// A directive that does not exist or has a bad value, or an address that cannot be bound: the text is
+    /// one clear line.
+    pub fn start(mut self) -> io::Result<Server> {
+        let embedded = self.loaded.is_none();
+        let (mut settings, config_file, renames) = self.settle()?;
         let workers = match settings.int(Directive::IoThreads) {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
             n => n as usize,
@@ -166,6 +192,7 @@ impl Builder {
             port: addr.map_or(0, |a| a.port()),
             started_ns: 0,
             started_s: 0,
+            supervised: self.supervised.unwrap_or("no"),
             workers,
             seed,
         };
@@ -174,6 +201,8 @@ impl Builder {
         if let Some(f) = self.on_bound {
             f();
         }
+        // The log says when that fails; it is no reason to stop.
+        let _ = host.oom_score.follow(&host.settings.load());
         let (done, ended) = mpsc::channel();
         let main = House {
             host: Arc::clone(&host),
@@ -182,6 +211,7 @@ impl Builder {
             inbox,
             threads,
             on_reconfigure: self.on_reconfigure,
+            on_stopping: self.on_stopping,
         };
         let (ready, started) = mpsc::channel();
         let thread = std::thread::Builder::new().name("ochre-main".into()).spawn(move || {
@@ -230,10 +260,24 @@ impl Server {
 
     /// What asks for a shutdown when it is called, as SIGTERM does; returns at once.
     pub fn shutdown_request(&self) -> impl Fn() + Send + use<> {
-        let requests = self.requests.clone();
-        move || {
-            // It has ended already when nobody listens.
-            let _ = requests.send(Request::Shutdown { save: None, now: false, force: false });
+        let ask = self.signalled();
+        move || ask(Directive::ShutdownOnSigterm)
+    }
+
+    /// What asks for the shutdown that a signal's directive describes; returns at once.
+    pub fn signalled(&self) -> impl Fn(Directive) + Send + use<> {
+        let host = Arc::downgrade(&self.host);
+        move |directive| {
+            // It has ended already when it is gone, or when nobody listens.
+            let Some(host) = host.upgrade() else { return };
+            let settings = host.settings.load();
+            let says = |word| settings.includes(directive, word);
+            let save = if says("save") { Some(true) } else { says("nosave").then_some(false) };
+            if save == Some(true) {
+                tracing::warn!("Saving is not possible in this version: the server ends without it.");
+            }
+            let request = Request::Shutdown { save, now: says("now"), force: says("force") };
+            let _ = host.requests.send(request);
         }
     }
 
@@ -276,7 +320,7 @@ fn reachable(mut addr: SocketAddr) -> SocketAddr {
     addr
 }
 
-fn assign(settings: &mut Settings, name: &str, value: &str) -> io::Result<()> {
+fn assign(settings: &mut Settings, name: &str, value: &str) -> io::Result<Directive> {
     let directive = Directive::named(name.as_bytes());
     let directive = directive.ok_or_else(|| io::Error::other(format!("no directive is called '{name}'")))?;
     let words: Vec<&[u8]> = match directive.row().is_multi() {
@@ -284,7 +328,7 @@ fn assign(settings: &mut Settings, name: &str, value: &str) -> io::Result<()> {
         false => vec![value.as_bytes()],
     };
     let assigned = settings.assign(directive, &words);
-    assigned.map(|_| ()).map_err(|reason| io::Error::other(format!("{name} \"{value}\": {reason}")))
+    assigned.map(|_| directive).map_err(|reason| io::Error::other(format!("{name} \"{value}\": {reason}")))
 }
 
 /// 40 hex digits for INFO, from the seed and the process, so that they differ between servers of one process,
@@ -322,6 +366,8 @@ fn wire(
     let (ask, listen) = unbounded_channel();
     let inbox = Inbox { requests: requested, listen };
     let host = Host {
+        remarked: Remarked::of(&settings),
+        oom_score: OomScore::default(),
         observe: Observe::new(workers + OUTSIDERS, table.entries().len()),
         table,
         settings: ArcSwap::from_pointee(settings),
@@ -363,14 +409,14 @@ fn start_workers(host: &Arc<Host>, desks: &Desks) -> io::Result<Vec<JoinHandle<(
     // What may fail comes before the first thread, so that no thread is left behind.
     let mut workers = Vec::new();
     for index in 0..desks.len() {
-        let (host, desks) = (Arc::clone(host), Arc::clone(desks));
-        let place = Place::new(index, host, desks, chance.fork(index as u64 + 1))?;
+        let place = Place::new(index, Arc::clone(host), Arc::clone(desks), chance.fork(index as u64 + 1))?;
         workers.push(place);
     }
     let mut threads: Vec<JoinHandle<()>> = Vec::new();
     for (index, worker) in workers.into_iter().enumerate() {
         let thread = std::thread::Builder::new().name(format!("ochre-io-{index}")).stack_size(WORKER_STACK);
-        match thread.spawn(move || run_or_abort(worker)) {
+        let its_host = Arc::clone(host);
+        match thread.spawn(move || run_or_end(&its_host, worker)) {
             Ok(thread) => threads.push(thread),
             Err(error) => {
                 end_workers(host, desks, &mut threads);
@@ -383,10 +429,10 @@ fn start_workers(host: &Arc<Host>, desks: &Desks) -> io::Result<Vec<JoinHandle<(
 
 /// Runs a worker. A panic outside of a command leaves connections that nobody serves and perhaps a gate that
 /// nobody opens: the process ends rather than hang.
-fn run_or_abort(worker: Place) {
+fn run_or_end(host: &Host, worker: Place) {
     if catch_unwind(AssertUnwindSafe(|| worker.run())).is_err() {
         tracing::error!("a worker has panicked: the server stops");
-        std::process::abort();
+        host.end_broken();
     }
 }
 
@@ -409,6 +455,7 @@ struct House {
     inbox: Inbox,
     threads: Vec<JoinHandle<()>>,
     on_reconfigure: Option<Follower>,
+    on_stopping: Option<Box<dyn FnOnce() + Send>>,
     /// By worker.
     rests: Vec<Rest>,
 }
@@ -438,6 +485,9 @@ impl House {
             // The builder waits for this.
             let _ = ready.send(Ok(()));
             self.serve(&mut doors).await;
+            if let Some(f) = self.on_stopping.take() {
+                f();
+            }
             // A worker that waits for an answer could not be joined.
             self.inbox.listen.close();
             while self.inbox.listen.try_recv().is_ok() {}

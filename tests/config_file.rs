@@ -310,10 +310,10 @@ fn a_stock_file_of_redis_loads_and_what_has_no_effect_is_noted_once() {
     let ignored =
         ["'activedefrag'", "'server-cpulist'", "'lazyfree-lazy-eviction'", "'list-max-ziplist-entries'"];
     for name in ignored {
-        let about = loaded.notes.iter().filter(|note| note.contains(name)).count();
+        let about = loaded.notes.iter().filter(|note| note.text.contains(name)).count();
         assert_eq!(about, 1, "{name} in {:?}", loaded.notes);
     }
-    assert!(!loaded.notes.iter().any(|note| note.contains("'hz'") || note.contains("'dynamic-hz'")));
+    assert!(!loaded.notes.iter().any(|it| it.text.contains("'hz'") || it.text.contains("'dynamic-hz'")));
 }
 
 #[test]

@@ -7,160 +7,19 @@
 mod support;
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::path::Path;
+use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
 use support::client::is_closed;
 use support::patience::until;
+use support::program::{PROGRAM, Program, Running, Scratch, free_port, local, run, signal};
 use support::{Client, Reply};
-
-const PROGRAM: &str = env!("CARGO_BIN_EXE_ochre-server");
-
-/// A directory of its own, removed with its value.
-struct Scratch(PathBuf);
-
-impl Scratch {
-    fn new() -> Scratch {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let path = std::env::temp_dir().join(format!("ochre-process-{}-{number}", std::process::id()));
-        fs::create_dir_all(&path).unwrap();
-        Scratch(path)
-    }
-
-    fn path(&self, name: &str) -> String {
-        self.0.join(name).to_str().unwrap().to_string()
-    }
-
-    fn file(&self, name: &str, text: &str) -> String {
-        fs::write(self.0.join(name), text).unwrap();
-        self.path(name)
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        // It may be gone already.
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
-
-fn local(port: u16) -> SocketAddr {
-    SocketAddr::from(([127, 0, 0, 1], port))
-}
-
-/// A process, killed with its value.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // Both fail only when it has ended by itself.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-/// A program that is ready.
-struct Program {
-    child: Running,
-    out: BufReader<ChildStdout>,
-    /// What it has printed so far.
-    lines: Vec<String>,
-    port: u16,
-}
-
-impl Program {
-    /// Starts it on a free port with these arguments, and waits until it is ready.
-    fn start(args: &[&str]) -> Program {
-        Program::launch(|port| {
-            let mut command = Command::new(PROGRAM);
-            command.args(args).args(["--port", &port.to_string(), "--save", ""]);
-            command
-        })
-    }
-
-    /// Starts what `command` makes for a free port; again with another one if somebody else was quicker.
-    fn launch(command: impl Fn(u16) -> Command) -> Program {
-        for _ in 0..5 {
-            let port = free_port();
-            let mut command = command(port);
-            command.stdout(Stdio::piped());
-            let mut child = Running(command.spawn().expect("the program was built"));
-            let out = BufReader::new(child.0.stdout.take().expect("it is a pipe"));
-            let mut program = Program { child, out, lines: Vec::new(), port };
-            if program.wait_for("Ready to accept connections") {
-                return program;
-            }
-            let busy = program.lines.iter().any(|line| line.contains("Failed listening on port"));
-            assert!(busy, "it did not start: {:#?}", program.lines);
-        }
-        panic!("no port stays free");
-    }
-
-    /// Reads until a line holds `text`; false when the output ends before.
-    fn wait_for(&mut self, text: &str) -> bool {
-        loop {
-            let mut line = String::new();
-            if self.out.read_line(&mut line).unwrap() == 0 {
-                return false;
-            }
-            self.lines.push(line.trim_end().to_string());
-            if line.contains(text) {
-                return true;
-            }
-        }
-    }
-
-    fn pid(&self) -> u32 {
-        self.child.0.id()
-    }
-
-    fn client(&self) -> Client {
-        Client::connect(local(self.port)).expect("the program accepts connections")
-    }
-
-    fn signal(&self, name: &str) {
-        assert!(signal(self.pid(), name));
-    }
-
-    /// Waits for its end; its last lines are then in `lines`.
-    fn wait(&mut self) -> ExitStatus {
-        while !self.wait_for("\u{0}") && self.child.0.try_wait().unwrap().is_none() {
-            thread::sleep(Duration::from_millis(1));
-        }
-        self.child.0.wait().unwrap()
-    }
-
-    fn has(&self, text: &str) -> bool {
-        self.lines.iter().any(|line| line.contains(text))
-    }
-}
-
-fn signal(pid: u32, name: &str) -> bool {
-    Command::new("kill")
-        .args(["-s", name, &pid.to_string()])
-        .stderr(Stdio::null())
-        .status()
-        .unwrap()
-        .success()
-}
-
-/// Runs it to its end.
-fn run(args: &[&str]) -> Output {
-    let mut command = Command::new(PROGRAM);
-    command.args(args).stdin(Stdio::null()).output().expect("the program was built")
-}
 
 fn pong() -> Reply {
     Reply::Simple(b"PONG".to_vec())

@@ -33,7 +33,7 @@ const ROOMS: &[&[&str]] = &[
     &["main"],
 ];
 /// Usable by all, using none.
-const LEAVES: &[&str] = &["reclaim", "sync", "memory", "log"];
+const LEAVES: &[&str] = &["reclaim", "sync", "memory", "log", "supervise"];
 /// Where `unsafe` may stand: files, or whole folders.
 const UNSAFE: &[&str] = &[
     "src/clock.rs",

@@ -20,11 +20,12 @@ use crate::client::monitors::Monitors;
 use crate::client::tracking::Trackers;
 use crate::client::{Clients, Session};
 use crate::clock::Ticks;
-use crate::config::{Directive, Settings};
+use crate::config::{Directive, Remarked, Settings};
 use crate::keyspace::log::CommitLog;
 use crate::keyspace::pause::Pause;
 use crate::keyspace::{Db, Space, Wait};
 use crate::observe::Observe;
+use crate::observe::oom::OomScore;
 use crate::pubsub::Channels;
 use crate::resp::Out;
 
@@ -97,6 +98,10 @@ pub struct Host {
     pub stopping: AtomicBool,
     /// `Ticks` nanoseconds at which the log last told of a connection that speaks HTTP, 0 before the first.
     pub intrusion_told_ns: AtomicU64,
+    /// The directives without effect that the log has spoken of.
+    pub remarked: Remarked,
+    /// What the kernel is told of this process.
+    pub oom_score: OomScore,
     /// The facts about this server that never change.
     pub identity: Identity,
     /// Frees large values on a thread of its own.
@@ -117,6 +122,8 @@ pub struct Identity {
     pub started_ns: u64,
     /// Unix time at the start, seconds.
     pub started_s: u64,
+    /// Who is told when the server is ready: `systemd`, `upstart` or `no`.
+    pub supervised: &'static str,
     /// Number of workers.
     pub workers: usize,
     /// `--seed`, or what was drawn.
@@ -131,6 +138,15 @@ const LOOK_AT_THRESHOLD: Duration = Duration::from_millis(100);
 pub type Meanwhile = Rc<dyn Fn()>;
 
 impl Host {
+    /// Ends the process because it is broken: with a signal, which leaves a core for the debugger, or as
+    /// `use-exit-on-panic` says with an exit code.
+    pub fn end_broken(&self) -> ! {
+        if self.settings.load().bool(Directive::UseExitOnPanic) {
+            std::process::exit(1);
+        }
+        std::process::abort()
+    }
+
     /// How long a wait for the gate may last before this is asked again; `None`: it ends, because a script
     /// that has run for too long has the gate.
     pub fn patience(&self) -> Option<Duration> {

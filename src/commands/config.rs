@@ -12,8 +12,8 @@ use std::path::Path;
 use std::sync::atomic::Ordering;
 
 use super::help::write_help;
-use crate::command::{Command, Cx, Flags, Group, Locks, Outcome, cmd, container};
-use crate::config::{self, Asker, Directive, Disk, Extras, SetError};
+use crate::command::{Command, Cx, Flags, Group, Host, Locks, Outcome, cmd, container};
+use crate::config::{self, Asker, Directive, Disk, Extras, Remark, SetError, Settings};
 use crate::fault::Fault;
 use crate::resp::Args;
 use crate::value::glob;
@@ -160,24 +160,43 @@ fn set(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Outcome, Fault> {
     let asker = Asker { is_local: cx.session.local, is_loading: false };
     let (settings, changed) =
         config::set(cx.settings, &pairs, asker, &mut Disk).map_err(|error| refusal(&error))?;
-    for directive in &changed {
-        let reason = match directive {
-            Directive::Port => "Unable to listen on this port. Check server logs.",
-            Directive::Bind => "Failed to bind to specified addresses.",
-            _ => continue,
-        };
-        if !(cx.host.listen)(&settings) {
-            return Err(refusal(&SetError::Failed(directive.row().name.into(), reason.into())));
-        }
-    }
+    apply(cx.host, cx.settings, &settings, &changed)?;
     if changed.contains(&Directive::TrackingTableMaxKeys) {
         give_up_tracked(cx, settings.int(Directive::TrackingTableMaxKeys) as usize);
     }
+    cx.host.remarked.news(&settings, &changed).iter().for_each(Remark::log);
     if !changed.is_empty() {
         cx.host.reconfigure(settings);
     }
     cx.out.ok();
     Ok(Outcome::Done)
+}
+
+/// Does what may fail when settings come into force; on failure all is as it was before.
+fn apply(host: &Host, old: &Settings, new: &Settings, changed: &[Directive]) -> Result<(), Fault> {
+    for directive in changed {
+        let (is_done, reason) = match directive {
+            Directive::Port => ((host.listen)(new), "Unable to listen on this port. Check server logs."),
+            Directive::Bind => ((host.listen)(new), "Failed to bind to specified addresses."),
+            Directive::OomScoreAdj | Directive::OomScoreAdjValues => (
+                host.oom_score.follow(new).is_ok(),
+                "Failed to set current oom_score_adj. Check server logs.",
+            ),
+            _ => continue,
+        };
+        if !is_done {
+            let name = directive.row().name;
+            tracing::warn!(
+                "Failed applying new configuration. Possibly related to new {name} setting. \
+                 Restoring previous settings."
+            );
+            // What was in force a moment ago is taken again; where it is not, the log says so.
+            let _ = host.oom_score.follow(old);
+            let _ = (host.listen)(old);
+            return Err(refusal(&SetError::Failed(name.into(), reason.into())));
+        }
+    }
+    Ok(())
 }
 
 /// Gives up tracked keys until there are at most so many; with 0 they may be as many as they are.

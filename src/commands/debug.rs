@@ -190,14 +190,14 @@ fn is_on(arg: &[u8]) -> bool {
     int(arg).is_ok_and(|switch| switch != 0)
 }
 
-fn crash_assert(_: &mut Cx<'_>, _: Args<'_>) -> Result<Outcome, Fault> {
+fn crash_assert(cx: &mut Cx<'_>, _: Args<'_>) -> Result<Outcome, Fault> {
     report("=== ASSERTION FAILED ===", "DEBUG ASSERT");
-    std::process::abort()
+    cx.host.end_broken()
 }
 
-fn crash_panic(_: &mut Cx<'_>, _: Args<'_>) -> Result<Outcome, Fault> {
+fn crash_panic(cx: &mut Cx<'_>, _: Args<'_>) -> Result<Outcome, Fault> {
     report("------------------------------------------------", "Guru Meditation: DEBUG PANIC");
-    std::process::abort()
+    cx.host.end_broken()
 }
 
 fn crash_segfault(_: &mut Cx<'_>, _: Args<'_>) -> Result<Outcome, Fault> {

@@ -30,7 +30,7 @@ pub(super) fn server(cx: &mut Cx<'_>, text: &mut Text) {
     text.field("arch_bits", usize::BITS);
     text.field("multiplexing_api", "epoll");
     text.field("process_id", std::process::id());
-    text.field("process_supervised", "no");
+    text.field("process_supervised", identity.supervised);
     text.field("run_id", &identity.run_id);
     text.field("tcp_port", cx.settings.int(Directive::Port));
     text.field("server_time_usec", clock.now_us());

@@ -11,8 +11,9 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use super::args::Invocation;
+use super::remarks::{Remark, remark};
 use super::settings::Settings;
-use super::table::{Directive, Flags, Kind, Row};
+use super::table::{Directive, Kind, Row};
 use super::value::{Reason, Value};
 use super::words;
 
@@ -149,7 +150,7 @@ pub struct Loaded {
     /// `loadmodule` lines.
     pub modules: Vec<Statement>,
     /// What the log should say of settings without effect, once each.
-    pub notes: Vec<String>,
+    pub notes: Vec<Remark>,
 }
 
 /// Why a configuration cannot be used. The server prints [`LoadError::report`] and exits with 1.
@@ -311,12 +312,15 @@ impl<'a> Reader<'a> {
         match row.kind {
             Kind::Directory => settings.enter(args[0], self.files).map(drop)?,
             Kind::Save => self.save(args)?,
-            Kind::Never(_) if args[0].eq_ignore_ascii_case(b"yes") => self.without_effect(row),
+            Kind::Never(_) if args[0].eq_ignore_ascii_case(b"yes") => {
+                self.remark(Remark::without_effect(row.directive))
+            }
             _ => settings.assign(row.directive, args).map(drop)?,
         }
-        let is_default = *self.loaded.settings.value(row.directive) == Value::default_of(row);
-        if row.flags.contains(Flags::NO_EFFECT) && !is_default {
-            self.without_effect(row);
+        if row.directive != Directive::Save
+            && let Some(remark) = remark(&self.loaded.settings, row.directive)
+        {
+            self.remark(remark);
         }
         Ok(())
     }
@@ -344,13 +348,21 @@ impl<'a> Reader<'a> {
         let statement = || Statement { at: at.clone(), words: words.to_vec() };
         match row.directive {
             Directive::Include => return self.include(&at, &words[0], depth),
-            Directive::User => self.loaded.users.push(statement()),
+            Directive::User => {
+                self.remark(Remark::without_effect(row.directive));
+                self.loaded.users.push(statement());
+            }
             Directive::RenameCommand => self.loaded.renames.push(statement()),
             Directive::LoadModule => {
-                self.note(format!("Modules cannot be loaded: {}", String::from_utf8_lossy(&words[0])));
+                let text =
+                    format!("Warning: Modules cannot be loaded: {}", String::from_utf8_lossy(&words[0]));
+                self.remark(Remark { is_warning: true, text });
                 self.loaded.modules.push(statement());
             }
-            _ => return Err(LoadError::Line(at, "sentinel directive while not in sentinel mode".into())),
+            other => {
+                debug_assert_eq!(other, Directive::Sentinel, "a statement that nobody understands");
+                return Err(LoadError::Line(at, "sentinel directive while not in sentinel mode".into()));
+            }
         }
         Ok(())
     }
@@ -374,17 +386,21 @@ impl<'a> Reader<'a> {
         self.text(&text, depth + 1)
     }
 
-    fn without_effect(&mut self, row: &Row) {
-        self.note(format!("The directive '{}' has no effect in this server", row.name));
+    fn note(&mut self, text: String) {
+        self.remark(Remark { is_warning: false, text });
     }
 
-    fn note(&mut self, note: String) {
+    fn remark(&mut self, note: Remark) {
         if self.loaded.notes.len() < MAX_NOTES && !self.loaded.notes.contains(&note) {
             self.loaded.notes.push(note);
         }
     }
 
-    fn finish(self) -> Result<Loaded, LoadError> {
+    fn finish(mut self) -> Result<Loaded, LoadError> {
+        // Several lines say together when to save.
+        if let Some(note) = remark(&self.loaded.settings, Directive::Save) {
+            self.remark(note);
+        }
         let settings = &self.loaded.settings;
         let log = settings.text(Directive::LogFile);
         if !log.is_empty() {

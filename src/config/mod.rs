@@ -6,6 +6,7 @@
 mod args;
 mod example;
 mod file;
+mod remarks;
 mod rewrite;
 mod settings;
 mod table;
@@ -15,6 +16,7 @@ mod words;
 pub use args::{Build, CommandLine, Invocation, parse, version};
 pub use example::example;
 pub use file::{At, Disk, Files, LoadError, Loaded, Statement, load};
+pub use remarks::{Remark, Remarked, remark};
 pub use rewrite::{Extras, rewrite, write_file};
 pub use settings::{Asker, SetError, Settings, Share, get, set};
 pub use table::{Check, Directive, Flags, Kind, Row, TABLE};

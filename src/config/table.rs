@@ -26,6 +26,8 @@ bitflags! {
         const VOLATILE = 1 << 6;
         /// An empty value means "not set", so CONFIG REWRITE leaves no line for it.
         const NULLABLE = 1 << 7;
+        /// Has no effect though data, access or other servers may depend on it: the log warns.
+        const RELIED_ON = 1 << 8;
     }
 }
 
@@ -210,8 +212,8 @@ directives! {
     "Network" {
         Bind "bind": Bind, "* -::*", [],
             "Addresses to listen on; one that begins with - may be missing.";
-        BindSourceAddr "bind-source-addr": Text(Check::Any), "", [NULLABLE],
-            "Local address of connections this server opens.";
+        BindSourceAddr "bind-source-addr": Text(Check::Any), "", [NULLABLE NO_EFFECT],
+            "Local address of connections this server opens; it opens none.";
         ProtectedMode "protected-mode": Bool, "yes", [],
             "Refuses remote clients while nothing is bound by name and no password is set.";
         Port "port": Int(0, 65535), "6379", [], "TCP port; 0 for none.";
@@ -240,45 +242,46 @@ directives! {
             "RDMA completion vector.";
     }
     "TLS" {
-        TlsPort "tls-port": Int(0, 65535), "0", [NO_EFFECT], "TCP port for TLS; 0 for none.";
-        TlsCertFile "tls-cert-file": Text(Check::Any), "", [VOLATILE NULLABLE],
+        TlsPort "tls-port": Int(0, 65535), "0", [NO_EFFECT RELIED_ON], "TCP port for TLS; 0 for none.";
+        TlsCertFile "tls-cert-file": Text(Check::Any), "", [VOLATILE NULLABLE NO_EFFECT],
             "Certificate shown to clients.";
-        TlsKeyFile "tls-key-file": Text(Check::Any), "", [VOLATILE NULLABLE],
+        TlsKeyFile "tls-key-file": Text(Check::Any), "", [VOLATILE NULLABLE NO_EFFECT],
             "Private key of that certificate.";
-        TlsKeyFilePass "tls-key-file-pass": Text(Check::Any), "", [SENSITIVE NULLABLE],
+        TlsKeyFilePass "tls-key-file-pass": Text(Check::Any), "", [SENSITIVE NULLABLE NO_EFFECT],
             "Passphrase of that key.";
-        TlsClientCertFile "tls-client-cert-file": Text(Check::Any), "", [VOLATILE NULLABLE],
+        TlsClientCertFile "tls-client-cert-file": Text(Check::Any), "", [VOLATILE NULLABLE NO_EFFECT],
             "Certificate for connections this server opens.";
-        TlsClientKeyFile "tls-client-key-file": Text(Check::Any), "", [VOLATILE NULLABLE],
+        TlsClientKeyFile "tls-client-key-file": Text(Check::Any), "", [VOLATILE NULLABLE NO_EFFECT],
             "Private key of that certificate.";
-        TlsClientKeyFilePass "tls-client-key-file-pass": Text(Check::Any), "", [SENSITIVE NULLABLE],
+        TlsClientKeyFilePass "tls-client-key-file-pass": Text(Check::Any), "", [SENSITIVE NULLABLE NO_EFFECT],
             "Passphrase of that key.";
-        TlsDhParamsFile "tls-dh-params-file": Text(Check::Any), "", [VOLATILE NULLABLE],
+        TlsDhParamsFile "tls-dh-params-file": Text(Check::Any), "", [VOLATILE NULLABLE NO_EFFECT],
             "Diffie-Hellman parameters.";
-        TlsCaCertFile "tls-ca-cert-file": Text(Check::Any), "", [VOLATILE NULLABLE],
+        TlsCaCertFile "tls-ca-cert-file": Text(Check::Any), "", [VOLATILE NULLABLE NO_EFFECT],
             "Authorities that clients' certificates are checked against.";
-        TlsCaCertDir "tls-ca-cert-dir": Text(Check::Any), "", [VOLATILE NULLABLE],
+        TlsCaCertDir "tls-ca-cert-dir": Text(Check::Any), "", [VOLATILE NULLABLE NO_EFFECT],
             "The same, as a directory.";
-        TlsAuthClients "tls-auth-clients": Choice(&["no", "yes", "optional"]), "yes", [],
+        TlsAuthClients "tls-auth-clients": Choice(&["no", "yes", "optional"]), "yes", [NO_EFFECT],
             "Whether clients need a certificate.";
-        TlsAuthClientsUser "tls-auth-clients-user": Choice(&["CN", "URI", "off"]), "off", [],
+        TlsAuthClientsUser "tls-auth-clients-user": Choice(&["CN", "URI", "off"]), "off", [NO_EFFECT],
             "Field of a client's certificate that names its user.";
-        TlsReplication "tls-replication": Bool, "no", [], "TLS towards the primary.";
-        TlsCluster "tls-cluster": Bool, "no", [], "TLS between cluster nodes.";
-        TlsProtocols "tls-protocols": Text(Check::Any), "", [NULLABLE],
+        TlsReplication "tls-replication": Bool, "no", [NO_EFFECT], "TLS towards the primary.";
+        TlsCluster "tls-cluster": Bool, "no", [NO_EFFECT], "TLS between cluster nodes.";
+        TlsProtocols "tls-protocols": Text(Check::Any), "", [NULLABLE NO_EFFECT],
             "Versions allowed, such as \"TLSv1.2 TLSv1.3\"; empty for the usual ones.";
-        TlsCiphers "tls-ciphers": Text(Check::Any), "", [NULLABLE], "Ciphers allowed up to TLS 1.2.";
-        TlsCiphersuites "tls-ciphersuites": Text(Check::Any), "", [NULLABLE],
+        TlsCiphers "tls-ciphers": Text(Check::Any), "", [NULLABLE NO_EFFECT],
+            "Ciphers allowed up to TLS 1.2.";
+        TlsCiphersuites "tls-ciphersuites": Text(Check::Any), "", [NULLABLE NO_EFFECT],
             "Cipher suites allowed in TLS 1.3.";
-        TlsPreferServerCiphers "tls-prefer-server-ciphers": Bool, "no", [],
+        TlsPreferServerCiphers "tls-prefer-server-ciphers": Bool, "no", [NO_EFFECT],
             "Whether the server's order of ciphers counts.";
-        TlsSessionCaching "tls-session-caching": Bool, "yes", [],
+        TlsSessionCaching "tls-session-caching": Bool, "yes", [NO_EFFECT],
             "Whether clients may resume sessions.";
-        TlsSessionCacheSize "tls-session-cache-size": Int(0, I32_MAX), "20480", [],
+        TlsSessionCacheSize "tls-session-cache-size": Int(0, I32_MAX), "20480", [NO_EFFECT],
             "Sessions remembered; 0 for no limit.";
-        TlsSessionCacheTimeout "tls-session-cache-timeout": Int(0, I32_MAX), "300", [],
+        TlsSessionCacheTimeout "tls-session-cache-timeout": Int(0, I32_MAX), "300", [NO_EFFECT],
             "Seconds a session is remembered.";
-        TlsAutoReloadInterval "tls-auto-reload-interval": Int(0, I32_MAX), "0", [],
+        TlsAutoReloadInterval "tls-auto-reload-interval": Int(0, I32_MAX), "0", [NO_EFFECT],
             "Seconds between looks at the certificate files; 0 for none.";
         MaxNewTlsConnections "max-new-tls-connections-per-cycle": Int(1, 1000), "1", [NO_EFFECT],
             "TLS connections accepted in one go.";
@@ -297,8 +300,8 @@ directives! {
             Choice(&["legacy", "iso8601", "milliseconds"]),
             "legacy", [], "Form of a log line's time.";
         LogFile "logfile": Text(Check::Any), "", [IMMUTABLE], "Log file; \"\" for standard output.";
-        HideUserDataFromLog "hide-user-data-from-log": Bool, "yes", [],
-            "Keeps keys, values and names of clients out of the log.";
+        HideUserDataFromLog "hide-user-data-from-log": Bool, "yes", [NO_EFFECT],
+            "The server never logs keys, values or names of clients by itself.";
         SyslogEnabled "syslog-enabled": Bool, "no", [IMMUTABLE NO_EFFECT],
             "Logs to the system log as well.";
         SyslogIdent "syslog-ident": Text(Check::Any), "ochre", [IMMUTABLE NO_EFFECT],
@@ -307,26 +310,26 @@ directives! {
             Choice(&["user", "local0", "local1", "local2", "local3", "local4", "local5", "local6",
             "local7"]),
             "local0", [IMMUTABLE NO_EFFECT], "Facility in the system log.";
-        CrashLogEnabled "crash-log-enabled": Bool, "yes", [],
-            "Writes a report into the log when the server crashes.";
+        CrashLogEnabled "crash-log-enabled": Bool, "yes", [NO_EFFECT],
+            "A panic is always logged; of a signal that ends the server no report is written.";
         CrashMemcheckEnabled "crash-memcheck-enabled": Bool, "yes", [NO_EFFECT],
             "Tests memory after a crash.";
         Databases "databases": Int(1, I32_MAX), "16", [IMMUTABLE], "Number of databases.";
         AlwaysShowLogo "always-show-logo": Bool, "no", [IMMUTABLE],
             "Shows the start banner in a log file too.";
-        SetProcTitle "set-proc-title": Bool, "yes", [IMMUTABLE],
-            "Shows the server's state in the process title.";
+        SetProcTitle "set-proc-title": Bool, "yes", [IMMUTABLE NO_EFFECT],
+            "The process title stays the command line.";
         ProcTitleTemplate "proc-title-template":
             Text(Check::Title),
-            "\"{title} {listen-addr} {server-mode}\"", [], "The process title.";
-        LocaleCollate "locale-collate": Text(Check::Locale), "", [],
+            "\"{title} {listen-addr} {server-mode}\"", [NO_EFFECT], "See set-proc-title.";
+        LocaleCollate "locale-collate": Text(Check::Locale), "", [NO_EFFECT],
             "Collation of SORT ALPHA; only the bytewise one is there.";
-        ExtendedRedisCompatibility "extended-redis-compatibility": Bool, "no", [],
-            "Calls the server redis wherever its name is asked for.";
+        ExtendedRedisCompatibility "extended-redis-compatibility": Bool, "no", [NO_EFFECT],
+            "The server always calls itself redis where clients ask for it.";
         AvailabilityZone "availability-zone": Text(Check::Any), "", [],
             "Zone this server runs in, shown by INFO and HELLO.";
-        IgnoreWarnings "ignore-warnings": Text(Check::Any), "", [],
-            "Start-up warnings that do not stop the server.";
+        IgnoreWarnings "ignore-warnings": Text(Check::Any), "", [NO_EFFECT],
+            "No warning stops the server when it starts.";
         IoThreads "io-threads": Int(0, 256), "0", [],
             "Worker threads, each of which runs commands; 0 for as many as there are cores.";
         CoalesceUs "coalesce-us": Int(0, 1000), "50", [HIDDEN],
@@ -337,8 +340,8 @@ directives! {
             "Worker threads sleep when there is nothing to do.";
         EventsPerIoThread "events-per-io-thread": Int(0, I32_MAX), "2", [HIDDEN NO_EFFECT],
             "Worker threads need no tuning by events.";
-        PrefetchBatchMaxSize "prefetch-batch-max-size": Int(0, 128), "16", [],
-            "Commands whose keys are fetched into the cache together.";
+        PrefetchBatchMaxSize "prefetch-batch-max-size": Int(0, 128), "16", [NO_EFFECT],
+            "How far ahead keys are fetched into the cache is not to be set.";
         ServerCpuList "server-cpulist" | "server_cpulist":
             Text(Check::Any),
             "", [IMMUTABLE NULLABLE NO_EFFECT], "Cores for the worker threads.";
@@ -359,8 +362,8 @@ directives! {
             "Periodic work does not depend on the number of clients.";
         ActiveRehashing "activerehashing": Bool, "yes", [NO_EFFECT],
             "Tables grow one bucket at a time, always.";
-        DisableThp "disable-thp": Bool, "yes", [IMMUTABLE],
-            "Turns transparent huge pages off for this process.";
+        DisableThp "disable-thp": Bool, "yes", [IMMUTABLE NO_EFFECT],
+            "Huge pages are used where memory grows: there is no fork that they would slow down.";
         JemallocBgThread "jemalloc-bg-thread": Bool, "yes", [NO_EFFECT],
             "The allocator is another one.";
     }
@@ -377,111 +380,115 @@ directives! {
             "Costly self-checks.";
         UseExitOnPanic "use-exit-on-panic": Bool, "no", [HIDDEN],
             "Exits instead of aborting when the server finds itself broken.";
-        WatchdogPeriod "watchdog-period": Int(0, I32_MAX), "0", [HIDDEN],
-            "Milliseconds after which a hanging server logs where it is; 0 for never.";
-        DebugContext "debug-context": Text(Check::Any), "", [HIDDEN],
-            "Words to repeat in a crash report.";
+        WatchdogPeriod "watchdog-period": Int(0, I32_MAX), "0", [HIDDEN NO_EFFECT],
+            "No watchdog looks for a hanging server.";
+        DebugContext "debug-context": Text(Check::Any), "", [HIDDEN NO_EFFECT],
+            "Crash reports have no words of their own.";
         PropagationErrorBehavior "propagation-error-behavior":
             Choice(&["ignore", "panic", "panic-on-replicas"]),
-            "ignore", [], "What to do when a replicated command fails.";
+            "ignore", [NO_EFFECT], "What to do when a replicated command fails; there is no replication.";
     }
     "Snapshots" {
-        Save "save": Save, "3600 1 300 100 60 10000", [],
+        Save "save": Save, "3600 1 300 100 60 10000", [NO_EFFECT RELIED_ON],
             "Seconds and changes after which the dataset is saved; \"\" for never.";
-        StopWritesOnBgsaveError "stop-writes-on-bgsave-error": Bool, "yes", [],
+        StopWritesOnBgsaveError "stop-writes-on-bgsave-error": Bool, "yes", [NO_EFFECT],
             "Refuses writes when the last save failed.";
         RdbCompression "rdbcompression": Bool, "yes", [], "Compresses long strings in the file.";
-        RdbChecksum "rdbchecksum": Bool, "yes", [IMMUTABLE], "Ends the file with a checksum.";
-        RdbVersionCheck "rdb-version-check": Choice(&["strict", "relaxed"]), "strict", [],
+        RdbChecksum "rdbchecksum": Bool, "yes", [IMMUTABLE NO_EFFECT], "Ends the file with a checksum.";
+        RdbVersionCheck "rdb-version-check": Choice(&["strict", "relaxed"]), "strict", [NO_EFFECT],
             "Whether files of unknown versions are refused.";
         SanitizeDumpPayload "sanitize-dump-payload":
             Choice(&["no", "yes", "clients"]),
             "no", [HIDDEN NO_EFFECT], "Payloads are always checked in full.";
-        DbFilename "dbfilename": Text(Check::FileName("dbfilename")), "dump.rdb", [PROTECTED],
+        DbFilename "dbfilename": Text(Check::FileName("dbfilename")), "dump.rdb", [PROTECTED NO_EFFECT],
             "Name of the file.";
-        RdbDelSyncFiles "rdb-del-sync-files": Bool, "no", [],
+        RdbDelSyncFiles "rdb-del-sync-files": Bool, "no", [NO_EFFECT],
             "Deletes files made for replication only.";
         Dir "dir": Directory, ".", [PROTECTED DENY_LOADING], "Directory of all data files.";
-        RdbSaveIncrementalFsync "rdb-save-incremental-fsync": Bool, "yes", [],
+        RdbSaveIncrementalFsync "rdb-save-incremental-fsync": Bool, "yes", [NO_EFFECT],
             "Syncs the file to disk while it is written.";
-        RdbKeySaveDelay "rdb-key-save-delay": Int(I32_MIN, I32_MAX), "0", [HIDDEN],
+        RdbKeySaveDelay "rdb-key-save-delay": Int(I32_MIN, I32_MAX), "0", [HIDDEN NO_EFFECT],
             "Microseconds to wait after each key saved; negative: keys per microsecond.";
-        KeyLoadDelay "key-load-delay": Int(I32_MIN, I32_MAX), "0", [HIDDEN],
+        KeyLoadDelay "key-load-delay": Int(I32_MIN, I32_MAX), "0", [HIDDEN NO_EFFECT],
             "Microseconds to wait after each key loaded; negative: keys per microsecond.";
         LoadingProcessEventsIntervalBytes "loading-process-events-interval-bytes":
             Int(1024, I32_MAX),
-            "2097152", [HIDDEN], "Bytes loaded between looks at the clients.";
+            "2097152", [HIDDEN NO_EFFECT], "Bytes loaded between looks at the clients.";
     }
     "Replication" {
-        ReplicaOf "replicaof" | "slaveof": ReplicaOf, "no one", [IMMUTABLE NO_EFFECT],
+        ReplicaOf "replicaof" | "slaveof": ReplicaOf, "no one", [IMMUTABLE NO_EFFECT RELIED_ON],
             "Host and port of the primary this server copies.";
-        PrimaryAuth "primaryauth" | "masterauth": Text(Check::Any), "", [SENSITIVE NULLABLE],
+        PrimaryAuth "primaryauth" | "masterauth": Text(Check::Any), "", [SENSITIVE NULLABLE NO_EFFECT],
             "Password for the primary.";
-        PrimaryUser "primaryuser" | "masteruser": Text(Check::Any), "", [SENSITIVE NULLABLE],
+        PrimaryUser "primaryuser" | "masteruser": Text(Check::Any), "", [SENSITIVE NULLABLE NO_EFFECT],
             "User for the primary.";
-        ReplicaServeStaleData "replica-serve-stale-data" | "slave-serve-stale-data": Bool, "yes", [],
+        ReplicaServeStaleData "replica-serve-stale-data" | "slave-serve-stale-data": Bool, "yes", [NO_EFFECT],
             "Answers reads while the primary is out of reach.";
-        ReplicaReadOnly "replica-read-only" | "slave-read-only": Bool, "yes", [],
+        ReplicaReadOnly "replica-read-only" | "slave-read-only": Bool, "yes", [NO_EFFECT],
             "Refuses writes of clients on a replica.";
-        ReplicaIgnoreMaxmemory "replica-ignore-maxmemory" | "slave-ignore-maxmemory": Bool, "yes", [],
-            "Leaves eviction to the primary.";
-        ReplicaIgnoreDiskWriteErrors "replica-ignore-disk-write-errors": Bool, "no", [],
+        ReplicaIgnoreMaxmemory "replica-ignore-maxmemory" | "slave-ignore-maxmemory":
+            Bool,
+            "yes", [NO_EFFECT], "Leaves eviction to the primary.";
+        ReplicaIgnoreDiskWriteErrors "replica-ignore-disk-write-errors": Bool, "no", [NO_EFFECT],
             "Goes on replicating when the disk fails.";
         ReplicaLazyFlush "replica-lazy-flush" | "slave-lazy-flush": Bool, "yes", [NO_EFFECT],
             "Old data are always freed in the background.";
-        ReplicaPriority "replica-priority" | "slave-priority": Int(0, I32_MAX), "100", [],
+        ReplicaPriority "replica-priority" | "slave-priority": Int(0, I32_MAX), "100", [NO_EFFECT],
             "Rank for promotion, lowest first; 0 for never.";
-        ReplicaAnnounced "replica-announced": Bool, "yes", [],
+        ReplicaAnnounced "replica-announced": Bool, "yes", [NO_EFFECT],
             "Whether Sentinel speaks of this replica.";
-        ReplicaAnnounceIp "replica-announce-ip" | "slave-announce-ip": Text(Check::Any), "", [NULLABLE],
-            "Address to tell the primary.";
-        ReplicaAnnouncePort "replica-announce-port" | "slave-announce-port": Int(0, 65535), "0", [],
+        ReplicaAnnounceIp "replica-announce-ip" | "slave-announce-ip":
+            Text(Check::Any),
+            "", [NULLABLE NO_EFFECT], "Address to tell the primary.";
+        ReplicaAnnouncePort "replica-announce-port" | "slave-announce-port": Int(0, 65535), "0", [NO_EFFECT],
             "Port to tell the primary; 0 for the real one.";
-        MinReplicasToWrite "min-replicas-to-write" | "min-slaves-to-write": Int(0, I32_MAX), "0", [],
-            "Replicas that must be there for a write to be taken; 0 for none.";
-        MinReplicasMaxLag "min-replicas-max-lag" | "min-slaves-max-lag": Int(0, I32_MAX), "10", [],
+        MinReplicasToWrite "min-replicas-to-write" | "min-slaves-to-write":
+            Int(0, I32_MAX),
+            "0", [NO_EFFECT RELIED_ON], "Replicas that must be there for a write to be taken; 0 for none.";
+        MinReplicasMaxLag "min-replicas-max-lag" | "min-slaves-max-lag": Int(0, I32_MAX), "10", [NO_EFFECT],
             "Seconds after which a silent replica no longer counts.";
-        ReplDisklessSync "repl-diskless-sync": Bool, "yes", [],
+        ReplDisklessSync "repl-diskless-sync": Bool, "yes", [NO_EFFECT],
             "Sends snapshots to replicas without a file.";
-        ReplDisklessSyncDelay "repl-diskless-sync-delay": Int(0, I32_MAX), "5", [],
+        ReplDisklessSyncDelay "repl-diskless-sync-delay": Int(0, I32_MAX), "5", [NO_EFFECT],
             "Seconds to wait for more replicas before that.";
-        ReplDisklessSyncMaxReplicas "repl-diskless-sync-max-replicas": Int(0, I32_MAX), "0", [],
+        ReplDisklessSyncMaxReplicas "repl-diskless-sync-max-replicas": Int(0, I32_MAX), "0", [NO_EFFECT],
             "Replicas that end the wait; 0 for no number.";
         ReplDisklessLoad "repl-diskless-load":
             Choice(&["disabled", "on-empty-db", "swapdb", "flush-before-load"]),
-            "disabled", [DENY_LOADING], "Whether a replica loads a snapshot without a file.";
-        DualChannelReplication "dual-channel-replication-enabled": Bool, "no", [],
+            "disabled", [DENY_LOADING NO_EFFECT], "Whether a replica loads a snapshot without a file.";
+        DualChannelReplication "dual-channel-replication-enabled": Bool, "no", [NO_EFFECT],
             "Sends snapshot and changes over two connections.";
         ReplPingReplicaPeriod "repl-ping-replica-period" | "repl-ping-slave-period":
             Int(1, I32_MAX),
-            "10", [], "Seconds between pings to replicas.";
-        ReplTimeout "repl-timeout": Int(1, I32_MAX), "60", [],
+            "10", [NO_EFFECT], "Seconds between pings to replicas.";
+        ReplTimeout "repl-timeout": Int(1, I32_MAX), "60", [NO_EFFECT],
             "Seconds after which a silent link is given up.";
-        ReplDisableTcpNodelay "repl-disable-tcp-nodelay": Bool, "no", [],
+        ReplDisableTcpNodelay "repl-disable-tcp-nodelay": Bool, "no", [NO_EFFECT],
             "Fewer and later packets to replicas.";
-        ReplBacklogSize "repl-backlog-size": Memory(1, SIZE_MAX), "10mb", [],
+        ReplBacklogSize "repl-backlog-size": Memory(1, SIZE_MAX), "10mb", [NO_EFFECT],
             "Changes kept for replicas that come back.";
-        ReplBacklogTtl "repl-backlog-ttl": Int(0, I64_MAX), "3600", [],
+        ReplBacklogTtl "repl-backlog-ttl": Int(0, I64_MAX), "3600", [NO_EFFECT],
             "Seconds without replicas after which they are dropped; 0 for never.";
         ReplMptcp "repl-mptcp": Bool, "no", [IMMUTABLE NO_EFFECT], "Multipath TCP towards the primary.";
-        ImportMode "import-mode": Bool, "no", [],
-            "Lets a tool write keys that are already due, without expiring them.";
+        ImportMode "import-mode": Bool, "no", [NO_EFFECT],
+            "Allows CLIENT IMPORT-SOURCE; keys that are due expire as ever, also those of such a client.";
     }
     "Users" {
-        User "user": Statement(1, usize::MAX), "", [],
+        User "user": Statement(1, usize::MAX), "", [NO_EFFECT RELIED_ON],
             "A user and its rules, as ACL SETUSER takes them.";
-        AclFile "aclfile": Text(Check::Any), "", [IMMUTABLE NO_EFFECT],
+        AclFile "aclfile": Text(Check::Any), "", [IMMUTABLE NO_EFFECT RELIED_ON],
             "File that holds the users, instead of user lines.";
-        AclLogMaxLen "acllog-max-len": Int(0, I64_MAX), "128", [], "Refusals that ACL LOG remembers.";
+        AclLogMaxLen "acllog-max-len": Int(0, I64_MAX), "128", [NO_EFFECT],
+            "Refusals that ACL LOG remembers.";
         AclPubsubDefault "acl-pubsub-default":
             Choice(&["allchannels", "resetchannels"]),
-            "resetchannels", [], "Channels a new user may use.";
+            "resetchannels", [NO_EFFECT], "Channels a new user may use.";
         RequirePass "requirepass": Text(Check::Any), "", [SENSITIVE NULLABLE],
             "Password of the user default.";
     }
     "Clients" {
         MaxClients "maxclients": Int(1, U32_MAX), "10000", [], "Clients at one time.";
-        MaxMemoryClients "maxmemory-clients": MemoryOrPercent, "0", [],
+        MaxMemoryClients "maxmemory-clients": MemoryOrPercent, "0", [NO_EFFECT RELIED_ON],
             "Memory of all clients together, also as a percentage of maxmemory; 0 for no limit.";
         ClientOutputBufferLimit "client-output-buffer-limit":
             OutputLimits,
@@ -495,14 +502,15 @@ directives! {
             "Keys remembered for client-side caching; 0 for no limit.";
     }
     "Memory" {
-        MaxMemory "maxmemory": Memory(0, u64::MAX), "0", [NO_EFFECT], "Memory for data; 0 for no limit.";
+        MaxMemory "maxmemory": Memory(0, u64::MAX), "0", [NO_EFFECT RELIED_ON],
+            "Memory for data; 0 for no limit.";
         MaxMemoryPolicy "maxmemory-policy":
             Choice(&["volatile-lru", "volatile-lfu", "volatile-random", "volatile-ttl", "allkeys-lru",
             "allkeys-lfu", "allkeys-random", "noeviction"]),
             "noeviction", [], "Which keys make room when it is full.";
-        MaxMemorySamples "maxmemory-samples": Int(1, 64), "5", [],
+        MaxMemorySamples "maxmemory-samples": Int(1, 64), "5", [NO_EFFECT],
             "Keys compared before one is evicted.";
-        MaxMemoryEvictionTenacity "maxmemory-eviction-tenacity": Int(0, 100), "10", [],
+        MaxMemoryEvictionTenacity "maxmemory-eviction-tenacity": Int(0, 100), "10", [NO_EFFECT],
             "How much time eviction may take: 0 little, 100 all it needs.";
         LfuLogFactor "lfu-log-factor": Int(0, I32_MAX), "10", [],
             "How many hits saturate a key's counter.";
@@ -541,111 +549,115 @@ directives! {
             "See activedefrag.";
     }
     "Append-only file" {
-        AppendOnly "appendonly": Bool, "no", [DENY_LOADING NO_EFFECT], "Logs every write.";
+        AppendOnly "appendonly": Bool, "no", [DENY_LOADING NO_EFFECT RELIED_ON],
+            "Logs every write to a file.";
         AppendFilename "appendfilename":
             Text(Check::FileName("appendfilename")),
-            "\"appendonly.aof\"", [IMMUTABLE], "Name its files begin with.";
+            "\"appendonly.aof\"", [IMMUTABLE NO_EFFECT], "Name its files begin with.";
         AppendDirname "appenddirname":
             Text(Check::FileName("appenddirname")),
-            "\"appendonlydir\"", [IMMUTABLE], "Directory of its files, inside dir.";
-        AppendFsync "appendfsync": Choice(&["everysec", "always", "no"]), "everysec", [],
+            "\"appendonlydir\"", [IMMUTABLE NO_EFFECT], "Directory of its files, inside dir.";
+        AppendFsync "appendfsync": Choice(&["everysec", "always", "no"]), "everysec", [NO_EFFECT],
             "When writes are synced to disk.";
-        NoAppendfsyncOnRewrite "no-appendfsync-on-rewrite": Bool, "no", [],
+        NoAppendfsyncOnRewrite "no-appendfsync-on-rewrite": Bool, "no", [NO_EFFECT],
             "Does not sync while the file is rewritten.";
-        AutoAofRewritePercentage "auto-aof-rewrite-percentage": Int(0, I32_MAX), "100", [],
+        AutoAofRewritePercentage "auto-aof-rewrite-percentage": Int(0, I32_MAX), "100", [NO_EFFECT],
             "Growth that starts a rewrite, in percent; 0 for never.";
-        AutoAofRewriteMinSize "auto-aof-rewrite-min-size": Memory(0, SIZE_MAX), "64mb", [],
+        AutoAofRewriteMinSize "auto-aof-rewrite-min-size": Memory(0, SIZE_MAX), "64mb", [NO_EFFECT],
             "Size below which it does not.";
-        AofLoadTruncated "aof-load-truncated": Bool, "yes", [],
+        AofLoadTruncated "aof-load-truncated": Bool, "yes", [NO_EFFECT],
             "Starts even if the file ends in the middle of a command.";
-        AofUseRdbPreamble "aof-use-rdb-preamble": Bool, "yes", [],
+        AofUseRdbPreamble "aof-use-rdb-preamble": Bool, "yes", [NO_EFFECT],
             "Rewrites to a snapshot and the changes since.";
-        AofTimestampEnabled "aof-timestamp-enabled": Bool, "no", [], "Writes times into the file.";
-        AofRewriteIncrementalFsync "aof-rewrite-incremental-fsync": Bool, "yes", [],
+        AofTimestampEnabled "aof-timestamp-enabled": Bool, "no", [NO_EFFECT], "Writes times into the file.";
+        AofRewriteIncrementalFsync "aof-rewrite-incremental-fsync": Bool, "yes", [NO_EFFECT],
             "Syncs to disk while rewriting.";
-        AofDisableAutoGc "aof-disable-auto-gc": Bool, "no", [HIDDEN],
+        AofDisableAutoGc "aof-disable-auto-gc": Bool, "no", [HIDDEN NO_EFFECT],
             "Keeps files that are no longer needed.";
     }
     "Shutting down" {
-        ShutdownTimeout "shutdown-timeout": Int(0, I32_MAX), "10", [],
-            "Seconds to wait for replicas that lag.";
+        ShutdownTimeout "shutdown-timeout": Int(0, I32_MAX), "10", [NO_EFFECT],
+            "Seconds to wait for replicas that lag; there are none.";
         ShutdownOnSigint "shutdown-on-sigint": Bits(SHUTDOWN), "default", [], "What an interrupt does.";
         ShutdownOnSigterm "shutdown-on-sigterm": Bits(SHUTDOWN), "default", [], "What SIGTERM does.";
     }
     "Scripts" {
         BusyReplyThreshold "busy-reply-threshold" | "lua-time-limit": Int(0, I64_MAX), "5000", [],
             "Milliseconds after which others are told that a script runs; 0 for never.";
-        LuaEnableInsecureApi "lua-enable-insecure-api": Bool, "no", [HIDDEN],
-            "Gives scripts the functions a sandbox should not have.";
+        LuaEnableInsecureApi "lua-enable-insecure-api": Bool, "no", [HIDDEN NO_EFFECT],
+            "Scripts never get the functions a sandbox should not have.";
     }
     "Cluster" {
-        ClusterEnabled "cluster-enabled": Bool, "no", [IMMUTABLE NO_EFFECT],
+        ClusterEnabled "cluster-enabled": Bool, "no", [IMMUTABLE NO_EFFECT RELIED_ON],
             "Makes this server a node of a cluster.";
         ClusterConfigFile "cluster-config-file":
-            Text(Check::Filled("cluster-config-file")), "nodes.conf", [IMMUTABLE],
+            Text(Check::Filled("cluster-config-file")), "nodes.conf", [IMMUTABLE NO_EFFECT],
             "File in which the node remembers the cluster.";
         ClusterConfigSaveBehavior "cluster-config-save-behavior":
             Choice(&["sync", "best-effort"]),
-            "sync", [], "Whether failing to write it stops the node.";
-        ClusterDatabases "cluster-databases": Int(1, I32_MAX), "1", [IMMUTABLE],
+            "sync", [NO_EFFECT], "Whether failing to write it stops the node.";
+        ClusterDatabases "cluster-databases": Int(1, I32_MAX), "1", [IMMUTABLE NO_EFFECT],
             "Number of databases in cluster mode.";
-        ClusterPort "cluster-port": Int(0, 65535), "0", [IMMUTABLE],
+        ClusterPort "cluster-port": Int(0, 65535), "0", [IMMUTABLE NO_EFFECT],
             "Port of the bus; 0 for the client port plus 10000.";
-        ClusterNodeTimeout "cluster-node-timeout": Int(0, I64_MAX), "15000", [],
+        ClusterNodeTimeout "cluster-node-timeout": Int(0, I64_MAX), "15000", [NO_EFFECT],
             "Milliseconds after which a silent node has failed.";
-        ClusterPingInterval "cluster-ping-interval": Int(0, I64_MAX), "0", [HIDDEN],
+        ClusterPingInterval "cluster-ping-interval": Int(0, I64_MAX), "0", [HIDDEN NO_EFFECT],
             "Milliseconds between pings; 0 for the usual ones.";
         ClusterReplicaValidityFactor "cluster-replica-validity-factor" | "cluster-slave-validity-factor":
             Int(0, I32_MAX),
-            "10", [], "How old a replica's data may be for a failover.";
-        ClusterMigrationBarrier "cluster-migration-barrier": Int(0, I32_MAX), "1", [],
+            "10", [NO_EFFECT], "How old a replica's data may be for a failover.";
+        ClusterMigrationBarrier "cluster-migration-barrier": Int(0, I32_MAX), "1", [NO_EFFECT],
             "Replicas a primary keeps before one may move.";
-        ClusterAllowReplicaMigration "cluster-allow-replica-migration": Bool, "yes", [],
+        ClusterAllowReplicaMigration "cluster-allow-replica-migration": Bool, "yes", [NO_EFFECT],
             "Whether replicas move to primaries without one.";
-        ClusterRequireFullCoverage "cluster-require-full-coverage": Bool, "yes", [],
+        ClusterRequireFullCoverage "cluster-require-full-coverage": Bool, "yes", [NO_EFFECT],
             "Refuses queries while a slot is served by nobody.";
-        ClusterReplicaNoFailover "cluster-replica-no-failover" | "cluster-slave-no-failover": Bool, "no", [],
-            "Never takes over by itself.";
-        ClusterAllowReadsWhenDown "cluster-allow-reads-when-down": Bool, "no", [],
+        ClusterReplicaNoFailover "cluster-replica-no-failover" | "cluster-slave-no-failover":
+            Bool,
+            "no", [NO_EFFECT], "Never takes over by itself.";
+        ClusterAllowReadsWhenDown "cluster-allow-reads-when-down": Bool, "no", [NO_EFFECT],
             "Answers reads while the cluster is down.";
-        ClusterAllowPubsubshardWhenDown "cluster-allow-pubsubshard-when-down": Bool, "yes", [],
+        ClusterAllowPubsubshardWhenDown "cluster-allow-pubsubshard-when-down": Bool, "yes", [NO_EFFECT],
             "Serves sharded channels while the cluster is down.";
-        ClusterLinkSendbufLimit "cluster-link-sendbuf-limit": Memory(0, u64::MAX), "0", [],
+        ClusterLinkSendbufLimit "cluster-link-sendbuf-limit": Memory(0, u64::MAX), "0", [NO_EFFECT],
             "Unsent bytes that close a link between nodes; 0 for no limit.";
-        ClusterManualFailoverTimeout "cluster-manual-failover-timeout": Int(1, I32_MAX), "5000", [],
+        ClusterManualFailoverTimeout "cluster-manual-failover-timeout": Int(1, I32_MAX), "5000", [NO_EFFECT],
             "Milliseconds a failover asked for may take.";
-        ClusterBlacklistTtl "cluster-blacklist-ttl": Int(i64::MIN, I64_MAX), "60", [],
+        ClusterBlacklistTtl "cluster-blacklist-ttl": Int(i64::MIN, I64_MAX), "60", [NO_EFFECT],
             "Seconds a forgotten node stays forgotten.";
-        ClusterSlotStatsEnabled "cluster-slot-stats-enabled": Bool, "no", [],
+        ClusterSlotStatsEnabled "cluster-slot-stats-enabled": Bool, "no", [NO_EFFECT],
             "Counts processor time and traffic by slot.";
-        ClusterSlotMigrationLogMaxLen "cluster-slot-migration-log-max-len": Int(0, I64_MAX), "1000", [],
-            "Slot migrations remembered.";
-        SlotMigrationMaxFailoverReplBytes "slot-migration-max-failover-repl-bytes": MemoryOrOff, "0", [],
-            "Bytes a slot migration may lag when it hands over; -1 for any.";
+        ClusterSlotMigrationLogMaxLen "cluster-slot-migration-log-max-len":
+            Int(0, I64_MAX),
+            "1000", [NO_EFFECT], "Slot migrations remembered.";
+        SlotMigrationMaxFailoverReplBytes "slot-migration-max-failover-repl-bytes":
+            MemoryOrOff,
+            "0", [NO_EFFECT], "Bytes a slot migration may lag when it hands over; -1 for any.";
         ClusterPreferredEndpointType "cluster-preferred-endpoint-type":
             Choice(&["ip", "hostname", "unknown-endpoint"]),
-            "ip", [], "What clients are sent to.";
-        ClusterAnnounceIp "cluster-announce-ip": Text(Check::AnnouncedIp), "", [NULLABLE],
+            "ip", [NO_EFFECT], "What clients are sent to.";
+        ClusterAnnounceIp "cluster-announce-ip": Text(Check::AnnouncedIp), "", [NULLABLE NO_EFFECT],
             "Address to tell other nodes.";
-        ClusterAnnounceClientIpv4 "cluster-announce-client-ipv4": Text(Check::Ipv4), "", [NULLABLE],
+        ClusterAnnounceClientIpv4 "cluster-announce-client-ipv4": Text(Check::Ipv4), "", [NULLABLE NO_EFFECT],
             "IPv4 address to tell clients.";
-        ClusterAnnounceClientIpv6 "cluster-announce-client-ipv6": Text(Check::Ipv6), "", [NULLABLE],
+        ClusterAnnounceClientIpv6 "cluster-announce-client-ipv6": Text(Check::Ipv6), "", [NULLABLE NO_EFFECT],
             "IPv6 address to tell clients.";
-        ClusterAnnouncePort "cluster-announce-port": Int(0, 65535), "0", [],
+        ClusterAnnouncePort "cluster-announce-port": Int(0, 65535), "0", [NO_EFFECT],
             "Port to tell other nodes; 0 for the real one.";
-        ClusterAnnounceTlsPort "cluster-announce-tls-port": Int(0, 65535), "0", [],
+        ClusterAnnounceTlsPort "cluster-announce-tls-port": Int(0, 65535), "0", [NO_EFFECT],
             "TLS port to tell other nodes; 0 for the real one.";
-        ClusterAnnounceBusPort "cluster-announce-bus-port": Int(0, 65535), "0", [],
+        ClusterAnnounceBusPort "cluster-announce-bus-port": Int(0, 65535), "0", [NO_EFFECT],
             "Bus port to tell other nodes; 0 for the real one.";
-        ClusterAnnounceClientPort "cluster-announce-client-port": Int(0, 65535), "0", [],
+        ClusterAnnounceClientPort "cluster-announce-client-port": Int(0, 65535), "0", [NO_EFFECT],
             "Port to tell clients; 0 for the announced one.";
-        ClusterAnnounceClientTlsPort "cluster-announce-client-tls-port": Int(0, 65535), "0", [],
+        ClusterAnnounceClientTlsPort "cluster-announce-client-tls-port": Int(0, 65535), "0", [NO_EFFECT],
             "TLS port to tell clients; 0 for the announced one.";
-        ClusterAnnounceHostname "cluster-announce-hostname": Text(Check::Hostname), "", [NULLABLE],
+        ClusterAnnounceHostname "cluster-announce-hostname": Text(Check::Hostname), "", [NULLABLE NO_EFFECT],
             "Host name to tell clients.";
         ClusterAnnounceHumanNodename "cluster-announce-human-nodename":
             Text(Check::NodeName),
-            "", [NULLABLE], "Name of the node in logs.";
+            "", [NULLABLE NO_EFFECT], "Name of the node in logs.";
     }
     "Slow log, latency, notifications" {
         SlowlogLogSlowerThan "slowlog-log-slower-than" | "commandlog-execution-slower-than":
@@ -680,8 +692,8 @@ directives! {
         ListMaxListpackSize "list-max-listpack-size" | "list-max-ziplist-size":
             Int(I32_MIN, I32_MAX),
             "-2", [], "Elements of a list node, or its size: -1 is 4 KB, -2 8 KB, up to -5, 64 KB.";
-        ListCompressDepth "list-compress-depth": Int(0, I32_MAX), "0", [],
-            "Nodes at each end of a list that are not compressed; 0 compresses none.";
+        ListCompressDepth "list-compress-depth": Int(0, I32_MAX), "0", [NO_EFFECT],
+            "Nodes of lists are never compressed.";
         SetMaxIntsetEntries "set-max-intset-entries": Int(0, I64_MAX), "512", [],
             "Members of a compact set of whole numbers.";
         SetMaxListpackEntries "set-max-listpack-entries": Int(0, I64_MAX), "128", [],

@@ -688,7 +688,7 @@ pub fn guarded(cx: &mut Cx<'_>, args: Args<'_>, entry: &Entry) -> Result<Outcome
 pub(super) fn panicked(cx: &Cx<'_>, entry: &Entry) -> Fault {
     if cx.db.record.is_broken {
         tracing::error!("a panic in {} left a key half written: the server stops", entry.full_name);
-        std::process::abort();
+        cx.host.end_broken();
     }
     tracing::error!("a panic in {} was caught; nothing was changed", entry.full_name);
     Fault::INTERNAL

@@ -59,7 +59,9 @@ pub fn bind(settings: &Settings, any_port: bool) -> Result<Vec<Listener>, String
         .map_err(|_| format!("Failed listening on port {port} (tcp), aborting."))?;
     let path = String::from_utf8_lossy(settings.text(Directive::UnixSocket));
     if !path.is_empty() {
-        listeners.push(bind_unix(&path, settings.int(Directive::UnixSocketPerm) as u32, backlog)?);
+        let group = String::from_utf8_lossy(settings.text(Directive::UnixSocketGroup));
+        let mode = settings.int(Directive::UnixSocketPerm) as u32;
+        listeners.push(bind_unix(&path, &group, mode, backlog)?);
     }
     if listeners.is_empty() {
         return Err("Configured to not listen anywhere, exiting.".to_string());
@@ -126,7 +128,22 @@ fn bind_tcp(name: &str, port: u16, backlog: i32) -> io::Result<TcpListener> {
     Ok(socket.into())
 }
 
-fn bind_unix(path: &str, mode: u32, backlog: i32) -> Result<Listener, String> {
+/// The number of a group of /etc/group.
+fn group_number(name: &str) -> io::Result<u32> {
+    let groups = std::fs::read_to_string("/etc/group")?;
+    let line = groups.lines().find(|line| line.split(':').next() == Some(name));
+    let number = line.and_then(|line| line.split(':').nth(2)?.parse().ok());
+    number.ok_or_else(|| io::Error::other("no such group in /etc/group"))
+}
+
+/// Binds a socket to `path`, with `mode` unless that is 0, and for `group` unless that is empty.
+fn bind_unix(path: &str, group: &str, mode: u32, backlog: i32) -> Result<Listener, String> {
+    let group_of_socket = match group {
+        "" => None,
+        name => Some(group_number(name).map_err(|error| {
+            format!("Failed opening Unix socket: getgrnam error for group '{name}': {error}")
+        })?),
+    };
     let failed = |error: io::Error| format!("Failed opening Unix socket: bind: {error}");
     // A socket that an earlier run left behind; anything else there makes the bind fail.
     if std::fs::metadata(path).is_ok_and(|m| std::os::unix::fs::FileTypeExt::is_socket(&m.file_type())) {
@@ -135,10 +152,18 @@ fn bind_unix(path: &str, mode: u32, backlog: i32) -> Result<Listener, String> {
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None).map_err(failed)?;
     socket.set_nonblocking(true).map_err(failed)?;
     socket.bind(&socket2::SockAddr::unix(path).map_err(failed)?).map_err(failed)?;
-    socket.listen(backlog).map_err(failed)?;
+    if group_of_socket.is_some() {
+        std::os::unix::fs::chown(path, None, group_of_socket).map_err(|error| {
+            // Nobody will listen on it.
+            let _ = std::fs::remove_file(path);
+            format!("Failed opening Unix socket: chown error for group '{group}': {error}")
+        })?;
+    }
     if mode != 0 {
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).map_err(failed)?;
     }
+    // From here on it can be connected to.
+    socket.listen(backlog).map_err(failed)?;
     Ok(Listener::Unix(socket.into(), path.to_string()))
 }
 

@@ -6,6 +6,7 @@
 
 pub mod histogram;
 pub mod latency;
+pub mod oom;
 pub mod process;
 pub mod slowlog;
 pub mod stats;

@@ -14,6 +14,7 @@ pub mod json;
 pub mod local;
 pub mod node;
 pub mod patience;
+pub mod program;
 pub mod render;
 pub mod server;
 pub mod spelling;
