@@ -8,6 +8,7 @@ use std::sync::{Arc, mpsc};
 use ochre::config::{self, Build, CommandLine, Directive, Disk, Files, Invocation, Loaded, Remark, Settings};
 use ochre::supervise::Supervisor;
 use ochre::{Server, log};
+use parking_lot::Mutex;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
@@ -117,7 +118,9 @@ fn start(loaded: Loaded, log: log::Handle, supervisor: Supervisor) -> ExitCode {
     let pid_file = pid_file(&loaded.settings);
     let executable =
         std::env::current_exe().map_or_else(|_| "ochre-server".into(), |p| p.display().to_string());
-    let started = watch_signals();
+    // Held by who ends the process.
+    let end = Arc::new(Mutex::new(()));
+    let started = watch_signals(Arc::clone(&end));
     let write_to = pid_file.clone();
     let port = loaded.settings.int(Directive::Port);
     let shows_logo = loaded.settings.bool(Directive::AlwaysShowLogo);
@@ -150,6 +153,8 @@ fn start(loaded: Loaded, log: log::Handle, supervisor: Supervisor) -> ExitCode {
     // Nobody takes it when signals are not watched.
     let _ = started.send(Box::new(server.signalled()));
     server.wait();
+    // It ends by itself: who insists from here on comes too late.
+    std::mem::forget(end.lock());
     if let Some(path) = pid_file {
         tracing::info!("Removing the pid file.");
         // It may be gone already.
@@ -219,8 +224,8 @@ fn text(settings: &Settings, directive: Directive) -> String {
 type Ask = Box<dyn Fn(Directive) + Send>;
 
 /// SIGTERM and SIGINT ask for a shutdown, from now on and at the latest when the server has started, which is
-/// told through the channel; a second SIGINT ends the process at once.
-fn watch_signals() -> oneshot::Sender<Ask> {
+/// told through the channel; a second SIGINT ends the process at once, unless somebody holds its `end`.
+fn watch_signals(end: Arc<Mutex<()>>) -> oneshot::Sender<Ask> {
     let (started, server) = oneshot::channel::<Ask>();
     let (ready, is_ready) = mpsc::channel();
     let watch = move || {
@@ -245,6 +250,7 @@ fn watch_signals() -> oneshot::Sender<Ask> {
                     _ = int.recv() => {
                         tracing::warn!("Received SIGINT scheduling shutdown...");
                         if asked {
+                            let _held = end.lock();
                             tracing::warn!("You insist... exiting now.");
                             std::process::exit(1);
                         }
