@@ -11,6 +11,8 @@
 const SPAN_NS: u64 = 1_000_000;
 /// The part of the time between two arrivals at one connection that a rest may take.
 const SHARE: u64 = 8;
+/// While a turn lasts so many times as long as the rest would, enough arrive without it.
+const LONG_TURN: u64 = 4;
 /// A rest in which fewer connections are expected does not pay for itself.
 const FEWEST: u64 = 3;
 
@@ -39,14 +41,14 @@ impl Pace {
         }
     }
 
-    /// How long to rest after a turn that has lasted from `began_ns` to `now_ns`, at most `most_ns`; `None`:
-    /// not at all. While a turn lasted that is much longer than the rest would be, enough have arrived.
+    /// How long to rest after a turn that took `took_ns` and has just ended, at most `most_ns`; `None`: not
+    /// at all.
     #[inline]
-    pub fn rest_ns(&mut self, began_ns: u64, now_ns: u64, most_ns: u64) -> Option<u64> {
+    pub fn rest_ns(&mut self, took_ns: u64, now_ns: u64, most_ns: u64) -> Option<u64> {
         if now_ns.saturating_sub(self.since_ns) >= SPAN_NS {
             self.count(now_ns, most_ns);
         }
-        (now_ns.saturating_sub(began_ns) < 4 * self.rest_ns).then_some(self.rest_ns)
+        (took_ns < LONG_TURN * self.rest_ns).then_some(self.rest_ns)
     }
 
     /// Ends a count and begins the next.
@@ -77,9 +79,9 @@ mod tests {
             now_ns += every_ns / connections;
             pace.note(&mut seen[at]);
             at = (at + 1) % seen.len();
-            pace.rest_ns(now_ns, now_ns, MOST_NS);
+            pace.rest_ns(0, now_ns, MOST_NS);
         }
-        pace.rest_ns(now_ns - turn_ns, now_ns, MOST_NS)
+        pace.rest_ns(turn_ns, now_ns, MOST_NS)
     }
 
     #[test]
@@ -118,11 +120,11 @@ mod tests {
         let mut seen = [0; 50];
         for step in 1..=500u64 {
             pace.note(&mut seen[step as usize % 50]);
-            pace.rest_ns(step * 10_000, step * 10_000, MOST_NS);
+            pace.rest_ns(0, step * 10_000, MOST_NS);
         }
         let now_ns = 500 * 10_000;
-        assert!(pace.rest_ns(now_ns, now_ns, MOST_NS).is_some());
+        assert!(pace.rest_ns(0, now_ns, MOST_NS).is_some());
         let later_ns = now_ns + 1_000 * SPAN_NS;
-        assert_eq!(pace.rest_ns(later_ns, later_ns, MOST_NS), None);
+        assert_eq!(pace.rest_ns(0, later_ns, MOST_NS), None);
     }
 }

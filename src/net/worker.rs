@@ -220,9 +220,10 @@ impl Worker {
         let lane = host.observe.lane(self.index);
         add(&lane.turns, 1);
         let ended = host.ticks.now();
-        add(&lane.turn_nanos, host.ticks.nanos_between(began, ended));
+        let took_ns = host.ticks.nanos_between(began, ended);
+        add(&lane.turn_nanos, took_ns);
         let most_ns = 1000 * self.exec.settings.int(Directive::CoalesceUs) as u64;
-        self.rest_ns = self.pace.rest_ns(host.ticks.ns_at(began), host.ticks.ns_at(ended), most_ns);
+        self.rest_ns = self.pace.rest_ns(took_ns, host.ticks.ns_at(ended), most_ns);
         true
     }
 
