@@ -80,8 +80,61 @@ fn command_list() -> impl Strategy<Value = Commands> {
     prop::collection::vec(prop::collection::vec(argument(), 1..14), 1..5)
 }
 
+/// Commands as a pipeline has them: few names, and arguments of few lengths.
+fn pipeline() -> impl Strategy<Value = Commands> {
+    let lengths =
+        prop::collection::vec(prop::sample::select(&[0, 1, 3, 9, 16, 99, 100, 999, 1000][..]), 0..5);
+    let shapes =
+        prop::collection::vec((prop::sample::select(&["GET", "INCR", "XREADGROUP"][..]), lengths), 1..3);
+    (shapes, prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..24)).prop_map(
+        |(shapes, commands)| {
+            let command = |(shape, seed): &(prop::sample::Index, u8)| {
+                let (name, lengths) = shape.get(&shapes);
+                let byte = |at: usize| b"\r\n$*0123456789abc"[(at * 7 + usize::from(*seed)) % 17];
+                let args = lengths.iter().map(|&length| (0..length).map(byte).collect());
+                [name.as_bytes().to_vec()].into_iter().chain(args).collect()
+            };
+            commands.iter().map(command).collect()
+        },
+    )
+}
+
+/// Changes bytes, puts some in or takes some out.
+fn damaged(mut bytes: Vec<u8>, damage: &[Damage]) -> Vec<u8> {
+    for (place, kind, byte) in damage {
+        let place = place.index(bytes.len());
+        match kind {
+            0 => bytes[place] = *byte,
+            1 => bytes[place] = b"0123456789-+ $*\r\n\"'"[usize::from(*byte) % 19],
+            2 => bytes.insert(place, *byte),
+            _ if bytes.len() > 1 => drop(bytes.remove(place)),
+            _ => {}
+        }
+    }
+    bytes
+}
+
+/// Where, how and with what bytes are changed.
+type Damage = (prop::sample::Index, u8, u8);
+
+fn damage(times: std::ops::Range<usize>) -> impl Strategy<Value = Vec<Damage>> {
+    prop::collection::vec((any::<prop::sample::Index>(), 0u8..4, any::<u8>()), times)
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(96))]
+
+    #[test]
+    fn what_was_read_before_does_not_matter(commands in pipeline(), damage in damage(0..3)) {
+        let bytes = damaged(encode(&commands), &damage);
+        let (mut whole, mut trickle) = (Connection::default(), Connection::default());
+        let ended = whole.receive(&bytes);
+        // A byte at a time: each look begins with nothing known.
+        let trickle_ended = bytes.iter().try_for_each(|byte| trickle.receive(&[*byte]));
+        prop_assert!(!damage.is_empty() || whole.found == commands);
+        prop_assert_eq!(whole.found, trickle.found);
+        prop_assert_eq!(ended, trickle_ended);
+    }
 
     #[test]
     fn commands_are_read_as_they_were_written(commands in command_list()) {
@@ -113,20 +166,10 @@ proptest! {
     #[test]
     fn damaged_input_never_panics_and_splits_do_not_matter(
         commands in command_list(),
-        damage in prop::collection::vec((any::<prop::sample::Index>(), 0u8..4, any::<u8>()), 1..4),
+        damage in damage(1..4),
         cut in any::<prop::sample::Index>(),
     ) {
-        let mut bytes = encode(&commands);
-        for (place, kind, byte) in damage {
-            let place = place.index(bytes.len());
-            match kind {
-                0 => bytes[place] = byte,
-                1 => bytes[place] = b"0123456789-+ $*\r\n\"'"[usize::from(byte) % 19],
-                2 => bytes.insert(place, byte),
-                _ if bytes.len() > 1 => drop(bytes.remove(place)),
-                _ => {}
-            }
-        }
+        let bytes = damaged(encode(&commands), &damage);
         let mut whole = Connection::default();
         let ended = whole.receive(&bytes);
         let mut halves = Connection::default();
