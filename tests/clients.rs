@@ -229,7 +229,7 @@ fn hashes_and_the_deadlines_of_their_fields() {
         let reply: Vec<i64> = c.hexpire("h", 100, ExpireOption::NONE, &["a", "none"]).expect("HEXPIRE");
         assert_eq!(reply, [1, -2]);
         let left: Vec<IntegerReplyOrNoOp> = c.httl("h", &["a", "c", "none"]).expect("HTTL");
-        assert_eq!(left, [IntegerReply(100), ExistsButNotRelevant, NotExists]);
+        assert!(matches!(left[..], [IntegerReply(90..=100), ExistsButNotRelevant, NotExists]), "{left:?}");
         assert_eq!(c.hpersist::<_, _, Vec<i64>>("h", "a").expect("HPERSIST"), [1]);
         let () = c.hpexpire("h", 20, ExpireOption::NONE, "a").expect("HPEXPIRE");
         let gone = (0..TRIES).any(|_| {

@@ -68,7 +68,7 @@ fn keys_leave_by_themselves_on_a_real_clock_and_none_before_its_time() {
     let clock = &local.host().space.clock;
     let mut client = local.client();
     // Long enough for all to be set before the first leaves.
-    let deadlines = set_spread(&mut client, COUNT, 1_500, 1_000);
+    let deadlines = set_spread(&mut client, COUNT, 4_000, 1_000);
     assert_eq!(deadlines.len() as u64, COUNT);
     local.read_log();
     let mut left = BTreeSet::new();
@@ -563,7 +563,8 @@ fn a_pause_of_everything_keeps_keys_from_leaving_by_themselves() {
     let space = &local.host().space;
     let mut client = local.client();
     local.read_log();
-    ask_all(&mut client, &["PSETEX k 50 v", "CLIENT PAUSE 300 ALL"]);
+    // In one step: the key must not leave before there is a pause.
+    ask_all(&mut client, &["MULTI", "PSETEX k 50 v", "CLIENT PAUSE 300 ALL", "EXEC"]);
     let until_ms = space.pause.until_ms();
     let mut units = Vec::new();
     wait_for("the key leaves", || {

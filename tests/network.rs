@@ -382,6 +382,7 @@ fn connections_that_vanish_leave_nothing_behind() {
             _ => stream.write_all(&b"GET big\r\n".repeat(4)).unwrap(),
         }
     }
+    until("all have been met", || server.host().observe.totals().connections == 61);
     until("the end of all but one", || server.host().clients.count() == 1);
     assert_eq!(server.host().clients.all().len(), 1);
     assert_eq!(observer.call(&["PING"]).unwrap(), pong());
@@ -476,21 +477,21 @@ fn a_client_too_many_is_told_so_and_a_place_that_is_free_again_is_given() {
 
 #[test]
 fn an_idle_client_is_closed_and_a_busy_one_is_not() {
-    let server = start(&[("timeout", "1")]);
+    let server = start(&[("timeout", "3")]);
     let (mut idle, mut busy, mut uploading) = (client(&server), client(&server), raw(server.addr()));
     assert_eq!(idle.call(&["PING"]).unwrap(), pong());
-    uploading.write_all(b"*2\r\n$4\r\nECHO\r\n$24\r\n").unwrap();
+    uploading.write_all(b"*2\r\n$4\r\nECHO\r\n$44\r\n").unwrap();
     let watch = thread::spawn(move || is_ended(&mut idle));
-    for _ in 0..24 {
+    for _ in 0..44 {
         assert_eq!(busy.call(&["PING"]).unwrap(), pong());
         uploading.write_all(b"x").unwrap();
         thread::sleep(Duration::from_millis(100));
     }
     assert!(watch.join().unwrap());
     uploading.write_all(b"\r\n").unwrap();
-    let mut reply = [0; 31];
+    let mut reply = [0; 51];
     uploading.read_exact(&mut reply).unwrap();
-    assert_eq!(String::from_utf8_lossy(&reply), format!("$24\r\n{}\r\n", "x".repeat(24)));
+    assert_eq!(String::from_utf8_lossy(&reply), format!("$44\r\n{}\r\n", "x".repeat(44)));
 }
 
 #[test]
@@ -533,7 +534,7 @@ fn replies_beyond_the_hard_output_limit_are_not_sent_at_all() {
 
 #[test]
 fn a_reader_beyond_the_soft_output_limit_is_closed_after_its_time() {
-    let server = start(&[("client-output-buffer-limit", "normal 0 1mb 1")]);
+    let server = start(&[("client-output-buffer-limit", "normal 0 1mb 3")]);
     let (mut slow, mut late) = (client(&server), client(&server));
     assert_eq!(slow.call(&[&b"SET"[..], b"value", &pattern(1 << 20)]).unwrap(), ok());
     late.send_raw(&b"GET value\r\n".repeat(30)).unwrap();

@@ -24,7 +24,7 @@ use support::server::{clear, spare};
 use support::transcript::{Action, Section, Sort, Step, Transcript, agrees};
 use support::words;
 
-/// Time for the server to read what was sent without waiting for a reply.
+/// Time for the server to run what it has received and does not answer.
 const SETTLE: std::time::Duration = std::time::Duration::from_millis(50);
 
 /// The connection a section starts with.
@@ -299,8 +299,9 @@ impl Session {
                 connection.note(args, &reply);
                 show(&reply, connection.protocol, *sort)
             }),
-            // What other connections do next comes after it: nothing else tells when the server has read it.
+            // What other connections do next comes after it.
             Action::Send(args) => connection.client.send(args).map(|()| {
+                connection.client.until_received();
                 std::thread::sleep(SETTLE);
                 Vec::new()
             }),

@@ -76,9 +76,10 @@ pub fn park(cx: &mut Cx<'_>, args: Args<'_>, wait: &mut Wait) {
         claim: Claim::new(),
     });
     session.client.last_command.store(cx.command.index as u32, Ordering::Relaxed);
-    cx.host.clients.blocked.fetch_add(1, Ordering::Relaxed);
     let held = cx.db.held().expect("a row that blocks declares its keys");
     enqueue(space, held, blocked);
+    // Last: who sees it counted finds it in its queues.
+    cx.host.clients.blocked.fetch_add(1, Ordering::Relaxed);
 }
 
 /// Puts a client into its queues; the shards of all its keys are held.

@@ -114,7 +114,7 @@ const flows = {
     await until(async () => (await left()) === 0, "the end");
     const counted = runs;
     await queue.upsertJobScheduler("thrice", { every: 20, limit: 3 }, { name: "thrice" });
-    await until(() => runs === counted + 3, "three more");
+    await until(() => runs >= counted + 3, "three more");
     await queue.upsertJobScheduler("seconds", { pattern: "* * * * * *" }, { name: "seconds" });
     await until(() => runs > counted + 3, "a run by a pattern");
     assert.equal(await queue.removeJobScheduler("seconds"), true);

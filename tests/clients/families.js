@@ -85,7 +85,8 @@ const families = {
     await is(r.rename("key:0", "zero"), "OK");
     await is(r.exists("key:0", "zero"), 1);
     await is(r.expire("zero", 100), 1);
-    await is(r.ttl("zero"), 100);
+    const ttl = await r.ttl("zero");
+    assert(ttl > 90 && ttl <= 100, String(ttl));
     await is(r.persist("zero"), 1);
     await is(r.ttl("zero"), -1);
     await is(r.copy("zero", "null"), 1);
@@ -124,7 +125,8 @@ const families = {
     for await (const flat of r.hscanStream("h")) Object.assign(found, Object.fromEntries(pairs(flat)));
     assert.deepEqual(found, { a: "5", c: "2" });
     await is(r.hexpire("h", 100, "FIELDS", 2, "a", "none"), [1, -2]);
-    await is(r.httl("h", "FIELDS", 2, "a", "c"), [100, -1]);
+    const [httl, none] = await r.httl("h", "FIELDS", 2, "a", "c");
+    assert(httl > 90 && httl <= 100 && none === -1, `${httl} ${none}`);
     await is(r.hpersist("h", "FIELDS", 1, "a"), [1]);
     await is(r.hpexpire("h", 20, "FIELDS", 1, "a"), [1]);
     await until(async () => (await r.hexists("h", "a")) === 0);

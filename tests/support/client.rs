@@ -6,11 +6,11 @@
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpStream};
-use std::time::Duration;
+use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
 
 /// How long a read waits before the server counts as silent.
-const SILENCE_LIMIT: Duration = Duration::from_secs(5);
+const SILENCE_LIMIT: Duration = Duration::from_secs(30);
 /// Deepest nesting of a reply that is read.
 const DEPTH_LIMIT: usize = 64;
 /// Longest reply, in bytes, that is read.
@@ -104,6 +104,18 @@ impl Client {
     /// Sends one command as an array of bulk strings.
     pub fn send<A: AsRef<[u8]>>(&mut self, args: &[A]) -> io::Result<()> {
         self.stream.write_all(&request(args))
+    }
+
+    /// Waits until the server has taken what was sent from its socket, as far as the system tells.
+    pub fn until_received(&self) {
+        let Ok((here, there)) = self.stream.local_addr().and_then(|it| Ok((it, self.stream.peer_addr()?)))
+        else {
+            return;
+        };
+        let deadline = Instant::now() + SILENCE_LIMIT;
+        while queued_bytes(there, here).is_some_and(|bytes| bytes > 0) && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 
     /// Sends bytes as they are.
@@ -314,4 +326,23 @@ fn number(text: &[u8]) -> io::Result<i64> {
 
 fn length(n: i64) -> io::Result<usize> {
     usize::try_from(n).map_err(|_| broken("a negative length"))
+}
+
+/// Bytes that a socket of this machine has received and its owner has not read; `None` where the system does
+/// not tell (it is not Linux, or the addresses are not of IPv4).
+///
+/// From /proc/net/tcp: numbers in hexadecimal, addresses as the processor reads a word of network order.
+fn queued_bytes(local: SocketAddr, remote: SocketAddr) -> Option<u64> {
+    let shown = |addr: SocketAddr| match addr.ip() {
+        IpAddr::V4(ip) => Some(format!("{:08X}:{:04X}", u32::from_ne_bytes(ip.octets()), addr.port())),
+        IpAddr::V6(_) => None,
+    };
+    let (local, remote) = (shown(local)?, shown(remote)?);
+    let table = std::fs::read_to_string("/proc/net/tcp").ok()?;
+    table.lines().find_map(|line| {
+        let mut words = line.split_whitespace().skip(1);
+        let is_it = words.next()? == local && words.next()? == remote;
+        let (_, received) = words.nth(1)?.split_once(':')?;
+        is_it.then(|| u64::from_str_radix(received, 16).ok())?
+    })
 }

@@ -159,11 +159,16 @@ pub fn dataset(client: &mut Client) -> Dataset {
 /// What a key holds, read by the commands of its type; in an order of its own where the type has none.
 fn content(kind: &str, key: &[u8], mut call: impl FnMut(&[&[u8]]) -> Reply) -> Vec<String> {
     let mut all = Vec::new();
+    // A score of zero has no sign where a sorted set is compact, and may have one where it has been large.
+    let show = |part: &Reply| match part {
+        Reply::Bulk(score) if kind == "zset" && score == b"-0" => format!("{:?}", Reply::Bulk(b"0".to_vec())),
+        _ => format!("{part:?}"),
+    };
     let mut read = |words: &[&[u8]], sorts: bool| {
         let reply = call(words);
         assert!(!reply.is_error(), "{kind} {}: {reply:?}", key.escape_ascii());
         let mut parts: Vec<String> = match reply.members() {
-            Some(members) => members.iter().map(|it| format!("{it:?}")).collect(),
+            Some(members) => members.iter().map(show).collect(),
             None => vec![format!("{reply:?}")],
         };
         if sorts {
