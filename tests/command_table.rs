@@ -118,10 +118,12 @@ fn every_argument_that_came_later_is_in_the_syntax_once() {
     }
     check_all(|row| {
         let args = docs::arguments(row.row)?;
-        for (name, since) in row.row.args_since {
-            ensure(count(&args, name) == 1, || format!("'{name}' is not one argument"))?;
-            let is_later = version(since) > version(row.row.since);
-            ensure(is_later, || format!("'{name}' came in {since}"))?;
+        for (since, names) in row.row.args_since {
+            for name in names.split(' ') {
+                ensure(count(&args, name) == 1, || format!("'{name}' is not one argument"))?;
+                let is_later = version(since) >= version(row.row.since);
+                ensure(is_later, || format!("'{name}' came in {since}"))?;
+            }
         }
         Ok(())
     });

@@ -277,7 +277,7 @@ pub struct Command {
     pub since: &'static str,
     /// `(version, what it has done differently since then)`, in COMMAND DOCS' order.
     pub history: &'static [(&'static str, &'static str)],
-    /// `(name, version)` of arguments that came after the command, by COMMAND DOCS' names.
+    /// `(version, names)` of arguments that came after the command: COMMAND DOCS' names, separated by spaces.
     pub args_since: &'static [(&'static str, &'static str)],
     /// Complexity in words.
     pub cost: &'static str,

@@ -20,6 +20,7 @@ use crate::value::number;
 /// The rows of this file.
 pub const ROWS: &[Command] = &[
     cmd("BITCOUNT", bitcount)
+        .args_since(&[("7.0.0", "unit")])
         .arity(-2)
         .flags(READ)
         .acl(Acl::BITMAP)
@@ -51,6 +52,7 @@ pub const ROWS: &[Command] = &[
             "<AND | OR | XOR | NOT | DIFF | DIFF1 | ANDOR | ONE> destkey:key key [key ...]",
         ),
     cmd("BITPOS", bitpos)
+        .args_since(&[("7.0.0", "unit")])
         .arity(-3)
         .flags(READ)
         .acl(Acl::BITMAP)

@@ -61,6 +61,18 @@ const LIST_HISTORY: &[(&str, &str)] = &[
     ("8.1.0", "Takes USER, ADDR, LADDR, SKIPME and MAXAGE."),
     ("9.0.0", MORE_FILTERS),
 ];
+const KILL_SINCE: &[(&str, &str)] =
+    &[("2.8.12", "client-id client-type"), ("6.2.0", "laddr"), ("8.0.0", "maxage"), ("9.0.0", NEW_FILTERS)];
+const LIST_SINCE: &[(&str, &str)] = &[
+    ("5.0.0", "client-type"),
+    ("6.2.0", "client-id"),
+    ("8.1.0", "username addr laddr skipme maxage"),
+    ("9.0.0", NEW_FILTERS),
+];
+/// Filters that both have had since Valkey 9.
+const NEW_FILTERS: &str = "name idle flags lib-name lib-ver db capa ip not-client-type not-client-id \
+                           not-username not-addr not-laddr not-name not-flags not-lib-name not-lib-ver \
+                           not-db not-capa not-ip";
 
 const SUBS: &[Command] = &[
     sub("CACHING", caching, 3, BUSY, "6.0.0")
@@ -77,11 +89,13 @@ const SUBS: &[Command] = &[
         .tips(&["nondeterministic_output"])
         .doc("Describes the connection.", ""),
     sub("KILL", kill, -3, ADMIN.union(Flags::ENDS_BATCH), "2.4.0")
+        .args_since(KILL_SINCE)
         .locks(Locks::All)
         .cost("O(N), N connections")
         .history(KILL_HISTORY)
         .doc("Closes connections.", KILL_SYNTAX),
     sub("LIST", list, -2, ADMIN, "2.4.0")
+        .args_since(LIST_SINCE)
         .tips(&["nondeterministic_output"])
         .cost("O(N), N connections")
         .history(LIST_HISTORY)
@@ -91,6 +105,7 @@ const SUBS: &[Command] = &[
     sub("NO-TOUCH", no_touch, 3, BUSY, "7.2.0")
         .doc("Lets the client's commands leave the access times of keys alone.", "<ON | OFF>"),
     sub("PAUSE", pause, -3, ADMIN.union(Flags::ENDS_BATCH), "3.0.0")
+        .args_since(&[("6.2.0", "mode")])
         .locks(Locks::All)
         .history(&[("6.2.0", "Takes the mode WRITE.")])
         .doc("Lets commands wait for a while.", "timeout mode=[WRITE | ALL]"),

@@ -113,7 +113,9 @@ fn write_args(out: &mut Out, row: &Command, args: &[Arg]) {
             write_pair(out, "token", token);
             pairs += 1;
         }
-        if let Some((_, since)) = row.args_since.iter().find(|(name, _)| *name == arg.name) {
+        if let Some((since, _)) =
+            row.args_since.iter().find(|(_, names)| names.split(' ').any(|name| name == arg.name))
+        {
             write_pair(out, "since", since);
             pairs += 1;
         }

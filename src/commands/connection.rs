@@ -23,6 +23,7 @@ const BEFORE_AUTH: Flags =
 /// The rows.
 pub const ROWS: &[Command] = &[
     cmd("AUTH", auth)
+        .args_since(&[("6.0.0", "username")])
         .arity(-2)
         .flags(BEFORE_AUTH)
         .acl(Acl::CONNECTION)

@@ -15,10 +15,12 @@ use super::generic::inspect;
 /// The rows of this family.
 pub const ROWS: &[Command] = &[
     sets("EXPIRE", expire)
+        .args_since(&[("7.0.0", "condition")])
         .since("1.0.0")
         .history(&[("7.0.0", "Takes NX, XX, GT and LT.")])
         .doc("Lets a key leave after some seconds.", "key seconds [NX | XX | GT | LT]"),
     sets("EXPIREAT", expireat)
+        .args_since(&[("7.0.0", "condition")])
         .since("1.2.0")
         .history(&[("7.0.0", "Takes NX, XX, GT and LT.")])
         .doc("Lets a key leave at a Unix time in seconds.", "key unix-time-seconds [NX | XX | GT | LT]"),
@@ -33,13 +35,18 @@ pub const ROWS: &[Command] = &[
         .since("2.2.0")
         .doc("Takes a key's deadline away.", "key"),
     sets("PEXPIRE", pexpire)
+        .args_since(&[("7.0.0", "condition")])
         .since("2.6.0")
         .history(&[("7.0.0", "Takes NX, XX, GT and LT.")])
         .doc("Lets a key leave after some milliseconds.", "key milliseconds [NX | XX | GT | LT]"),
-    sets("PEXPIREAT", pexpireat).since("2.6.0").history(&[("7.0.0", "Takes NX, XX, GT and LT.")]).doc(
-        "Lets a key leave at a Unix time in milliseconds.",
-        "key unix-time-milliseconds [NX | XX | GT | LT]",
-    ),
+    sets("PEXPIREAT", pexpireat)
+        .args_since(&[("7.0.0", "condition")])
+        .since("2.6.0")
+        .history(&[("7.0.0", "Takes NX, XX, GT and LT.")])
+        .doc(
+            "Lets a key leave at a Unix time in milliseconds.",
+            "key unix-time-milliseconds [NX | XX | GT | LT]",
+        ),
     tells("PEXPIRETIME", pexpiretime)
         .since("7.0.0")
         .doc("Returns the Unix time in milliseconds at which a key leaves.", "key"),

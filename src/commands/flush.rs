@@ -23,6 +23,7 @@ pub const ROWS: &[Command] = &[
         .doc("Counts the keys of the selected database.", "")
         .tips(&["request_policy:all_shards", "response_policy:agg_sum"]),
     cmd("FLUSHALL", flushall)
+        .args_since(&[("4.0.0", "async"), ("6.2.0", "sync")])
         .arity(-1)
         .locks(Locks::All)
         .flags(Flags::WRITE)
@@ -34,6 +35,7 @@ pub const ROWS: &[Command] = &[
         .doc("Removes every key of every database.", "[ASYNC | SYNC]")
         .tips(&["request_policy:all_shards", "response_policy:all_succeeded"]),
     cmd("FLUSHDB", flushdb)
+        .args_since(&[("4.0.0", "async"), ("6.2.0", "sync")])
         .arity(-1)
         .locks(Locks::All)
         .flags(Flags::WRITE)

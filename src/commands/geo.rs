@@ -20,6 +20,7 @@ pub(super) const READS_IT: KeySpec = KeySpec::one(1, KeyFlags::RO.union(KeyFlags
 /// The rows of this file.
 pub const ROWS: &[Command] = &[
     cmd("GEOADD", geoadd)
+        .args_since(&[("6.2.0", "condition change")])
         .arity(-5)
         .flags(GROW)
         .acl(Acl::GEO)

@@ -35,6 +35,7 @@ const SEARCH_COST: &str = "O(N+log(M)), N members in the rectangle around the ar
 /// The rows of this file.
 pub const ROWS: &[Command] = &[
     cmd("GEORADIUS", georadius)
+        .args_since(&[("6.2.0", "any")])
         .arity(-6)
         .flags(GROW.union(crate::command::Flags::MOVABLE_KEYS))
         .acl(Acl::GEO)
@@ -79,6 +80,7 @@ pub const ROWS: &[Command] = &[
              count-block=[<COUNT count> [ANY]] order=[ASC | DESC]",
         ),
     cmd("GEORADIUS_RO", georadius_ro)
+        .args_since(&[("6.2.0", "any")])
         .arity(-6)
         .flags(READ)
         .acl(Acl::GEO)
@@ -93,6 +95,7 @@ pub const ROWS: &[Command] = &[
              [WITHDIST] [WITHHASH] count-block=[<COUNT count> [ANY]] order=[ASC | DESC]",
         ),
     cmd("GEOSEARCH", geosearch)
+        .args_since(&[("9.0.0", "polygon")])
         .arity(-7)
         .flags(READ)
         .acl(Acl::GEO)
@@ -111,6 +114,7 @@ pub const ROWS: &[Command] = &[
              order=[ASC | DESC] count-block=[<COUNT count> [ANY]] [WITHCOORD] [WITHDIST] [WITHHASH]",
         ),
     cmd("GEOSEARCHSTORE", geosearchstore)
+        .args_since(&[("9.0.0", "polygon")])
         .arity(-8)
         .flags(GROW)
         .acl(Acl::GEO)

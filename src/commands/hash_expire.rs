@@ -19,7 +19,7 @@ pub const ROWS: &[Command] = &[
         "Lets fields leave after some seconds.",
         "key seconds [NX | XX | GT | LT] FIELDS <numfields:integer field [field ...]>",
     ),
-    sets("HEXPIREAT", hexpireat).doc(
+    sets("HEXPIREAT", hexpireat).args_since(&[("9.0.0", "condition")]).doc(
         "Lets fields leave at a Unix time in seconds.",
         "key unix-time-seconds:integer [NX | XX | GT | LT] FIELDS <numfields:integer field [field ...]>",
     ),
@@ -29,11 +29,11 @@ pub const ROWS: &[Command] = &[
         .since("9.0.0")
         .cost(COST)
         .doc("Takes the deadlines of fields away.", LISTED),
-    sets("HPEXPIRE", hpexpire).doc(
+    sets("HPEXPIRE", hpexpire).args_since(&[("9.0.0", "condition")]).doc(
         "Lets fields leave after some milliseconds.",
         "key milliseconds [NX | XX | GT | LT] FIELDS <numfields:integer field [field ...]>",
     ),
-    sets("HPEXPIREAT", hpexpireat).doc(
+    sets("HPEXPIREAT", hpexpireat).args_since(&[("9.0.0", "condition")]).doc(
         "Lets fields leave at a Unix time in milliseconds.",
         "key unix-time-milliseconds:integer [NX | XX | GT | LT] FIELDS <numfields:integer field [field ...]>",
     ),

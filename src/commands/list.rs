@@ -55,6 +55,7 @@ pub const ROWS: &[Command] = &[
         .keys(&[KeySpec::one(1, KeyFlags::RO)])
         .doc("Answers the number of elements of a list.", "key"),
     row("LPOP", lpop)
+        .args_since(&[("6.2.0", "count")])
         .arity(-2)
         .flags(TAKE_FAST)
         .keys(TAKES_OF_IT)
@@ -114,6 +115,7 @@ pub const ROWS: &[Command] = &[
         .cost("O(N), N elements removed.")
         .doc("Removes what is outside of two positions of a list.", "key start stop:integer"),
     row("RPOP", rpop)
+        .args_since(&[("6.2.0", "count")])
         .arity(-2)
         .flags(TAKE_FAST)
         .keys(TAKES_OF_IT)

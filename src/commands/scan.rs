@@ -50,6 +50,7 @@ pub const ROWS: &[Command] = &[
         .doc("Returns one of the keys, each as likely as any other.", "")
         .tips(&["request_policy:all_shards", "response_policy:special", "nondeterministic_output"]),
     cmd("SCAN", scan)
+        .args_since(&[("6.0.0", "type")])
         .arity(-2)
         .locks(Locks::OneShardAtATime)
         .flags(Flags::READONLY)

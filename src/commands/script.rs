@@ -52,6 +52,7 @@ const ENGINE: &[u8] = b"lua";
 
 const SUBCOMMANDS: &[Command] = &[
     keeps("DEBUG", debug, -3, Flags::NO_SCRIPT)
+        .args_since(&[("9.1.0", "engine")])
         .since("3.2.0")
         .doc("Takes NO: scripts are not debugged.", "mode=<YES | SYNC | NO> [engine]"),
     keeps("EXISTS", exists, -3, Flags::NO_SCRIPT.union(Flags::STALE))
@@ -60,6 +61,7 @@ const SUBCOMMANDS: &[Command] = &[
         .doc("Tells which scripts are known.", "sha1 [sha1 ...]")
         .tips(&["request_policy:all_shards", "response_policy:agg_logical_and"]),
     keeps("FLUSH", flush, -2, Flags::NO_SCRIPT.union(Flags::STALE))
+        .args_since(&[("6.2.0", "flush-type")])
         .since("2.6.0")
         .cost("O(N) for N scripts.")
         .history(&[("6.2.0", "Takes ASYNC and SYNC.")])

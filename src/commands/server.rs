@@ -18,7 +18,7 @@ pub const ROWS: &[Command] = &[
         .since("2.8.12")
         .cost("O(1)")
         .doc("Returns the server's part in replication.", ""),
-    cmd("SHUTDOWN", shutdown)
+    cmd("SHUTDOWN", shutdown).args_since(&[("7.0.0", "now force abort"), ("9.0.0", "safe failover")])
         .arity(-1)
         .flags(
             Flags::ADMIN

@@ -75,6 +75,7 @@ pub const ROWS: &[Command] = &[
         .cost("O(1)")
         .doc("Moves a member from one set to another.", "source destination member"),
     cmd("SPOP", spop)
+        .args_since(&[("3.2.0", "count")])
         .arity(-2)
         .flags(Flags::WRITE.union(Flags::FAST))
         .acl(Acl::SET)
@@ -86,6 +87,7 @@ pub const ROWS: &[Command] = &[
         .doc("Removes random members from a set and returns them.", "key [count]")
         .tips(&["nondeterministic_output"]),
     cmd("SRANDMEMBER", srandmember)
+        .args_since(&[("2.6.0", "count")])
         .arity(-2)
         .flags(READ)
         .acl(Acl::SET)

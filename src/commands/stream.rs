@@ -64,6 +64,7 @@ pub const ROWS: &[Command] = &[
             "key end:string start:string [COUNT count]",
         ),
     cmd("XSETID", xsetid)
+        .args_since(&[("7.0.0", "entries-added max-deleted-id")])
         .arity(-3)
         .flags(WRITE_FAST.union(Flags::DENY_OOM))
         .acl(Acl::STREAM)

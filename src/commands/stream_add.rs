@@ -28,6 +28,7 @@ const LIMIT_MAX: i64 = 1_000_000;
 /// The rows of this file.
 pub const ROWS: &[Command] = &[
     cmd("XADD", xadd)
+        .args_since(&[("6.2.0", "nomkstream minid count")])
         .arity(-5)
         .flags(WRITE_FAST.union(Flags::DENY_OOM))
         .acl(Acl::STREAM)
@@ -49,6 +50,7 @@ pub const ROWS: &[Command] = &[
              [LIMIT count]] id-selector=<auto-id=<*> | id> <field value> [field value ...]",
         ),
     cmd("XTRIM", xtrim)
+        .args_since(&[("6.2.0", "minid count")])
         .arity(-4)
         .flags(Flags::WRITE)
         .acl(Acl::STREAM)

@@ -23,7 +23,7 @@ pub const ROWS: &[Command] = &[cmd("XREADGROUP", xreadgroup)
     .since("5.0.0")
     .cost("O(M) for each stream, M entries in the answer; and O(N) for XADD when N clients wait.")
     .history(&[("8.4.0", "Takes CLAIM."), ("8.10.0", "Takes MAXCOUNT and MAXSIZE.")])
-    .args_since(&[("maxcount", "8.10.0"), ("maxsize", "8.10.0"), ("min-idle-time", "8.4.0")])
+    .args_since(&[("8.4.0", "min-idle-time"), ("8.10.0", "maxcount maxsize")])
     .doc(
         "Answers entries to a consumer of a group: new ones, or those it has pending.",
         "group-block=<GROUP group consumer> [COUNT count] [MAXCOUNT maxcount:integer] \

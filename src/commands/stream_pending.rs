@@ -28,6 +28,7 @@ pub const ROWS: &[Command] = &[
             "key group id [id ...]",
         ),
     cmd("XPENDING", xpending)
+        .args_since(&[("6.2.0", "min-idle-time")])
         .arity(-3)
         .flags(READ)
         .acl(Acl::STREAM)

@@ -23,7 +23,7 @@ pub const ROWS: &[Command] = &[cmd("XREAD", xread)
     .since("5.0.0")
     .cost("O(M), M entries answered of each stream; O(1) where there are none above the identifier")
     .history(&[("8.10.0", "Takes MAXCOUNT and MAXSIZE.")])
-    .args_since(&[("maxcount", "8.10.0"), ("maxsize", "8.10.0")])
+    .args_since(&[("8.10.0", "maxcount maxsize")])
     .doc(
         "Answers the entries of streams above an identifier each, and waits for some if wanted.",
         "[COUNT count] [MAXCOUNT maxcount:integer] [MAXSIZE maxsize:integer] [BLOCK milliseconds] \

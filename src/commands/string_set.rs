@@ -59,6 +59,11 @@ pub const ROWS: &[Command] = &[
         .since("2.6.0")
         .doc("Sets the string of a key and its lifetime in milliseconds.", "key milliseconds value"),
     cmd("SET", set)
+        .args_since(&[
+            ("2.6.12", "nx xx seconds milliseconds"),
+            ("6.0.0", "keepttl"),
+            ("6.2.0", "get unix-time-seconds unix-time-milliseconds"),
+        ])
         .arity(-3)
         .flags(GROW)
         .acl(Acl::STRING)

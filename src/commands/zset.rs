@@ -36,6 +36,7 @@ const DENSE_SAMPLE: usize = 3;
 /// The rows of this file.
 pub const ROWS: &[Command] = &[
     cmd("ZADD", zadd)
+        .args_since(&[("3.0.2", "condition change increment"), ("6.2.0", "comparison")])
         .arity(-4)
         .flags(GROW_FAST)
         .acl(Acl::SORTEDSET)

@@ -20,6 +20,7 @@ use crate::value::{Item, ZSet};
 /// The rows of this file.
 pub const ROWS: &[Command] = &[
     cmd("ZRANGE", zrange)
+        .args_since(&[("6.2.0", "sortby rev limit")])
         .arity(-4)
         .flags(READ)
         .acl(Acl::SORTEDSET)
@@ -45,6 +46,7 @@ pub const ROWS: &[Command] = &[
             "key min max [LIMIT offset count]",
         ),
     cmd("ZRANGEBYSCORE", zrangebyscore)
+        .args_since(&[("2.0.0", "withscores")])
         .arity(-4)
         .flags(READ)
         .acl(Acl::SORTEDSET)
