@@ -7,7 +7,9 @@
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use super::patience::until;
 
 /// How long a read waits before the server counts as silent.
 const SILENCE_LIMIT: Duration = Duration::from_secs(30);
@@ -112,10 +114,7 @@ impl Client {
         else {
             return;
         };
-        let deadline = Instant::now() + SILENCE_LIMIT;
-        while queued_bytes(there, here).is_some_and(|bytes| bytes > 0) && Instant::now() < deadline {
-            std::thread::sleep(Duration::from_millis(1));
-        }
+        until("the server takes what was sent", || queued_bytes(there, here).is_none_or(|bytes| bytes == 0));
     }
 
     /// Sends bytes as they are.
