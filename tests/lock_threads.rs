@@ -203,7 +203,7 @@ fn a_sole_turn_reaches_everything() {
                 let mut turn = part.enter(FOR_EVER).unwrap();
                 assert!(turn.is_sole() && turn.is_shared());
                 *turn.one(3).get_mut(3) += 1;
-                assert!(turn.set(&[1]).shards().eq(0..4));
+                assert!(turn.set(&[1, 2]).shards().eq(1..3) && turn.one(1).shards().eq(1..2));
                 let (mut held, inside) = turn.whole();
                 *held.get_mut(0) += 1;
                 assert_eq!((*held.get(0), *held.get(3)), (1 + held_by, 4 + held_by));

@@ -204,11 +204,15 @@ pub struct Turn<'a, T> {
 }
 
 impl<T> Turn<'_, T> {
-    /// Locks one shard; in an exclusive turn, or the sole one, takes no mutex and reaches everything.
+    /// Locks one shard; in an exclusive turn takes no mutex and reaches everything, in the sole one it takes
+    /// no mutex.
     #[inline]
     pub fn one(&mut self, shard: usize) -> Held<'_, T> {
-        if self.mode != Mode::Shared || self.is_sole() {
+        if self.mode != Mode::Shared {
             return self.all();
+        }
+        if self.is_sole() {
+            return self.held(Which::Span(shard, shard + 1), false);
         }
         self.only(shard)
     }
@@ -244,15 +248,18 @@ impl<T> Turn<'_, T> {
         self.held(Which::Span(shard, shard + 1), true)
     }
 
-    /// Locks `shards`, which are strictly ascending; in an exclusive turn, or the sole one, takes no mutex
-    /// and reaches everything.
+    /// Locks `shards`, which are strictly ascending; in an exclusive turn takes no mutex and reaches
+    /// everything, in the sole one it takes no mutex.
     pub fn set<'h>(&'h mut self, shards: &'h [u16]) -> Held<'h, T> {
-        if self.mode != Mode::Shared || self.is_sole() {
+        if self.mode != Mode::Shared {
             return self.all();
         }
         // Checked before the first lock: a panic must leave nothing locked.
         assert!(shards.is_sorted_by(|a, b| a < b), "shards to lock are not strictly ascending: {shards:?}");
         assert!(shards.last().is_none_or(|&last| usize::from(last) < self.shards.count()), "no such shard");
+        if self.is_sole() {
+            return self.held(Which::Set(shards), false);
+        }
         self.shards.maybe_rest();
         for &shard in shards {
             self.shards.cells[usize::from(shard)].mutex.lock();
