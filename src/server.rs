@@ -34,6 +34,8 @@ use crate::observe::stats::add;
 use crate::pubsub::Channels;
 use crate::reclaim::Reclaim;
 
+/// Threads besides the workers that may enter the gate: the main thread and the embedding program.
+pub const OUTSIDERS: usize = 2;
 /// Stack of a worker's thread, in bytes; only what is used takes memory. Lua's own limits on nesting, and
 /// ours on its patterns, stay far below it.
 const WORKER_STACK: usize = 16 << 20;
@@ -51,7 +53,6 @@ pub struct Builder {
     directives: Vec<(String, String)>,
     loaded: Option<Loaded>,
     seed: Option<u64>,
-    outsiders: usize,
     executable: String,
     supervised: Option<&'static str>,
     on_bound: Option<Box<dyn FnOnce() + Send>>,
@@ -79,14 +80,6 @@ impl Builder {
     #[must_use]
     pub fn seed(mut self, seed: u64) -> Builder {
         self.seed = Some(seed);
-        self
-    }
-
-    /// Lets so many threads besides the workers run turns: their parts of the gate, and their lanes, are
-    /// those behind the workers'. By default there is none; then a lone worker takes no locks.
-    #[must_use]
-    pub fn outsiders(mut self, count: usize) -> Builder {
-        self.outsiders = count;
         self
     }
 
@@ -126,7 +119,7 @@ impl Builder {
     }
 
     /// What the rooms of a server share, with one worker's place and nobody in it: no listener, no worker, no
-    /// time-keeping. For harnesses that run commands themselves; takes directives, the seed and outsiders.
+    /// time-keeping. For harnesses that run commands themselves; takes directives and the seed only.
     ///
     /// # Errors
     /// As [`Builder::start`].
@@ -149,7 +142,7 @@ impl Builder {
             workers: 1,
             seed,
         };
-        let (host, ..) = wire(settings, &[], (identity, self.outsiders))?;
+        let (host, ..) = wire(settings, &[], identity)?;
         Ok(host)
     }
 
@@ -203,7 +196,7 @@ impl Builder {
             workers,
             seed,
         };
-        let (host, desks, inbox) = wire(settings, &renames, (identity, self.outsiders))?;
+        let (host, desks, inbox) = wire(settings, &renames, identity)?;
         let threads = start_workers(&host, &desks)?;
         if let Some(f) = self.on_bound {
             f();
@@ -355,7 +348,7 @@ struct Inbox {
 fn wire(
     settings: Settings,
     renames: &[Statement],
-    (mut identity, outsiders): (Identity, usize),
+    mut identity: Identity,
 ) -> io::Result<(Arc<Host>, Desks, Inbox)> {
     let workers = identity.workers;
     let desks: Desks = (0..workers).map(|_| Desk::new()).collect::<io::Result<Vec<_>>>()?.into();
@@ -366,7 +359,7 @@ fn wire(
     let [poke_desks, wake_desks, post_desks, message_desks] = std::array::from_fn(|_| Arc::clone(&desks));
     let poke = Box::new(move |worker: usize| poke_desks[worker].bell.ring());
     let wake = Box::new(move |worker: usize| wake_desks[worker].send(Mail::Look));
-    let space = Space::new(workers, outsiders, databases, identity.seed, Clock::real(), poke);
+    let space = Space::new(workers, OUTSIDERS, databases, identity.seed, Clock::real(), poke);
     let ticks = Ticks::new();
     identity.started_s = space.clock.now_ms() / 1000;
     let (requests, requested) = unbounded_channel();
@@ -375,7 +368,7 @@ fn wire(
     let host = Host {
         remarked: Remarked::of(&settings),
         oom_score: OomScore::default(),
-        observe: Observe::new(workers + outsiders, table.entries().len()),
+        observe: Observe::new(workers + OUTSIDERS, table.entries().len()),
         table,
         settings: ArcSwap::from_pointee(settings),
         settings_version: AtomicU64::new(0),
@@ -393,7 +386,7 @@ fn wire(
         monitors: Monitors::default(),
         pause: Arc::clone(&space.pause),
         scripts: Arc::default(),
-        log: CommitLog::new(workers + outsiders),
+        log: CommitLog::new(workers + OUTSIDERS),
         space: Arc::new(space),
         ticks,
         requests,

@@ -155,7 +155,7 @@ fn a_turn_that_was_told_busy_reaches_nothing() {
 
 #[test]
 fn only_held_shards_are_reached() {
-    let shards = Arc::new(Shards::new(2, 40, |index| index));
+    let shards = Arc::new(Shards::new(1, 40, |index| index));
     let mut part = shards.part(0);
     let mut turn = part.enter(FOR_EVER).unwrap();
     let held = turn.one(3);
@@ -183,53 +183,13 @@ fn only_held_shards_are_reached() {
 
 #[test]
 fn a_set_out_of_order_locks_nothing() {
-    let shards = Arc::new(Shards::new(2, 4, |_| ()));
+    let shards = Arc::new(Shards::new(1, 4, |_| ()));
     let mut part = shards.part(0);
     let mut turn = part.enter(FOR_EVER).unwrap();
     for wrong in [&[1, 0][..], &[2, 2], &[0, 1, 3, 2], &[0, 4]] {
         assert!(catch_unwind(AssertUnwindSafe(|| drop(turn.set(wrong)))).is_err(), "{wrong:?}");
     }
     drop(turn.set(&[0, 1, 2, 3]));
-}
-
-#[test]
-fn a_sole_turn_reaches_everything() {
-    let shards = Arc::new(Shards::new(1, 4, |index| index));
-    for held_by in [0, 1] {
-        // One thread after the other has the only part.
-        thread::scope(|scope| {
-            scope.spawn(|| {
-                let mut part = shards.part(0);
-                let mut turn = part.enter(FOR_EVER).unwrap();
-                assert!(turn.is_sole() && turn.is_shared());
-                *turn.one(3).get_mut(3) += 1;
-                assert!(turn.set(&[1, 2]).shards().eq(1..3) && turn.one(1).shards().eq(1..2));
-                let (mut held, inside) = turn.whole();
-                *held.get_mut(0) += 1;
-                assert_eq!((*held.get(0), *held.get(3)), (1 + held_by, 4 + held_by));
-                assert_eq!(inside.era(), shards.turns(0));
-            });
-        });
-    }
-    let mut part = shards.part(0);
-    let mut turn = part.enter(FOR_EVER).unwrap();
-    turn.go_exclusive();
-    assert_eq!(turn.breathe(&mut || None), Ok(()));
-    let several = Arc::new(Shards::new(2, 4, |_| ()));
-    let mut part = several.part(0);
-    let mut turn = part.enter(FOR_EVER).unwrap();
-    assert!(!turn.is_sole());
-    assert!(catch_unwind(AssertUnwindSafe(|| drop(turn.whole()))).is_err());
-}
-
-#[test]
-fn a_turn_that_is_over_proves_nothing() {
-    let shards = Arc::new(Shards::<()>::new(2, 1, |_| ()));
-    let (mut one, mut other) = (shards.part(0), shards.part(1));
-    let _inside = one.enter(FOR_EVER).unwrap();
-    let mut turn = other.enter(FOR_EVER).unwrap();
-    assert_eq!(turn.try_go_exclusive(Duration::ZERO), Err(Busy));
-    assert!(catch_unwind(AssertUnwindSafe(|| turn.inside().era())).is_err());
 }
 
 #[test]

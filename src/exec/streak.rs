@@ -19,7 +19,7 @@ use crate::command::table::Entry;
 use crate::command::{Cx, Host, Outcome};
 use crate::fault::Fault;
 use crate::keyspace::db::{Hashed, Reach};
-use crate::keyspace::lock::{Inside, Turn};
+use crate::keyspace::lock::Turn;
 use crate::keyspace::record::Touch;
 use crate::keyspace::{Db, Shard};
 use crate::resp::{Args, Out};
@@ -68,7 +68,7 @@ impl Executor {
         host: &'r Host,
         turn: &mut Turn<'_, Shard>,
         (session, out, most_bytes): (&mut Session, &mut Out, usize),
-        next: impl FnMut(Inside<'_>, usize) -> Option<Plain<'r>>,
+        next: impl FnMut(&Turn<'_, Shard>, usize) -> Option<Plain<'r>>,
     ) -> usize {
         let ran = self.run_all(host, turn, (session, out, most_bytes), next);
         if !self.record.stirred.is_empty() {
@@ -81,18 +81,17 @@ impl Executor {
     fn run_all<'r>(
         &mut self,
         host: &'r Host,
-        turn: &mut Turn<'_, Shard>,
+        turn: &Turn<'_, Shard>,
         (session, out, most_bytes): (&mut Session, &mut Out, usize),
-        mut next: impl FnMut(Inside<'_>, usize) -> Option<Plain<'r>>,
+        mut next: impl FnMut(&Turn<'_, Shard>, usize) -> Option<Plain<'r>>,
     ) -> usize {
         let (lane, index) = (self.lane(), session.db);
         self.record.touch = if session.no_touch { Touch::No } else { self.touch() };
         let counters = host.observe.lane(lane);
         let (mut ran, mut last_row) = (0, 0);
         let mut written = out.len_bytes();
-        let (reach, inside, turn) = begin(turn);
         let mut cx = Cx {
-            db: Db::new(reach, &host.space, index, self.now_ms, &mut self.record),
+            db: Db::new(Reach::Nothing, &host.space, index, self.now_ms, &mut self.record),
             out,
             session,
             settings: &self.settings,
@@ -106,17 +105,15 @@ impl Executor {
             interpreter: &mut self.interpreter,
             meanwhile: self.meanwhile.as_ref(),
         };
-        while let Some(Plain { args, key, entry }) = next(inside, ran) {
+        while let Some(Plain { args, key, entry }) = next(turn, ran) {
             let shard = host.space.shard_of(key.hash);
-            if let Some(turn) = turn {
-                cx.db.reach(turn.only(shard));
-            }
-            if entry.writes() && cx.db.is_waited(shard) {
+            let held = turn.only(shard);
+            if entry.writes() && held.get(shard).is_waited() {
                 break;
             }
-            cx.db.go_on(key, index, self.now_ms);
+            cx.db.come_to(held, key, index, self.now_ms);
             cx.command = entry;
-            let has_failed = run_one(&mut cx, args, entry, turn.is_none());
+            let has_failed = run_one(&mut cx, args, entry);
 
             let now = host.ticks.now();
             let nanos = host.ticks.nanos_between(self.last, now);
@@ -154,20 +151,10 @@ impl Executor {
     }
 }
 
-/// What a streak reaches from its beginning to its end: everything where nobody else can have a turn;
-/// otherwise nothing, and the turn to lock one shard after the other.
-fn begin<'t, 'p>(turn: &'t mut Turn<'p, Shard>) -> (Reach<'t>, Inside<'t>, Option<&'t Turn<'p, Shard>>) {
-    if !turn.is_sole() {
-        return (Reach::Nothing, turn.inside(), Some(turn));
-    }
-    let (held, inside) = turn.whole();
-    (Reach::Held(held), inside, None)
-}
-
-/// Runs a command whose shard is held, with all that follows from it, and lets go of the shard unless
-/// that stays held. Whether it has failed.
+/// Runs a command whose shard is held, with all that follows from it, and lets go of the shard. Whether it
+/// has failed.
 #[inline(always)]
-fn run_one(cx: &mut Cx<'_>, args: Args<'_>, entry: &Entry, stays: bool) -> bool {
+fn run_one(cx: &mut Cx<'_>, args: Args<'_>, entry: &Entry) -> bool {
     cx.db.record.begin();
     let mark = cx.out.mark();
     let failure = failure(cx, args, entry);
@@ -175,9 +162,7 @@ fn run_one(cx: &mut Cx<'_>, args: Args<'_>, entry: &Entry, stays: bool) -> bool 
     if cx.db.record.leads_on() {
         lead_on(cx, entry, args);
     }
-    if !stays {
-        cx.db.leave();
-    }
+    cx.db.leave();
     if !cx.db.record.garbage.is_empty() {
         apply::after_locks(cx.host, cx.db.record);
     }

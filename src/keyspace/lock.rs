@@ -8,8 +8,7 @@
 //!   and a [`Held`] borrows its turn, both mutably, so a thread cannot enter twice or lock a second set while
 //!   it holds one.
 //! - A shard is reached under its mutex in a shared turn, or without one in an exclusive turn; an exclusive
-//!   turn excludes all shared ones, so the two never meet. Where the gate has one part, every turn excludes
-//!   all others: a part belongs to one thread, and its turn borrows it.
+//!   turn excludes all shared ones, so the two never meet.
 //! - A turn that answered `Busy` is over: it reaches nothing until it is dropped or goes exclusive.
 //! - Forgetting a guard (`mem::forget`) leaves its lock taken for ever and breaks nothing else.
 
@@ -204,38 +203,13 @@ pub struct Turn<'a, T> {
 }
 
 impl<T> Turn<'_, T> {
-    /// Locks one shard; in an exclusive turn takes no mutex and reaches everything, in the sole one it takes
-    /// no mutex.
+    /// Locks one shard; in an exclusive turn takes no mutex and reaches everything.
     #[inline]
     pub fn one(&mut self, shard: usize) -> Held<'_, T> {
         if self.mode != Mode::Shared {
             return self.all();
         }
-        if self.is_sole() {
-            return self.held(Which::Span(shard, shard + 1), false);
-        }
         self.only(shard)
-    }
-
-    /// Whether nobody else can have a turn at all.
-    #[inline]
-    pub fn is_sole(&self) -> bool {
-        self.shards.parts() == 1
-    }
-
-    /// As [`Turn::all`], with the proof that the turn goes on meanwhile.
-    #[inline]
-    pub fn whole(&mut self) -> (Held<'_, T>, Inside<'_>) {
-        let is_alone = self.is_exclusive() || self.is_shared() && self.is_sole();
-        assert!(is_alone, "all shards need an exclusive turn, not {:?}", self.mode);
-        (self.held(Which::Span(0, self.shards.count()), false), self.inside())
-    }
-
-    /// The proof that this turn goes on. Panics when it is over.
-    #[inline]
-    pub fn inside(&self) -> Inside<'_> {
-        assert!(!self.is_over(), "the turn is over");
-        Inside { era: self.era(), turn: PhantomData }
     }
 
     /// Locks one shard in a shared turn. Whoever calls this while it holds another one, or this, waits for
@@ -249,7 +223,7 @@ impl<T> Turn<'_, T> {
     }
 
     /// Locks `shards`, which are strictly ascending; in an exclusive turn takes no mutex and reaches
-    /// everything, in the sole one it takes no mutex.
+    /// everything.
     pub fn set<'h>(&'h mut self, shards: &'h [u16]) -> Held<'h, T> {
         if self.mode != Mode::Shared {
             return self.all();
@@ -257,9 +231,6 @@ impl<T> Turn<'_, T> {
         // Checked before the first lock: a panic must leave nothing locked.
         assert!(shards.is_sorted_by(|a, b| a < b), "shards to lock are not strictly ascending: {shards:?}");
         assert!(shards.last().is_none_or(|&last| usize::from(last) < self.shards.count()), "no such shard");
-        if self.is_sole() {
-            return self.held(Which::Set(shards), false);
-        }
         self.shards.maybe_rest();
         for &shard in shards {
             self.shards.cells[usize::from(shard)].mutex.lock();
@@ -267,10 +238,11 @@ impl<T> Turn<'_, T> {
         self.held(Which::Set(shards), true)
     }
 
-    /// Reaches every shard. Only in an exclusive turn, or the sole one; takes no mutex.
+    /// Reaches every shard. Only in an exclusive turn; takes no mutex.
     #[inline]
     pub fn all(&mut self) -> Held<'_, T> {
-        self.whole().0
+        assert!(self.mode == Mode::Exclusive, "all shards need an exclusive turn, not {:?}", self.mode);
+        self.held(Which::Span(0, self.shards.count()), false)
     }
 
     /// Leaves, and enters with everyone else outside, however long that takes. Nothing when exclusive
@@ -357,8 +329,9 @@ impl<T> Turn<'_, T> {
         self.shards.stamp()
     }
 
+    /// Changes whenever this part leaves the gate: what was read under another era may be stale.
     #[inline]
-    fn era(&self) -> u64 {
+    pub fn era(&self) -> u64 {
         self.shards.gate.turns(self.part)
     }
 
@@ -386,21 +359,6 @@ impl<T> Drop for Turn<'_, T> {
     #[inline]
     fn drop(&mut self) {
         self.leave();
-    }
-}
-
-/// Proof that a turn goes on for `'t`, for what turns read without a lock.
-#[derive(Clone, Copy)]
-pub struct Inside<'t> {
-    era: u64,
-    turn: PhantomData<(&'t (), *const ())>,
-}
-
-impl Inside<'_> {
-    /// Changes whenever the turn's part leaves the gate: what was read under another era may be stale.
-    #[inline]
-    pub fn era(self) -> u64 {
-        self.era
     }
 }
 

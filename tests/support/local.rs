@@ -42,21 +42,12 @@ pub type Dataset = BTreeMap<Place, Content>;
 impl Local {
     /// Starts one.
     pub fn start() -> Local {
-        Local::visited(&[])
+        Local::with(&[])
     }
 
     /// Starts one with some directives set.
     pub fn with(directives: &[(&str, &str)]) -> Local {
-        Local::made(ochre::Server::builder(), directives)
-    }
-
-    /// Starts one that lets the test run turns of its own.
-    fn visited(directives: &[(&str, &str)]) -> Local {
-        Local::made(ochre::Server::builder().outsiders(1), directives)
-    }
-
-    fn made(builder: ochre::Builder, directives: &[(&str, &str)]) -> Local {
-        let builder = builder
+        let builder = ochre::Server::builder()
             .config("port", "0")
             .config("bind", "127.0.0.1")
             .config("io-threads", "4")
@@ -69,7 +60,7 @@ impl Local {
 
     /// Starts one whose clock stands at [`START_MS`].
     pub fn frozen(directives: &[(&str, &str)]) -> Local {
-        let local = Local::visited(directives);
+        let local = Local::with(directives);
         let mut client = local.client();
         ask(&mut client, "OCHRE.CLOCK FREEZE");
         ask(&mut client, &format!("OCHRE.CLOCK SET {START_MS}"));
@@ -101,7 +92,7 @@ impl Local {
         self.host().log.drain()
     }
 
-    /// Items in all wheels, and entries with a deadline. Not of one from [`Local::with`].
+    /// Items in all wheels, and entries with a deadline.
     pub fn wheel_items(&self) -> (usize, usize) {
         let shards = &self.host().space.shards;
         let mut part = shards.part(self.host().identity.workers);

@@ -36,7 +36,7 @@ pub struct Node {
 impl Node {
     /// A dataset of its own, with some directives set.
     pub fn new(directives: &[(&str, &str)]) -> Node {
-        let builder = Server::builder().seed(1).outsiders(2);
+        let builder = Server::builder().seed(1);
         let builder = directives.iter().fold(builder, |builder, (name, value)| builder.config(name, value));
         Node::at(builder.bare().expect("the directives are right"), 0)
     }
