@@ -17,7 +17,7 @@ use super::poll::Events;
 use super::wake::Mail;
 use crate::client::Client;
 use crate::exec::busy::Farewells;
-use crate::resp::Out;
+use crate::resp::Buffer;
 
 /// Connections by seat.
 #[derive(Default)]
@@ -96,8 +96,8 @@ pub(super) struct Hall {
     pub again: Vec<usize>,
     /// Connections that wait for the end of a pause.
     pub paused: VecDeque<usize>,
-    /// Emptied outputs for the next replies.
-    pub spare: Vec<Out>,
+    /// Memory for the next replies.
+    pub spare: Vec<Buffer>,
     /// Connections with more output than their soft limit.
     pub strained: Vec<usize>,
     /// Connections that messages were written to since the last sending.

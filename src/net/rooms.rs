@@ -153,10 +153,9 @@ impl Worker {
                 continue;
             }
             if conn.out.is_empty()
-                && let Some(mut out) = self.hall.spare.pop()
+                && let Some(memory) = self.hall.spare.pop()
             {
-                out.set_proto(conn.out.proto());
-                conn.out = out;
+                conn.out.give_memory(memory);
             }
             write(&conn.session, &mut conn.out, &message.body, false);
             is_urgent |= conn.out.len_bytes() > MOST_HELD_BACK;

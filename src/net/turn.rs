@@ -337,10 +337,10 @@ impl Floor<'_> {
             return;
         }
         let Some(mut conn) = self.hall.conns.lift(key) else { return };
-        if let Some(out) = self.hall.spare.pop().filter(|_| conn.out.is_empty()) {
-            let proto = conn.out.proto();
-            conn.out = out;
-            conn.out.set_proto(proto);
+        if conn.out.is_empty()
+            && let Some(memory) = self.hall.spare.pop()
+        {
+            conn.out.give_memory(memory);
         }
         let has_paused = self.run_jobs(exec, turn, fetcher, &mut conn, at);
         self.hall.conns.lower(key, conn);

@@ -33,8 +33,8 @@ use crate::observe::stats::add;
 const BELL: u64 = u64::MAX;
 /// What tells that a connection can be read.
 const HEAR: EventFlags = EventFlags::IN.union(EventFlags::RDHUP);
-/// Emptied outputs kept for the next replies.
-const SPARE_OUTS: usize = 1024;
+/// Pieces of memory kept for the next replies.
+const SPARE_BUFFERS: usize = 1024;
 /// How often a worker that has something to do within the gate looks whether a script that has run for too
 /// long still holds it.
 const LOOK_AT_GATE: Duration = Duration::from_millis(10);
@@ -381,12 +381,8 @@ impl Worker {
             if conn.is_done() {
                 return self.close(key, End::Peer);
             }
-            if self.hall.spare.len() < SPARE_OUTS {
-                let proto = conn.out.proto();
-                let mut out = std::mem::take(&mut conn.out);
-                conn.out.set_proto(proto);
-                out.clear();
-                self.hall.spare.push(out);
+            if self.hall.spare.len() < SPARE_BUFFERS {
+                self.hall.spare.push(conn.out.take_memory());
             }
         }
         let conn = &self.hall.conns[key];

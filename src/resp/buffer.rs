@@ -10,7 +10,7 @@ const AHEAD_BYTES: usize = 4096;
 
 /// Written bytes, which it derefs to, and room behind them.
 #[derive(Debug, Default)]
-pub(super) struct Buffer {
+pub struct Buffer {
     /// The written bytes, then bytes that mean nothing.
     memory: Vec<u8>,
     /// How many are written.

@@ -14,6 +14,7 @@ pub mod parse;
 pub mod write;
 
 pub use args::{Args, ArgsList, Command, HEADS, OwnedArgs, Scratch, Span, Start};
+pub use buffer::Buffer;
 pub use double::{format_double, format_human_double};
 pub use number::{parse_i64, write_i64};
 pub use parse::{BIG_ARG, BulkTarget, Limits, Parsed, Parser, ProtocolError};

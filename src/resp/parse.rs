@@ -202,6 +202,9 @@ impl Parser {
         limits: &Limits,
     ) -> Result<Parsed, ProtocolError> {
         if self.pending.is_none() {
+            if *at >= buf.len() {
+                return Ok(Parsed::Incomplete { keep: buf.len(), need: 1 });
+            }
             let first = scratch.spans.len();
             if let Some(len) = quick(window(buf, *at), scratch, limits) {
                 return Ok(Parsed::Command(placed(scratch, first, at, len)));

@@ -24,6 +24,8 @@ const RUN_BYTES: usize = 256 * 1024;
 const COPY_BYTES: usize = 16 * 1024;
 /// A tail with more capacity than this is given up when it is cleared.
 const KEPT_BYTES: usize = 256 * 1024;
+/// An output without replies keeps no room for more pieces than this.
+const KEPT_PIECES: usize = 16;
 
 /// The protocol version a connection speaks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -421,6 +423,26 @@ impl Out {
         self.tail.bytes.truncate(0);
         if self.tail.bytes.capacity() > KEPT_BYTES {
             self.tail.bytes = Buffer::default();
+        }
+    }
+
+    /// Takes the memory of replies out of an output that is empty, for others to be written into.
+    pub fn take_memory(&mut self) -> Buffer {
+        debug_assert!(self.is_empty());
+        self.clear();
+        if self.sealed.capacity().max(self.tail.inserts.capacity()) > KEPT_PIECES {
+            (self.sealed, self.tail.inserts) = Default::default();
+        }
+        std::mem::take(&mut self.tail.bytes)
+    }
+
+    /// Writes replies into this memory, in which nothing is written, if there is nothing else yet.
+    #[inline]
+    pub fn give_memory(&mut self, memory: Buffer) {
+        debug_assert!(memory.is_empty());
+        if self.is_empty() {
+            debug_assert!(self.tail.sent == 0, "an output that has been sent is cleared");
+            self.tail.bytes = memory;
         }
     }
 
