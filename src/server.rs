@@ -142,7 +142,8 @@ impl Builder {
             workers: 1,
             seed,
         };
-        let (host, ..) = wire(settings, &[], identity)?;
+        // Its threads are whoever takes a part: none of them does nearly everything.
+        let (host, ..) = wire(settings, &[], identity, false)?;
         Ok(host)
     }
 
@@ -196,7 +197,7 @@ impl Builder {
             workers,
             seed,
         };
-        let (host, desks, inbox) = wire(settings, &renames, identity)?;
+        let (host, desks, inbox) = wire(settings, &renames, identity, workers == 1)?;
         let threads = start_workers(&host, &desks)?;
         if let Some(f) = self.on_bound {
             f();
@@ -349,6 +350,7 @@ fn wire(
     settings: Settings,
     renames: &[Statement],
     mut identity: Identity,
+    is_of_one: bool,
 ) -> io::Result<(Arc<Host>, Desks, Inbox)> {
     let workers = identity.workers;
     let desks: Desks = (0..workers).map(|_| Desk::new()).collect::<io::Result<Vec<_>>>()?.into();
@@ -360,6 +362,7 @@ fn wire(
     let poke = Box::new(move |worker: usize| poke_desks[worker].bell.ring());
     let wake = Box::new(move |worker: usize| wake_desks[worker].send(Mail::Look));
     let space = Space::new(workers, OUTSIDERS, databases, identity.seed, Clock::real(), poke);
+    let space = if is_of_one { space.of_one() } else { space };
     let ticks = Ticks::new();
     identity.started_s = space.clock.now_ms() / 1000;
     let (requests, requested) = unbounded_channel();

@@ -548,6 +548,38 @@ fn shards_move_values_between_turns_without_a_race() {
     });
 }
 
+#[test]
+fn shards_behind_one_mutex_move_values_without_a_race() {
+    explore(2, Fault::Nothing, || {
+        let shards = Arc::new(Shards::new(3, 2, |_| 10_i32).behind_one());
+        let mut part = shards.part(1);
+        let single = thread::spawn(move || {
+            let mut turn = part.enter(FOR_EVER).unwrap();
+            *turn.one(1).get_mut(1) += 1;
+        });
+        let mut part = shards.part(2);
+        let pairs = thread::spawn(move || {
+            let mut turn = part.enter(FOR_EVER).unwrap();
+            let mut held = turn.set(&[0, 1]);
+            let (from, to) = held.get_two_mut(0, 1);
+            *from -= 1;
+            *to += 1;
+        });
+        let mut part = shards.part(0);
+        let turn = part.enter(FOR_EVER).unwrap();
+        let held = turn.around(1);
+        assert!((20..=21).contains(&(held.get(0) + held.get(1))));
+        drop(held);
+        drop(turn);
+        pairs.join().unwrap();
+        single.join().unwrap();
+        let mut turn = part.enter(FOR_EVER).unwrap();
+        turn.go_exclusive();
+        let held = turn.all();
+        assert_eq!((*held.get(0), *held.get(1)), (9, 12));
+    });
+}
+
 /// A worker's eventfd.
 #[derive(Default)]
 struct Bell(loom::sync::Mutex<u32>, loom::sync::Condvar);

@@ -182,6 +182,25 @@ fn only_held_shards_are_reached() {
 }
 
 #[test]
+fn around_a_shard_are_those_behind_its_mutex() {
+    let shards = || Shards::new(1, 40, |index| index);
+    for (shards, around) in [(shards(), 7..8), (shards().behind_one(), 0..40)] {
+        let mut part = Arc::new(shards).part(0);
+        let mut turn = part.enter(FOR_EVER).unwrap();
+        let held = turn.around(7);
+        assert!(held.shards().eq(around));
+        assert_eq!(*held.get(7), 7);
+        drop(held);
+        // What a command declares is all that it reaches, whatever else is behind the mutex.
+        assert!(turn.one(3).shards().eq(3..4));
+        assert!(turn.set(&[3, 5]).shards().eq([3, 5]));
+        drop(turn.set(&[3, 5]));
+        turn.go_exclusive();
+        assert!(catch_unwind(AssertUnwindSafe(|| drop(turn.around(7)))).is_err());
+    }
+}
+
+#[test]
 fn a_set_out_of_order_locks_nothing() {
     let shards = Arc::new(Shards::new(1, 4, |_| ()));
     let mut part = shards.part(0);

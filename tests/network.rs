@@ -630,6 +630,36 @@ fn replies_are_left_out_across_pipelines() {
 }
 
 #[test]
+fn commands_of_a_pipeline_are_counted_one_by_one_though_they_are_timed_together() {
+    for threads in ["1", "3"] {
+        let server = start(&[("io-threads", threads)]);
+        let mut client = client(&server);
+        let mut bytes = b"SET text x\r\n".to_vec();
+        for n in 0..100 {
+            let names = ["n", "n", "text"].map(|name| format!("INCR {name}\r\nGET {name}{n}\r\n"));
+            bytes.extend_from_slice(names[n % 3].as_bytes());
+        }
+        bytes.extend_from_slice(&b"INCR n\r\n".repeat(20));
+        client.send_raw(&bytes).unwrap();
+        (0..221).for_each(|_| _ = client.read().unwrap());
+        let stats = client.call(&["INFO", "commandstats"]).unwrap().text().unwrap();
+        for (row, calls, failed) in [("incr", 120, 33), ("get", 100, 0)] {
+            let line = stats.lines().find(|line| line.starts_with(&format!("cmdstat_{row}:"))).unwrap();
+            assert!(line.contains(&format!(":calls={calls},")), "{line}");
+            assert!(line.ends_with(&format!(",failed_calls={failed}")), "{line}");
+        }
+        // Where everything is slow, each of them is noted with its own time.
+        assert_eq!(client.call(&["CONFIG", "SET", "slowlog-log-slower-than", "0"]).unwrap(), ok());
+        client.send_raw(&b"INCR n\r\n".repeat(30)).unwrap();
+        (0..30).for_each(|_| _ = client.read().unwrap());
+        assert_eq!(client.call(&["SLOWLOG", "LEN"]).unwrap(), Reply::Integer(31));
+        let histogram = client.call(&["LATENCY", "HISTOGRAM", "incr"]).unwrap();
+        let calls = &histogram.members().unwrap()[1].members().unwrap()[1];
+        assert_eq!(*calls, Reply::Integer(150));
+    }
+}
+
+#[test]
 fn a_pause_of_writes_holds_a_pipeline_back_from_its_first_write_on() {
     let server = start(&[("io-threads", "3")]);
     let (mut admin, mut writer) = (client(&server), client(&server));

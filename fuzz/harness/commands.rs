@@ -148,12 +148,12 @@ impl Bench {
         executor.refresh(&host);
         let buckets = batch.iter().map(|args| {
             let hash = Call::of(&host, args.as_args()).hash?;
-            host.space.ahead.bucket(&turn, host.space.shard_of(hash), client.db, hash)
+            host.space.ahead.bucket(turn.inside(), host.space.shard_of(hash), client.db, hash)
         });
         let buckets: Vec<_> = buckets.collect();
         for (args, bucket) in batch.iter().zip(buckets) {
             if let Some(bucket) = bucket {
-                bucket.entries(&turn);
+                bucket.entries(turn.inside());
             }
             let args = args.as_args();
             if client.transaction.is_some() && stays_here(&args) {

@@ -37,6 +37,8 @@ pub struct Entry {
     /// It always has one key, argument 1, locks no more than that key's shard, never blocks, and no setting
     /// forbids it.
     pub is_plain: bool,
+    /// It takes about as long each time, if request and reply are short.
+    pub is_quick: bool,
     /// What the connection sent after it may be read before it has run, and it waits for nobody.
     pub is_ordinary: bool,
     /// As the row's arity says; a container takes none.
@@ -228,6 +230,8 @@ impl Entry {
             first: first(row),
             may_derive,
             is_plain: has_one_key && !row.flags.intersects(Flags::GUARDED.union(Flags::BLOCKING)),
+            // What is trimmed from a stream may be long.
+            is_quick: row.flags.contains(Flags::FAST) && row.group != super::row::Group::Stream,
             is_ordinary: row.locks != Locks::All && !row.flags.contains(Flags::ENDS_BATCH),
             least_args: least_args as u32,
             most_args: most_args as u32,

@@ -135,12 +135,21 @@ fn increx(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Outcome, Fault> {
 
 #[inline]
 fn add(cx: &mut Cx<'_>, key: &[u8], by: i64) -> Result<Outcome, Fault> {
+    let new = match cx.db.change_int(key, Event::INCRBY, |old| old.checked_add(by)) {
+        Some(new) => new,
+        None => add_slowly(cx, key, by)?,
+    };
+    cx.out.int(new);
+    Ok(Outcome::Done)
+}
+
+#[inline(never)]
+fn add_slowly(cx: &mut Cx<'_>, key: &[u8], by: i64) -> Result<i64, Fault> {
     let mut w = cx.db.open(key);
     let Some(new) = int_at(&w)?.checked_add(by) else { return Err(Fault::WOULD_OVERFLOW) };
     w.set_int(new);
     w.commit(Event::INCRBY);
-    cx.out.int(new);
-    Ok(Outcome::Done)
+    Ok(new)
 }
 
 /// The integer that the key holds; zero for a missing key.

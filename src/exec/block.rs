@@ -254,7 +254,7 @@ fn position(db: &mut Db<'_>, ready: &[u8], blocked: &Blocked) -> usize {
 fn account(server: Server<'_>, blocked: &Blocked, nanos: u64, failed: bool, reply_bytes: usize, now_ms: u64) {
     let Server { host, settings, .. } = server;
     let lane = host.observe.lane(server.lane);
-    lane.ran(blocked.row, nanos, failed, server.settings.bool(Directive::LatencyTracking));
+    lane.ran(blocked.row, (1, failed.into()), nanos, server.settings.bool(Directive::LatencyTracking));
     add(&lane.ran, 1);
     add(&lane.command_nanos, nanos);
     // Its worker runs nothing of it meanwhile.

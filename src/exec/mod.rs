@@ -11,6 +11,7 @@ pub mod block;
 pub mod busy;
 pub mod call;
 mod conclude;
+mod meter;
 pub mod monitor;
 pub mod multi;
 mod notes;

@@ -68,6 +68,7 @@ fn plan_of(
 ) -> Plan {
     let mut shards = plan::Shards::new();
     let mut fetched: SmallVec<[Seen; 16]> = SmallVec::new();
+    let inside = turn.inside();
     for (_, key) in watching.iter().flat_map(|watching| &watching.keys) {
         shards.push(host.space.shard_of(host.space.hasher.hash(key)) as u16);
     }
@@ -78,13 +79,13 @@ fn plan_of(
             (Locks::Keys, Some(hash)) if entry.places == Places::First => {
                 let shard = host.space.shard_of(hash);
                 shards.push(shard as u16);
-                fetched.extend(host.space.ahead.bucket(turn, shard, db, hash));
+                fetched.extend(host.space.ahead.bucket(inside, shard, db, hash));
             }
             (Locks::Keys, _) => shards.extend(plan::shards_of(turn, &host.space, entry, &args, db)),
             (Locks::OneShardAtATime | Locks::All, _) => return Plan::All,
         }
     }
-    ahead::ask(turn, &mut fetched);
+    ahead::ask(inside, &mut fetched);
     shards.sort_unstable();
     shards.dedup();
     Plan::Shards(shards)

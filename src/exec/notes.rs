@@ -16,6 +16,9 @@ use crate::resp::Args;
 /// What stands for a secret.
 pub(super) const REDACTED: &[u8] = b"(redacted)";
 
+/// Nobody asks which of a few commands took that long.
+const FAR_FROM_QUICK_NS: u64 = 100_000;
+
 /// From where on a command is notable; `u64::MAX` is never.
 #[derive(Clone, Copy)]
 pub(super) struct Thresholds {
@@ -70,6 +73,12 @@ impl Thresholds {
         (took.nanos >= self.notable_ns)
             | (took.request_bytes >= self.request_bytes)
             | (took.reply_bytes >= self.reply_bytes)
+    }
+
+    /// Whether what is notable takes many times as long as any quick command.
+    #[inline]
+    pub(super) fn is_far_from_quick(&self) -> bool {
+        self.notable_ns >= FAR_FROM_QUICK_NS
     }
 
     /// Notes a command that [`Thresholds::passed`].

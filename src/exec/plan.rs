@@ -25,6 +25,7 @@ const MOST_FOLLOWED: usize = 256;
 pub fn shards_of(turn: &Turn<'_, Shard>, space: &Space, entry: &Entry, args: &Args<'_>, db: usize) -> Shards {
     let mut shards = Shards::new();
     let mut seen: SmallVec<[Seen; FETCHED]> = SmallVec::new();
+    let inside = turn.inside();
     // Arguments that contradict the specification are the handler's to refuse; it does so before it touches a
     // key.
     entry.visit_keys(args, |at, _| {
@@ -32,10 +33,10 @@ pub fn shards_of(turn: &Turn<'_, Shard>, space: &Space, entry: &Entry, args: &Ar
         let shard = space.shard_of(hash);
         shards.push(shard as u16);
         if seen.len() < FETCHED {
-            seen.extend(space.ahead.bucket(turn, shard, db, hash));
+            seen.extend(space.ahead.bucket(inside, shard, db, hash));
         }
     });
-    ahead::ask(turn, &mut seen);
+    ahead::ask(inside, &mut seen);
     shards.sort_unstable();
     shards.dedup();
     shards

@@ -577,7 +577,7 @@ impl Executor {
             self.read_clock(host);
             self.is_late = true;
         }
-        host.observe.lane(self.lane).ran(entry.index, nanos, failed, self.knobs.tracks_latency);
+        host.observe.lane(self.lane).ran(entry.index, (1, failed.into()), nanos, self.knobs.tracks_latency);
         self.sums.ran += 1;
         self.sums.nanos += nanos;
         self.sums.dirty += self.record.dirty;

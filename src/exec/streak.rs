@@ -11,6 +11,7 @@ use std::sync::atomic::Ordering;
 
 use super::block::{self, Server};
 use super::call::Call;
+use super::meter::Meter;
 use super::notes::Took;
 use super::run::{Executor, cut_off, follow_up, panicked};
 use crate::client::registry::bump;
@@ -19,7 +20,7 @@ use crate::command::table::Entry;
 use crate::command::{Cx, Host, Outcome};
 use crate::fault::Fault;
 use crate::keyspace::db::{Hashed, Reach};
-use crate::keyspace::lock::Turn;
+use crate::keyspace::lock::{Inside, Turn};
 use crate::keyspace::record::Touch;
 use crate::keyspace::{Db, Shard};
 use crate::resp::{Args, Out};
@@ -68,7 +69,7 @@ impl Executor {
         host: &'r Host,
         turn: &mut Turn<'_, Shard>,
         (session, out, most_bytes): (&mut Session, &mut Out, usize),
-        next: impl FnMut(&Turn<'_, Shard>, usize) -> Option<Plain<'r>>,
+        next: impl FnMut(Inside<'_>, usize) -> Option<Plain<'r>>,
     ) -> usize {
         let ran = self.run_all(host, turn, (session, out, most_bytes), next);
         if !self.record.stirred.is_empty() {
@@ -83,12 +84,12 @@ impl Executor {
         host: &'r Host,
         turn: &Turn<'_, Shard>,
         (session, out, most_bytes): (&mut Session, &mut Out, usize),
-        mut next: impl FnMut(&Turn<'_, Shard>, usize) -> Option<Plain<'r>>,
+        mut next: impl FnMut(Inside<'_>, usize) -> Option<Plain<'r>>,
     ) -> usize {
         let (lane, index) = (self.lane(), session.db);
         self.record.touch = if session.no_touch { Touch::No } else { self.touch() };
-        let counters = host.observe.lane(lane);
-        let (mut ran, mut last_row) = (0, 0);
+        let (mut ran, mut last_row, mut dirty) = (0, 0, 0);
+        let mut meter = Meter::new(host, &self.knobs, lane, self.last);
         let mut written = out.len_bytes();
         let mut cx = Cx {
             db: Db::new(Reach::Nothing, &host.space, index, self.now_ms, &mut self.record),
@@ -105,35 +106,37 @@ impl Executor {
             interpreter: &mut self.interpreter,
             meanwhile: self.meanwhile.as_ref(),
         };
-        while let Some(Plain { args, key, entry }) = next(turn, ran) {
+        let inside = turn.inside();
+        while let Some(Plain { args, key, entry }) = next(inside, ran) {
             let shard = host.space.shard_of(key.hash);
-            let held = turn.only(shard);
-            if entry.writes() && held.get(shard).is_waited() {
+            hold(&mut cx.db, turn, shard);
+            if entry.writes() && cx.db.shard(shard).is_some_and(Shard::is_waited) {
                 break;
             }
-            cx.db.come_to(held, key, index, self.now_ms);
+            cx.db.come_to(key, index, self.now_ms);
             cx.command = entry;
+            let request_bytes = args.size_bytes() as u64;
+            let is_quick = meter.begin(entry, request_bytes);
             let has_failed = run_one(&mut cx, args, entry);
 
-            let now = host.ticks.now();
-            let nanos = host.ticks.nanos_between(self.last, now);
-            self.last = now;
-            counters.ran(entry.index, nanos, has_failed, self.knobs.tracks_latency);
-            self.sums.nanos += nanos;
-            self.sums.dirty += cx.db.record.dirty;
             ran += 1;
             last_row = entry.index;
+            dirty += cx.db.record.dirty;
             let before = std::mem::replace(&mut written, cx.out.len_bytes());
-            let request_bytes = args.size_bytes() as u64;
-            let took = Took { nanos, request_bytes, reply_bytes: (written - before) as u64 };
+            let reply_bytes = (written - before) as u64;
+            let nanos = meter.end(is_quick, reply_bytes, has_failed);
+            let took = Took { nanos, request_bytes, reply_bytes };
             if self.knobs.notable.passed(took) {
+                cx.db.leave();
                 self.knobs.notable.note(host, &cx.session.client, args, entry, took, self.now_ms / 1000);
             }
-            if (now > self.clock_until) | (written > most_bytes) | !cx.db.record.stirred.is_empty() {
+            if (meter.last() > self.clock_until) | (written > most_bytes) | !cx.db.record.stirred.is_empty() {
                 break;
             }
         }
         drop(cx);
+        (self.last, self.sums.nanos) = (meter.finish(), self.sums.nanos + meter.nanos());
+        self.sums.dirty += dirty;
         self.end_streak(host, session, ran, last_row)
     }
 
@@ -151,8 +154,17 @@ impl Executor {
     }
 }
 
-/// Runs a command whose shard is held, with all that follows from it, and lets go of the shard. Whether it
-/// has failed.
+/// Holds a shard, and lets go of those that another mutex stands for.
+#[inline(always)]
+fn hold<'a>(db: &mut Db<'a>, turn: &'a Turn<'_, Shard>, shard: usize) {
+    if db.shard(shard).is_none() {
+        db.leave();
+        db.hold(turn.around(shard));
+    }
+}
+
+/// Runs a command whose shard is held, with all that follows from it; lets go of the shard if that takes
+/// longer. Whether it has failed.
 #[inline(always)]
 fn run_one(cx: &mut Cx<'_>, args: Args<'_>, entry: &Entry) -> bool {
     cx.db.record.begin();
@@ -162,8 +174,8 @@ fn run_one(cx: &mut Cx<'_>, args: Args<'_>, entry: &Entry) -> bool {
     if cx.db.record.leads_on() {
         lead_on(cx, entry, args);
     }
-    cx.db.leave();
     if !cx.db.record.garbage.is_empty() {
+        cx.db.leave();
         apply::after_locks(cx.host, cx.db.record);
     }
     let Some(fault) = failure else { return false };

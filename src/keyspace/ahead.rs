@@ -11,7 +11,7 @@ use std::ptr;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
 use super::gate::Stamp;
-use super::lock::{Shards, Turn};
+use super::lock::{Inside, Shards, Turn};
 use super::shard::Shard;
 use super::table::{Hint, Retired, Spot};
 
@@ -52,7 +52,7 @@ impl Ahead {
         }
     }
 
-    fn hint<'t>(&self, _: &'t Turn<'_, Shard>, shard: usize, db: usize) -> Option<&'t Hint> {
+    fn hint<'t>(&self, _: Inside<'t>, shard: usize, db: usize) -> Option<&'t Hint> {
         let hint = self.slot(shard, db).load(Ordering::Acquire);
         // SAFETY: a hint is withdrawn only while nobody is in a turn; the caller is in one for 't.
         unsafe { hint.as_ref() }
@@ -60,11 +60,11 @@ impl Ahead {
 
     /// First stage: asks for the bucket of a hash, and says where it is.
     #[inline(always)]
-    pub fn bucket(&self, turn: &Turn<'_, Shard>, shard: usize, db: usize, hash: u64) -> Option<Seen> {
+    pub fn bucket(&self, inside: Inside<'_>, shard: usize, db: usize, hash: u64) -> Option<Seen> {
         // SAFETY: the caller is in a turn. Retired memory is freed by `Graveyard` alone, after the turns that
         // were under way when it was retired; tables are dropped after `withdraw`.
-        let spot = unsafe { self.hint(turn, shard, db)?.prefetch_bucket(hash) }?;
-        Some(Seen { spot, hash, era: turn.era() })
+        let spot = unsafe { self.hint(inside, shard, db)?.prefetch_bucket(hash) }?;
+        Some(Seen { spot, hash, era: inside.era() })
     }
 }
 
@@ -80,20 +80,20 @@ pub enum Look {
 }
 
 /// Asks for the entries of several buckets, wherever they have gone.
-pub fn ask(turn: &Turn<'_, Shard>, seen: &mut [Seen]) {
+pub fn ask(inside: Inside<'_>, seen: &mut [Seen]) {
     let mut left = seen.len();
     while left > 0 {
-        left = look_on(turn, &mut seen[..left]);
+        left = look_on(inside, &mut seen[..left]);
     }
 }
 
 /// Asks for the entries of several buckets. Says how many of them are followed by another one: those take the
 /// first places.
 #[inline]
-pub fn look_on(turn: &Turn<'_, Shard>, seen: &mut [Seen]) -> usize {
+pub fn look_on(inside: Inside<'_>, seen: &mut [Seen]) -> usize {
     let mut kept = 0;
     for at in 0..seen.len() {
-        if let Look::Further(next) = seen[at].entries(turn) {
+        if let Look::Further(next) = seen[at].entries(inside) {
             seen[kept] = next;
             kept += 1;
         }
@@ -113,8 +113,8 @@ pub struct Seen {
 impl Seen {
     /// Second stage, when the bucket has had time to come: asks for the entries that may be meant.
     #[inline(always)]
-    pub fn entries(self, turn: &Turn<'_, Shard>) -> Look {
-        if self.era != turn.era() {
+    pub fn entries(self, inside: Inside<'_>) -> Look {
+        if self.era != inside.era() {
             return Look::Stale;
         }
         // SAFETY: the turn in which the hint gave the spot goes on; for the rest see `Ahead::bucket`.

@@ -98,12 +98,27 @@ impl<'a> Db<'a> {
         Db { first, ..self }
     }
 
+    /// The shard, if it is held.
+    #[inline]
+    pub fn shard(&self, shard: usize) -> Option<&Shard> {
+        match &self.reach {
+            Reach::Held(held) if held.holds(shard) => Some(held.get(shard)),
+            _ => None,
+        }
+    }
+
+    /// Reaches what is held, after [`Db::leave`].
+    #[inline]
+    pub fn hold(&mut self, held: Held<'a, Shard>) {
+        debug_assert!(self.reaches_nothing(), "a thread holds one set of shards at a time");
+        self.reach = Reach::Held(held);
+    }
+
     /// Goes on with another command, of database `index` at the instant `now_ms`, whose only key is this, and
     /// whose shard is held.
     #[inline]
-    pub fn come_to(&mut self, held: Held<'a, Shard>, first: Hashed<'a>, index: usize, now_ms: u64) {
+    pub fn come_to(&mut self, first: Hashed<'a>, index: usize, now_ms: u64) {
         debug_assert!(first.hash == self.space.hasher.hash(first.key));
-        self.reach = Reach::Held(held);
         self.first = Some(first);
         (self.index, self.now_ms) = (index, now_ms);
     }
@@ -250,6 +265,32 @@ impl<'a> Db<'a> {
         let slot = record.settle((db, hash), now_ms, slot, (tally, interests.as_deref_mut()));
         let (is_open, emptied) = (IsOpen(false), false);
         Write { slot, hash, wheel, tally, space, record, key, db, now_ms, is_open, emptied, interests }
+    }
+
+    /// Changes an integer where it lies, as a [`Write`] that ends with this event. `None`: nothing was done.
+    /// Either `change` has no new value for the old one, or it is for [`open`](Db::open) to say what there
+    /// is: no such key, another value, something that is due, or others with an interest in this shard.
+    #[inline]
+    pub fn change_int(
+        &mut self,
+        key: &[u8],
+        event: Event,
+        change: impl FnOnce(i64) -> Option<i64>,
+    ) -> Option<i64> {
+        let (hash, shard) = self.locate(key);
+        let (Some(keys), None) = held(&mut self.reach).get_mut(shard).parts_mut(self.index) else {
+            return None;
+        };
+        let mut slot = keys.table.slot(hash, key);
+        let mut entry = slot.entry_mut()?;
+        if entry.next_due_ms().is_some_and(|at| at <= self.now_ms) {
+            return None;
+        }
+        let new = entry.change_int(change)?;
+        self.record.touch(&mut entry, self.now_ms);
+        self.record.dirty += 1;
+        self.record.happened(self.index, event, key);
+        Some(new)
     }
 
     /// Database `index` under the same locks, for another command that follows from this one.

@@ -422,13 +422,24 @@ impl Entry {
     /// Replaces an integer by another where it lies; false, and nothing is done, when the value is none.
     #[inline]
     pub fn replace_int(&mut self, number: i64) -> bool {
+        self.change_int(|_| Some(number)).is_some()
+    }
+
+    /// Changes an integer where it lies to what `change` makes of it. `None`, and nothing is done, when the
+    /// value is none or that makes nothing of it.
+    #[inline]
+    pub fn change_int(&mut self, change: impl FnOnce(i64) -> Option<i64>) -> Option<i64> {
         let place = self.place();
         if place.form != Form::Int {
-            return false;
+            return None;
         }
-        // SAFETY: with this form eight bytes of integer lie at `value_at`; `self` is borrowed exclusively.
-        unsafe { self.0.as_ptr().add(place.value_at()).cast::<i64>().write_unaligned(number) };
-        true
+        // SAFETY: with this form eight bytes of integer lie at `value_at`, inside the block.
+        let at = unsafe { self.0.as_ptr().add(place.value_at()).cast::<i64>() };
+        // SAFETY: as above; `self` is borrowed exclusively.
+        let new = change(unsafe { at.read_unaligned() })?;
+        // SAFETY: as above.
+        unsafe { at.write_unaligned(new) };
+        Some(new)
     }
 
     /// Sets or takes away the deadline, Unix time in milliseconds.

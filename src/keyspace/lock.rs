@@ -8,7 +8,8 @@
 //!   and a [`Held`] borrows its turn, both mutably, so a thread cannot enter twice or lock a second set while
 //!   it holds one.
 //! - A shard is reached under its mutex in a shared turn, or without one in an exclusive turn; an exclusive
-//!   turn excludes all shared ones, so the two never meet.
+//!   turn excludes all shared ones, so the two never meet. A shard's mutex is its own, or the first one's
+//!   where that stands for all; this never changes.
 //! - A turn that answered `Busy` is over: it reaches nothing until it is dropped or goes exclusive.
 //! - Forgetting a guard (`mem::forget`) leaves its lock taken for ever and breaks nothing else.
 
@@ -26,6 +27,9 @@ use crate::sync::{RawLock as _, RawMutex, UnsafeCell, raw_mutex};
 pub struct Shards<T> {
     gate: Gate,
     cells: Box<[CachePadded<Cell<T>>]>,
+    /// A shard's mutex is in the cell at its index with these bits alone: all bits, or none where the first
+    /// mutex stands for all.
+    own: usize,
     /// Which parts have an owner.
     taken: Box<[AtomicBool]>,
     #[cfg(debug_assertions)]
@@ -66,10 +70,17 @@ impl<T> Shards<T> {
         Shards {
             gate: Gate::new(parts),
             cells: (0..count).map(&mut cell).collect(),
+            own: usize::MAX,
             taken: (0..parts).map(|_| AtomicBool::new(false)).collect(),
             #[cfg(debug_assertions)]
             rests: Rests::default(),
         }
+    }
+
+    /// The same behind one mutex, for a thread that does nearly all there is to do: it need not lock and
+    /// unlock for each shard; see [`Turn::around`].
+    pub fn behind_one(self) -> Shards<T> {
+        Shards { own: 0, ..self }
     }
 
     /// Part `index` of the gate, for the thread that will take turns. Panics when it is taken; dropping it
@@ -212,14 +223,36 @@ impl<T> Turn<'_, T> {
         self.only(shard)
     }
 
+    /// The proof that this turn goes on. Panics when it is over.
+    #[inline]
+    pub fn inside(&self) -> Inside<'_> {
+        assert!(!self.is_over(), "the turn is over");
+        Inside { era: self.shards.gate.turns(self.part), turn: PhantomData }
+    }
+
     /// Locks one shard in a shared turn. Whoever calls this while it holds another one, or this, waits for
     /// ever, or may.
     #[inline]
     pub fn only(&self, shard: usize) -> Held<'_, T> {
         assert!(self.mode == Mode::Shared, "a single shard is locked in a shared turn, not {:?}", self.mode);
+        self.lock(shard, Which::Span(shard, shard + 1))
+    }
+
+    /// As [`Turn::only`], and reaches the shards behind the same mutex as well.
+    #[inline]
+    pub fn around(&self, shard: usize) -> Held<'_, T> {
+        assert!(self.mode == Mode::Shared, "a mutex is locked in a shared turn, not {:?}", self.mode);
+        let first = shard & self.shards.own;
+        let end = if self.shards.own == 0 { self.shards.count() } else { shard + 1 };
+        self.lock(shard, Which::Span(first, end))
+    }
+
+    #[inline]
+    fn lock<'h>(&'h self, shard: usize, which: Which<'h>) -> Held<'h, T> {
         self.shards.maybe_rest();
-        self.shards.cells[shard].mutex.lock();
-        self.held(Which::Span(shard, shard + 1), true)
+        let mutex = shard & self.shards.own;
+        self.shards.cells[mutex].mutex.lock();
+        self.held(which, Locked::One(mutex))
     }
 
     /// Locks `shards`, which are strictly ascending; in an exclusive turn takes no mutex and reaches
@@ -231,18 +264,23 @@ impl<T> Turn<'_, T> {
         // Checked before the first lock: a panic must leave nothing locked.
         assert!(shards.is_sorted_by(|a, b| a < b), "shards to lock are not strictly ascending: {shards:?}");
         assert!(shards.last().is_none_or(|&last| usize::from(last) < self.shards.count()), "no such shard");
+        if self.shards.own == 0
+            && let Some(&first) = shards.first()
+        {
+            return self.lock(first.into(), Which::Set(shards));
+        }
         self.shards.maybe_rest();
         for &shard in shards {
             self.shards.cells[usize::from(shard)].mutex.lock();
         }
-        self.held(Which::Set(shards), true)
+        self.held(Which::Set(shards), Locked::Each)
     }
 
     /// Reaches every shard. Only in an exclusive turn; takes no mutex.
     #[inline]
     pub fn all(&mut self) -> Held<'_, T> {
         assert!(self.mode == Mode::Exclusive, "all shards need an exclusive turn, not {:?}", self.mode);
-        self.held(Which::Span(0, self.shards.count()), false)
+        self.held(Which::Span(0, self.shards.count()), Locked::Nothing)
     }
 
     /// Leaves, and enters with everyone else outside, however long that takes. Nothing when exclusive
@@ -329,19 +367,14 @@ impl<T> Turn<'_, T> {
         self.shards.stamp()
     }
 
-    /// Changes whenever this part leaves the gate: what was read under another era may be stale.
-    #[inline]
-    pub fn era(&self) -> u64 {
-        self.shards.gate.turns(self.part)
-    }
-
     /// How many shards there are.
     pub fn count(&self) -> usize {
         self.shards.count()
     }
 
-    fn held<'h>(&'h self, which: Which<'h>, locked: bool) -> Held<'h, T> {
-        Held { cells: &self.shards.cells, which, locked: locked.into(), here: PhantomData }
+    #[inline]
+    fn held<'h>(&'h self, which: Which<'h>, locked: Locked) -> Held<'h, T> {
+        Held { cells: &self.shards.cells, which, locked, here: PhantomData }
     }
 
     #[inline]
@@ -362,17 +395,39 @@ impl<T> Drop for Turn<'_, T> {
     }
 }
 
+/// Proof that a turn goes on for `'t`, for what turns read without a lock.
+#[derive(Clone, Copy)]
+pub struct Inside<'t> {
+    era: u64,
+    turn: PhantomData<(&'t (), *const ())>,
+}
+
+impl Inside<'_> {
+    /// Changes whenever the turn's part leaves the gate: what was read under another era may be stale.
+    #[inline]
+    pub fn era(self) -> u64 {
+        self.era
+    }
+}
+
 /// Shards that may be read and written; dropping it unlocks them.
 pub struct Held<'a, T> {
     cells: &'a [CachePadded<Cell<T>>],
     /// In bounds of `cells`.
     which: Which<'a>,
-    /// Whether the mutexes of `which` are unlocked when it is dropped. False in an exclusive turn, where
-    /// `which` is all of them and none is locked, and where another `Held`, borrowed by this one, does it.
-    /// As a word: the processor waits when a byte that was just written is read with its neighbours, which is
-    /// how this would be moved.
-    locked: usize,
+    locked: Locked,
     here: PhantomData<*const ()>,
+}
+
+/// What is unlocked when a [`Held`] is dropped.
+#[derive(Clone, Copy)]
+enum Locked {
+    /// In an exclusive turn no mutex was locked; or another `Held`, borrowed by this one, unlocks.
+    Nothing,
+    /// The mutex of this cell.
+    One(usize),
+    /// Those of the cells of all that is held.
+    Each,
 }
 
 #[derive(Clone, Copy)]
@@ -413,7 +468,7 @@ impl<T> Held<'_, T> {
 
     /// The same shards, for as long as this is borrowed.
     pub fn lend(&mut self) -> Held<'_, T> {
-        Held { cells: self.cells, which: self.which, locked: 0, here: PhantomData }
+        Held { cells: self.cells, which: self.which, locked: Locked::Nothing, here: PhantomData }
     }
 
     /// Whether `is_so` of any held shard.
@@ -452,18 +507,16 @@ impl<T> Held<'_, T> {
 impl<T> Drop for Held<'_, T> {
     #[inline]
     fn drop(&mut self) {
-        if self.locked == 0 {
-            return;
-        }
-        if let Which::Span(shard, _) = self.which {
-            // SAFETY: `locked`: the turn locked this one mutex when it made `self`, and nobody has unlocked
-            // it since.
-            unsafe { self.cells[shard].mutex.unlock() };
-            return;
-        }
-        for shard in self.shards() {
-            // SAFETY: `locked`: the turn locked the mutexes of `which` when it made `self`, each once.
-            unsafe { self.cells[shard].mutex.unlock() };
+        match self.locked {
+            Locked::Nothing => {}
+            // SAFETY: the turn locked this mutex when it made `self`, and nobody has unlocked it since.
+            Locked::One(cell) => unsafe { self.cells[cell].mutex.unlock() },
+            Locked::Each => {
+                for shard in self.shards() {
+                    // SAFETY: the turn locked the mutexes of `which` when it made `self`, each once.
+                    unsafe { self.cells[shard].mutex.unlock() };
+                }
+            }
         }
     }
 }

@@ -71,10 +71,9 @@ impl Space {
             _ => 256,
         };
         let ahead = Arc::new(Ahead::new(count, databases));
+        let make = |at| Shard::new(at, databases, Arc::clone(&ahead));
         Space {
-            shards: Arc::new(Shards::new(workers + outsiders, count, |at| {
-                Shard::new(at, databases, Arc::clone(&ahead))
-            })),
+            shards: Arc::new(Shards::new(workers + outsiders, count, make)),
             hasher: KeyHasher::new(seed),
             clock,
             databases,
@@ -89,6 +88,13 @@ impl Space {
             ahead,
             poke,
         }
+    }
+
+    /// The same for one worker that does nearly all there is to do; see [`Shards::behind_one`]. Panics when
+    /// somebody else has its shards.
+    pub fn of_one(self) -> Space {
+        let shards = Arc::into_inner(self.shards).expect("nobody else has them");
+        Space { shards: Arc::new(shards.behind_one()), ..self }
     }
 
     /// The shard of a key with this hash: its top 16 bits, scaled.

@@ -13,7 +13,7 @@ use super::fetch::Fetcher;
 use crate::command::{Host, table::Entry};
 use crate::exec::{Call, find};
 use crate::keyspace::Shard;
-use crate::keyspace::lock::Part;
+use crate::keyspace::lock::{Part, Turn};
 use crate::resp::{Args, Command, HEADS, Limits, OwnedArgs, Parsed, Scratch, Start};
 
 /// Requests of one connection that run in one turn.
@@ -182,8 +182,8 @@ pub(super) fn parse(
     (key, source, mut at): (usize, Source, usize),
 ) {
     let turn = part.and_then(Part::try_enter);
-    let first = batch.jobs.len();
-    let mut locks_all = false;
+    let inside = turn.as_ref().map(Turn::inside);
+    let (first, mut locks_all) = (batch.jobs.len(), false);
     conn.limits.max_bulk = batch.max_bulk;
     let Batch { buf, own, scratch, jobs, fill, known, .. } = batch;
     let bytes: &[u8] = match source {
@@ -200,7 +200,7 @@ pub(super) fn parse(
                     let entry = row(host, scratch.start(), known, &args);
                     let call = Call::found(host, args, entry);
                     jobs.push(Job::new(command, call, conn.session.db));
-                    turn.iter().for_each(|turn| fetcher.received(host, turn, jobs));
+                    inside.iter().for_each(|&inside| fetcher.received(host, inside, jobs));
                     if entry.is_none_or(|entry| !entry.is_ordinary) {
                         conn.has_more = call.ends_batch(host);
                         locks_all |= call.locks_all(host);
@@ -229,7 +229,7 @@ pub(super) fn parse(
             break;
         }
     }
-    turn.iter().for_each(|turn| fetcher.look_further(turn));
+    inside.iter().for_each(|&inside| fetcher.look_further(inside));
     if jobs.len() > first || conn.broken.is_some() {
         batch.runs.push(Run { key, source, jobs: first..batch.jobs.len(), locks_all });
     }

@@ -5,9 +5,8 @@
 //! Always: within a turn; the requests are fetched for in their order.
 
 use crate::command::Host;
-use crate::keyspace::Shard;
 use crate::keyspace::ahead::{Look, Seen, look_on};
-use crate::keyspace::lock::Turn;
+use crate::keyspace::lock::Inside;
 
 use super::batch::Job;
 
@@ -51,49 +50,49 @@ impl Fetcher {
 
     /// After the last of these requests has been received.
     #[inline]
-    pub fn received(&mut self, host: &Host, turn: &Turn<'_, Shard>, jobs: &[Job]) {
+    pub fn received(&mut self, host: &Host, inside: Inside<'_>, jobs: &[Job]) {
         if jobs.len() <= FIRST && jobs.len().is_multiple_of(GROUP) {
-            self.go_early(host, turn, jobs);
+            self.go_early(host, inside, jobs);
         }
     }
 
     #[inline(never)]
-    fn go_early(&mut self, host: &Host, turn: &Turn<'_, Shard>, jobs: &[Job]) {
-        self.entry_to(host, turn, jobs, self.buckets);
-        self.bucket_to(host, turn, jobs, jobs.len());
+    fn go_early(&mut self, host: &Host, inside: Inside<'_>, jobs: &[Job]) {
+        self.entry_to(host, inside, jobs, self.buckets);
+        self.bucket_to(host, inside, jobs, jobs.len());
     }
 
     /// Before the first of these requests runs.
-    pub fn start(&mut self, host: &Host, turn: &Turn<'_, Shard>, jobs: &[Job]) {
-        self.bucket_to(host, turn, jobs, BUCKETS_AHEAD);
-        self.entry_to(host, turn, jobs, self.buckets.max(ENTRIES_AHEAD));
-        self.look_further(turn);
+    pub fn start(&mut self, host: &Host, inside: Inside<'_>, jobs: &[Job]) {
+        self.bucket_to(host, inside, jobs, BUCKETS_AHEAD);
+        self.entry_to(host, inside, jobs, self.buckets.max(ENTRIES_AHEAD));
+        self.look_further(inside);
     }
 
     /// Before request `at` runs.
     #[inline]
-    pub fn step(&mut self, host: &Host, turn: &Turn<'_, Shard>, jobs: &[Job], at: usize) {
+    pub fn step(&mut self, host: &Host, inside: Inside<'_>, jobs: &[Job], at: usize) {
         if at.is_multiple_of(GROUP) && at + ENTRIES_AHEAD < jobs.len() {
-            self.go_on(host, turn, jobs, at);
+            self.go_on(host, inside, jobs, at);
         }
     }
 
     #[inline(never)]
-    fn go_on(&mut self, host: &Host, turn: &Turn<'_, Shard>, jobs: &[Job], at: usize) {
-        self.look_further(turn);
-        self.entry_to(host, turn, jobs, at + GROUP + ENTRIES_AHEAD);
-        self.bucket_to(host, turn, jobs, at + GROUP + BUCKETS_AHEAD);
+    fn go_on(&mut self, host: &Host, inside: Inside<'_>, jobs: &[Job], at: usize) {
+        self.look_further(inside);
+        self.entry_to(host, inside, jobs, at + GROUP + ENTRIES_AHEAD);
+        self.bucket_to(host, inside, jobs, at + GROUP + BUCKETS_AHEAD);
     }
 
     #[inline(always)]
-    fn bucket_to(&mut self, host: &Host, turn: &Turn<'_, Shard>, jobs: &[Job], end: usize) {
+    fn bucket_to(&mut self, host: &Host, inside: Inside<'_>, jobs: &[Job], end: usize) {
         while self.buckets < end
             && let Some(job) = jobs.get(self.buckets)
         {
             self.seen[self.buckets % SEEN] = match job.hash {
                 Some(hash) if !self.recent.contains(&hash) => {
                     self.recent = [hash, self.recent[0]];
-                    bucket(host, turn, job)
+                    bucket(host, inside, job)
                 }
                 _ => None,
             };
@@ -102,13 +101,13 @@ impl Fetcher {
     }
 
     #[inline(always)]
-    fn entry_to(&mut self, host: &Host, turn: &Turn<'_, Shard>, jobs: &[Job], end: usize) {
+    fn entry_to(&mut self, host: &Host, inside: Inside<'_>, jobs: &[Job], end: usize) {
         while self.entries < end
             && let Some(job) = jobs.get(self.entries)
         {
             if let Some(seen) = self.seen[self.entries % SEEN] {
-                let look = match seen.entries(turn) {
-                    Look::Stale => look_again(host, turn, job),
+                let look = match seen.entries(inside) {
+                    Look::Stale => look_again(host, inside, job),
                     look => look,
                 };
                 if let Look::Further(seen) = look {
@@ -122,9 +121,9 @@ impl Fetcher {
     /// Looks into the buckets behind their home. Also before a turn ends in which requests were received:
     /// what was seen in it is of no use in the next.
     #[inline]
-    pub fn look_further(&mut self, turn: &Turn<'_, Shard>) {
+    pub fn look_further(&mut self, inside: Inside<'_>) {
         if !self.further.is_empty() {
-            let kept = look_on(turn, &mut self.further);
+            let kept = look_on(inside, &mut self.further);
             self.further.truncate(kept);
         }
     }
@@ -132,12 +131,12 @@ impl Fetcher {
 
 /// Looks at a bucket that was asked for in an earlier turn, and may not be the right one any more.
 #[inline(never)]
-fn look_again(host: &Host, turn: &Turn<'_, Shard>, job: &Job) -> Look {
-    bucket(host, turn, job).map_or(Look::Asked, |seen| seen.entries(turn))
+fn look_again(host: &Host, inside: Inside<'_>, job: &Job) -> Look {
+    bucket(host, inside, job).map_or(Look::Asked, |seen| seen.entries(inside))
 }
 
 #[inline(always)]
-fn bucket(host: &Host, turn: &Turn<'_, Shard>, job: &Job) -> Option<Seen> {
+fn bucket(host: &Host, inside: Inside<'_>, job: &Job) -> Option<Seen> {
     let hash = job.hash?;
-    host.space.ahead.bucket(turn, host.space.shard_of(hash), job.db.into(), hash)
+    host.space.ahead.bucket(inside, host.space.shard_of(hash), job.db.into(), hash)
 }

@@ -164,7 +164,7 @@ impl Worker {
         if hall.has_farewells() {
             see_off(host, exec, &mut turn, hall);
         }
-        fetcher.start(host, &turn, &batch.jobs);
+        fetcher.start(host, turn.inside(), &batch.jobs);
         if exec.has_unserved() {
             exec.serve_unserved(host, &mut turn);
         }
@@ -408,9 +408,9 @@ impl Floor<'_> {
         }
         let bytes = batch.bytes(run.source);
         let jobs = &batch.jobs[..run.jobs.end];
-        exec.streak(host, turn, (&mut conn.session, &mut conn.out, SEND_EARLY), |turn, ran| {
+        exec.streak(host, turn, (&mut conn.session, &mut conn.out, SEND_EARLY), |inside, ran| {
             let job = jobs.get(from + ran)?;
-            fetcher.step(host, turn, &batch.jobs, from + ran);
+            fetcher.step(host, inside, &batch.jobs, from + ran);
             Plain::of(host, job.call(batch.scratch.args(bytes, &job.command)))
         })
     }
@@ -428,7 +428,7 @@ impl Floor<'_> {
         let (host, batch) = (self.host, self.batch);
         let run = &batch.runs[at_run];
         let job = &batch.jobs[at];
-        fetcher.step(host, turn, &batch.jobs, at);
+        fetcher.step(host, turn.inside(), &batch.jobs, at);
         let call = job.call(batch.scratch.args(batch.bytes(run.source), &job.command));
         if run.locks_all && at > run.jobs.start && !turn.is_exclusive() && call.locks_all(host) {
             conn.send();

@@ -46,11 +46,11 @@ fn upper_ns(bucket: usize) -> u64 {
 }
 
 impl Histogram {
-    /// Counts a duration. Only one thread may call this.
+    /// Counts a duration so many times. Only one thread may call this.
     #[inline]
-    pub fn count(&self, nanos: u64) {
+    pub fn count(&self, times: u64, nanos: u64) {
         let bucket = &self.buckets[bucket(nanos)];
-        bucket.store(bucket.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+        bucket.store(bucket.load(Ordering::Relaxed) + times, Ordering::Relaxed);
     }
 
     /// Forgets everything.
@@ -131,7 +131,7 @@ mod tests {
     #[test]
     fn percentiles_are_within_an_eighth() {
         let (h, mut s) = (Histogram::default(), Summary::default());
-        (1..=1000).for_each(|us| h.count(us * 1000));
+        (1..=1000).for_each(|us| h.count(1, us * 1000));
         s.add(&h);
         let p50 = s.percentile_ns(50.0) as f64;
         assert!((500_000.0..=500_000.0 * 1.125).contains(&p50), "{p50}");
@@ -144,7 +144,7 @@ mod tests {
         s.add(&h);
         assert!(s.by_powers_of_two_us().is_empty());
         for nanos in [0, 1000, 1500, 30_000, 30_000, 50_000, 1 << 19, u64::MAX] {
-            h.count(nanos);
+            h.count(1, nanos);
         }
         let mut s = Summary::default();
         s.add(&h);

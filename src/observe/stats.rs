@@ -275,17 +275,17 @@ impl Observe {
 }
 
 impl Lane {
-    /// A command ran for that long.
+    /// A command ran so many times, of which so many failed, for that long in all.
     #[inline]
-    pub fn ran(&self, index: usize, nanos: u64, failed: bool, tracks_latency: bool) {
+    pub fn ran(&self, index: usize, (count, failed): (u64, u64), nanos: u64, tracks_latency: bool) {
         let c = &self.commands[index];
-        add(&c.calls, 1);
+        add(&c.calls, count);
         add(&c.nanos, nanos);
-        if failed {
-            add(&c.failed, 1);
+        if failed > 0 {
+            add(&c.failed, failed);
         }
         if tracks_latency {
-            c.histogram.get_or_init(Histogram::default).count(nanos);
+            c.histogram.get_or_init(Histogram::default).count(count, nanos / count);
         }
     }
 
@@ -314,7 +314,7 @@ mod tests {
         for lane in [0, 1] {
             add(&observe.lane(lane).ran, 5);
             add(&observe.lane(lane).dirty, 3);
-            observe.lane(lane).ran(0, 1000, true, true);
+            observe.lane(lane).ran(0, (1, 1), 1000, true);
         }
         observe.error(b"ERR");
         observe.reset();

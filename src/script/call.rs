@@ -286,7 +286,7 @@ impl Caller<'_, '_> {
             self.look_after_others(ended);
         }
         let lane = host.observe.lane(worker);
-        lane.ran(entry.index, nanos, result.is_err(), false);
+        lane.ran(entry.index, (1, result.is_err().into()), nanos, false);
         add(&lane.ran, 1);
         bump(&self.cx.session.client.commands, 1);
         debug_assert!(entry.row.locks != Locks::Keys || self.cx.db.held().is_some());

@@ -132,6 +132,12 @@ impl<'a> EntryMut<'a> {
         self.in_place().replace_int(number)
     }
 
+    /// As [`Entry::change_int`].
+    #[inline]
+    pub fn change_int(&mut self, change: impl FnOnce(i64) -> Option<i64>) -> Option<i64> {
+        self.in_place().change_int(change)
+    }
+
     /// As [`Entry::set_deadline`].
     pub fn set_deadline(&mut self, deadline_ms: Option<u64>) {
         self.borrow().entry.set_deadline(deadline_ms);
