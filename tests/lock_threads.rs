@@ -212,6 +212,16 @@ fn a_set_out_of_order_locks_nothing() {
 }
 
 #[test]
+fn a_turn_that_is_over_proves_nothing() {
+    let shards = Arc::new(Shards::<()>::new(2, 1, |_| ()));
+    let (mut one, mut other) = (shards.part(0), shards.part(1));
+    let _inside = one.enter(FOR_EVER).unwrap();
+    let mut turn = other.enter(FOR_EVER).unwrap();
+    assert_eq!(turn.try_go_exclusive(Duration::ZERO), Err(Busy));
+    assert!(catch_unwind(AssertUnwindSafe(|| turn.inside().era())).is_err());
+}
+
+#[test]
 fn a_part_has_one_owner_and_comes_back() {
     let shards = Arc::new(Shards::new(2, 1, |_| ()));
     let part = shards.part(1);

@@ -660,6 +660,26 @@ fn commands_of_a_pipeline_are_counted_one_by_one_though_they_are_timed_together(
 }
 
 #[test]
+#[cfg(debug_assertions)] // Only then do lockings rest.
+fn quick_commands_that_were_held_up_are_noted() {
+    let server = start(&[("io-threads", "3"), ("slowlog-log-slower-than", "100")]);
+    let mut client = client(&server);
+    // Each locking takes 50 microseconds more: five of them are notable, one is not.
+    server.host().space.shards.rest(1);
+    // The time is read because another command follows, because none does, and because there are eight.
+    for (names, behind) in [("abcdefg", "GET h"), ("abcdefg", ""), ("abcdefgh", "")] {
+        client.call(&["SLOWLOG", "RESET"]).unwrap();
+        let mut bytes: String = names.chars().map(|name| format!("INCR {name}\r\n")).collect();
+        bytes.extend([behind, "\r\n"]);
+        client.send_raw(bytes.as_bytes()).unwrap();
+        (0..names.len() + usize::from(!behind.is_empty())).for_each(|_| _ = client.read().unwrap());
+        let noted = format!("{:?}", client.call(&["SLOWLOG", "GET", "-1"]).unwrap());
+        let last = format!("{:?}", bulk(&names.as_bytes()[names.len() - 1..]));
+        assert!(noted.contains(&format!("{:?}", bulk(b"INCR"))) && noted.contains(&last), "{noted}");
+    }
+}
+
+#[test]
 fn a_pause_of_writes_holds_a_pipeline_back_from_its_first_write_on() {
     let server = start(&[("io-threads", "3")]);
     let (mut admin, mut writer) = (client(&server), client(&server));

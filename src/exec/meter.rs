@@ -14,7 +14,7 @@ use crate::observe::stats::Lane;
 /// twentieth of what they take.
 pub(super) struct Meter<'m> {
     host: &'m Host,
-    knobs: &'m Knobs,
+    pub(super) knobs: &'m Knobs,
     lane: &'m Lane,
     last: u64,
     nanos: u64,
@@ -32,7 +32,7 @@ struct Together {
 /// Most commands that are timed together.
 const TOGETHER: u64 = 8;
 /// A request or reply that is longer than this may take long.
-const QUICK_BYTES: u64 = 256;
+pub(super) const QUICK_BYTES: u64 = 256;
 
 impl<'m> Meter<'m> {
     /// Of a worker's lane; `last`: when the time was read last, ticks.
@@ -52,46 +52,46 @@ impl<'m> Meter<'m> {
         self.nanos
     }
 
-    /// No other follows: when the time was read last, ticks.
-    pub(super) fn finish(&mut self) -> u64 {
-        self.read();
-        self.last
+    /// Whether a command is quick: no other than an outer reason can make it take longer than its like.
+    #[inline(always)]
+    pub(super) fn is_quick(&self, entry: &Entry, request_bytes: u64) -> bool {
+        entry.is_quick & (request_bytes <= QUICK_BYTES) & self.knobs.notable.is_far_from_quick()
     }
 
-    /// Before a command runs. Whether it is quick: no other than an outer reason can make it take longer than
-    /// its like.
+    /// Whether a command may be timed together with those before it whose time has not been read.
     #[inline(always)]
-    pub(super) fn begin(&mut self, entry: &Entry, request_bytes: u64) -> bool {
-        let is_quick =
-            entry.is_quick & (request_bytes <= QUICK_BYTES) & self.knobs.notable.is_far_from_quick();
-        if !is_quick | (entry.index != self.together.row) {
-            self.read();
-        }
+    pub(super) fn takes(&self, entry: &Entry, is_quick: bool) -> bool {
+        is_quick & (entry.index == self.together.row)
+    }
+
+    /// A command has run. Nanoseconds as of [`Meter::read`], where the time is read at once.
+    #[inline(always)]
+    pub(super) fn ran(
+        &mut self,
+        entry: &Entry,
+        is_quick: bool,
+        reply_bytes: u64,
+        has_failed: bool,
+    ) -> Option<u64> {
         self.together.row = entry.index;
-        is_quick
-    }
-
-    /// After it has run: nanoseconds, where the time was read; of all that were timed together.
-    #[inline(always)]
-    pub(super) fn end(&mut self, is_quick: bool, reply_bytes: u64, has_failed: bool) -> u64 {
         self.together.count += 1;
         self.together.failed += u64::from(has_failed);
         let waits = is_quick & (reply_bytes <= QUICK_BYTES) & (self.together.count < TOGETHER);
-        if waits { 0 } else { self.read() }
+        if waits { None } else { self.read() }
     }
 
-    /// Reads the time.
+    /// Reads the time: nanoseconds of all that have run since it was read last, if any have.
     #[inline]
-    fn read(&mut self) -> u64 {
+    pub(super) fn read(&mut self) -> Option<u64> {
         let Together { row, count, failed } = std::mem::take(&mut self.together);
         if count == 0 {
-            return 0;
+            return None;
         }
         let now = self.host.ticks.now();
         let nanos = self.host.ticks.nanos_between(self.last, now);
         self.last = now;
         self.nanos += nanos;
         self.lane.ran(row, (count, failed), nanos, self.knobs.tracks_latency);
-        nanos
+        Some(nanos)
     }
 }

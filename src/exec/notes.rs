@@ -6,6 +6,7 @@
 
 use smallvec::SmallVec;
 
+use super::meter::QUICK_BYTES;
 use crate::client::Client;
 use crate::command::table::Entry;
 use crate::command::{Flags, Host};
@@ -75,10 +76,10 @@ impl Thresholds {
             | (took.reply_bytes >= self.reply_bytes)
     }
 
-    /// Whether what is notable takes many times as long as any quick command.
+    /// Whether what is notable takes many times as long as any quick command, or is larger.
     #[inline]
     pub(super) fn is_far_from_quick(&self) -> bool {
-        self.notable_ns >= FAR_FROM_QUICK_NS
+        (self.notable_ns >= FAR_FROM_QUICK_NS) & (self.request_bytes.min(self.reply_bytes) > QUICK_BYTES)
     }
 
     /// Notes a command that [`Thresholds::passed`].

@@ -13,7 +13,7 @@ use super::block::{self, Server};
 use super::call::Call;
 use super::meter::Meter;
 use super::notes::Took;
-use super::run::{Executor, cut_off, follow_up, panicked};
+use super::run::{Executor, Knobs, cut_off, follow_up, panicked};
 use crate::client::registry::bump;
 use crate::client::{ReplyMode, Session};
 use crate::command::table::Entry;
@@ -116,7 +116,10 @@ impl Executor {
             cx.db.come_to(key, index, self.now_ms);
             cx.command = entry;
             let request_bytes = args.size_bytes() as u64;
-            let is_quick = meter.begin(entry, request_bytes);
+            let is_quick = meter.is_quick(entry, request_bytes);
+            if !meter.takes(entry, is_quick) {
+                settle(&mut meter, &mut cx, || next(inside, ran - 1));
+            }
             let has_failed = run_one(&mut cx, args, entry);
 
             ran += 1;
@@ -124,18 +127,16 @@ impl Executor {
             dirty += cx.db.record.dirty;
             let before = std::mem::replace(&mut written, cx.out.len_bytes());
             let reply_bytes = (written - before) as u64;
-            let nanos = meter.end(is_quick, reply_bytes, has_failed);
-            let took = Took { nanos, request_bytes, reply_bytes };
-            if self.knobs.notable.passed(took) {
-                cx.db.leave();
-                self.knobs.notable.note(host, &cx.session.client, args, entry, took, self.now_ms / 1000);
+            if let Some(nanos) = meter.ran(entry, is_quick, reply_bytes, has_failed) {
+                note(&mut cx, &self.knobs, (args, entry), Took { nanos, request_bytes, reply_bytes });
             }
             if (meter.last() > self.clock_until) | (written > most_bytes) | !cx.db.record.stirred.is_empty() {
                 break;
             }
         }
+        settle(&mut meter, &mut cx, || next(inside, ran - 1));
         drop(cx);
-        (self.last, self.sums.nanos) = (meter.finish(), self.sums.nanos + meter.nanos());
+        (self.last, self.sums.nanos) = (meter.last(), self.sums.nanos + meter.nanos());
         self.sums.dirty += dirty;
         self.end_streak(host, session, ran, last_row)
     }
@@ -160,6 +161,27 @@ fn hold<'a>(db: &mut Db<'a>, turn: &'a Turn<'_, Shard>, shard: usize) {
     if db.shard(shard).is_none() {
         db.leave();
         db.hold(turn.around(shard));
+    }
+}
+
+/// Reads the time of what has run since it was read last. The last of that, which `last` gives, is noted if
+/// it took long; none of that is large.
+#[inline(always)]
+fn settle<'r>(meter: &mut Meter<'_>, cx: &mut Cx<'_>, last: impl FnOnce() -> Option<Plain<'r>>) {
+    if let Some(nanos) = meter.read()
+        && meter.knobs.notable.passed(Took { nanos, request_bytes: 0, reply_bytes: 0 })
+        && let Some(Plain { args, entry, .. }) = last()
+    {
+        note(cx, meter.knobs, (args, entry), Took { nanos, request_bytes: 0, reply_bytes: 0 });
+    }
+}
+
+/// Notes a command that took long or was large.
+#[inline(always)]
+fn note(cx: &mut Cx<'_>, knobs: &Knobs, (args, entry): (Args<'_>, &Entry), took: Took) {
+    if knobs.notable.passed(took) {
+        cx.db.leave();
+        knobs.notable.note(cx.host, &cx.session.client, args, entry, took, cx.db.now_ms() / 1000);
     }
 }
 
