@@ -28,7 +28,7 @@ use client::claim::{Claim, Reason};
 use client::mailbox::Mailbox;
 use keyspace::alarm::{Alarm, Due, NEVER_MS};
 use keyspace::gate::{Busy, Gate};
-use keyspace::lock::Shards;
+use keyspace::lock::{Part, Shards};
 use loom::cell::UnsafeCell;
 use loom::thread;
 use sync::Fault;
@@ -517,18 +517,22 @@ fn a_stamp_needs_to_be_a_read_modify_write() {
     memory_is_freed_when_its_readers_have_left(Fault::Torn);
 }
 
+/// A thread that moves one from the first shard to the second.
+fn move_one(mut part: Part<i32>) -> thread::JoinHandle<()> {
+    thread::spawn(move || {
+        let mut turn = part.enter(FOR_EVER).unwrap();
+        let mut held = turn.set(&[0, 1]);
+        let (from, to) = held.get_two_mut(0, 1);
+        *from -= 1;
+        *to += 1;
+    })
+}
+
 #[test]
 fn shards_move_values_between_turns_without_a_race() {
     explore(2, Fault::Nothing, || {
         let shards = Arc::new(Shards::new(3, 2, |_| 10_i32));
-        let mut part = shards.part(1);
-        let pairs = thread::spawn(move || {
-            let mut turn = part.enter(FOR_EVER).unwrap();
-            let mut held = turn.set(&[0, 1]);
-            let (from, to) = held.get_two_mut(0, 1);
-            *from -= 1;
-            *to += 1;
-        });
+        let pairs = move_one(shards.part(1));
         let mut part = shards.part(2);
         let single = thread::spawn(move || {
             let mut turn = part.enter(FOR_EVER).unwrap();
@@ -557,14 +561,7 @@ fn shards_behind_one_mutex_move_values_without_a_race() {
             let mut turn = part.enter(FOR_EVER).unwrap();
             *turn.one(1).get_mut(1) += 1;
         });
-        let mut part = shards.part(2);
-        let pairs = thread::spawn(move || {
-            let mut turn = part.enter(FOR_EVER).unwrap();
-            let mut held = turn.set(&[0, 1]);
-            let (from, to) = held.get_two_mut(0, 1);
-            *from -= 1;
-            *to += 1;
-        });
+        let pairs = move_one(shards.part(2));
         let mut part = shards.part(0);
         let turn = part.enter(FOR_EVER).unwrap();
         let held = turn.around(1);

@@ -3,7 +3,7 @@
 //! For: finding the row of a request without allocating, whatever its case. May touch: rows.
 //! Always: every row and subrow has one index, in table order; statistics are kept by it.
 
-use super::row::{Command, Flags, Locks};
+use super::row::{Command, Flags, Group, Locks};
 use super::{Find, Host, KeySpec};
 use crate::resp::Args;
 
@@ -231,7 +231,7 @@ impl Entry {
             may_derive,
             is_plain: has_one_key && !row.flags.intersects(Flags::GUARDED.union(Flags::BLOCKING)),
             // What is trimmed from a stream may be long.
-            is_quick: row.flags.contains(Flags::FAST) && row.group != super::row::Group::Stream,
+            is_quick: row.flags.contains(Flags::FAST) && row.group != Group::Stream,
             is_ordinary: row.locks != Locks::All && !row.flags.contains(Flags::ENDS_BATCH),
             least_args: least_args as u32,
             most_args: most_args as u32,

@@ -152,11 +152,7 @@ impl Worker {
             if conn.session.client.id != seat.client {
                 continue;
             }
-            if conn.out.is_empty()
-                && let Some(memory) = self.hall.spare.pop()
-            {
-                conn.out.give_memory(memory);
-            }
+            conn.out.take_from(&mut self.hall.spare);
             write(&conn.session, &mut conn.out, &message.body, false);
             is_urgent |= conn.out.len_bytes() > MOST_HELD_BACK;
             if !std::mem::replace(&mut conn.is_told, true) {

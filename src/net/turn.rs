@@ -337,11 +337,7 @@ impl Floor<'_> {
             return;
         }
         let Some(mut conn) = self.hall.conns.lift(key) else { return };
-        if conn.out.is_empty()
-            && let Some(memory) = self.hall.spare.pop()
-        {
-            conn.out.give_memory(memory);
-        }
+        conn.out.take_from(&mut self.hall.spare);
         let has_paused = self.run_jobs(exec, turn, fetcher, &mut conn, at);
         self.hall.conns.lower(key, conn);
         if has_paused {

@@ -202,6 +202,7 @@ impl Parser {
         limits: &Limits,
     ) -> Result<Parsed, ProtocolError> {
         if self.pending.is_none() {
+            // As most buffers end; to find it out the careful way takes longer than a short request.
             if *at >= buf.len() {
                 return Ok(Parsed::Incomplete { keep: buf.len(), need: 1 });
             }

@@ -436,11 +436,14 @@ impl Out {
         std::mem::take(&mut self.tail.bytes)
     }
 
-    /// Writes replies into this memory, in which nothing is written, if there is nothing else yet.
+    /// Writes replies into memory taken from these pieces, if there is nothing else yet and they are not used
+    /// up.
     #[inline]
-    pub fn give_memory(&mut self, memory: Buffer) {
-        debug_assert!(memory.is_empty());
-        if self.is_empty() {
+    pub fn take_from(&mut self, spare: &mut Vec<Buffer>) {
+        if self.is_empty()
+            && let Some(memory) = spare.pop()
+        {
+            debug_assert!(memory.is_empty());
             debug_assert!(self.tail.sent == 0, "an output that has been sent is cleared");
             self.tail.bytes = memory;
         }
