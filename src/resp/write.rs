@@ -14,7 +14,6 @@ use std::sync::Arc;
 
 use super::buffer::Buffer;
 use super::double::{format_double, format_human_double};
-use super::parse::BIG_ARG;
 use crate::value::Item;
 use crate::value::short::{ends, quarters};
 
@@ -22,6 +21,8 @@ use crate::value::short::{ends, quarters};
 const RUN_BYTES: usize = 256 * 1024;
 /// Another output of up to this many bytes is copied by [`Out::append`], a longer one is linked.
 const COPY_BYTES: usize = 16 * 1024;
+/// A shared string of at least this many bytes is queued by reference, a shorter one is copied.
+const SHARED_BYTES: usize = 8 * 1024;
 /// A tail with more capacity than this is given up when it is cleared.
 const KEPT_BYTES: usize = 256 * 1024;
 /// An output without replies keeps no room for more pieces than this.
@@ -218,7 +219,7 @@ impl Out {
 
     /// A string that is queued by reference when it is long.
     pub fn bulk_shared(&mut self, data: &Arc<Vec<u8>>) {
-        if data.len() < BIG_ARG {
+        if data.len() < SHARED_BYTES {
             return self.bulk(data);
         }
         self.head(b'$', data.len() as i64);
@@ -801,7 +802,7 @@ mod tests {
 
     #[test]
     fn a_long_shared_payload_is_not_copied() {
-        let data = Arc::new(vec![b'x'; BIG_ARG]);
+        let data = Arc::new(vec![b'x'; SHARED_BYTES]);
         let mut out = Out::new();
         out.int(1);
         let deferred = out.deferred_array();
@@ -809,11 +810,11 @@ mod tests {
         out.finish(deferred, 1);
         out.bulk_shared(&Arc::new(b"small".to_vec()));
         assert_eq!(Arc::strong_count(&data), 2);
-        let text = String::from_utf8(vec![b'x'; BIG_ARG]).expect("ASCII");
-        let expected = format!(":1\r\n*1\r\n$32768\r\n{text}\r\n$5\r\nsmall\r\n");
+        let text = String::from_utf8(vec![b'x'; SHARED_BYTES]).expect("ASCII");
+        let expected = format!(":1\r\n*1\r\n$8192\r\n{text}\r\n$5\r\nsmall\r\n");
         assert_eq!(waiting(&out), expected.as_bytes());
         // Once sent it is let go of.
-        out.consume(4 + 4 + 8 + BIG_ARG);
+        out.consume(4 + 4 + 7 + SHARED_BYTES);
         assert_eq!(Arc::strong_count(&data), 1);
         assert_eq!(waiting(&out), b"\r\n$5\r\nsmall\r\n");
     }
@@ -850,7 +851,7 @@ mod tests {
     fn steps() -> impl Strategy<Value = Vec<Step>> {
         let step = prop_oneof![
             4 => any::<i64>().prop_map(Step::Int),
-            2 => (BIG_ARG - 1..BIG_ARG + 9).prop_map(Step::Shared),
+            2 => (SHARED_BYTES - 1..SHARED_BYTES + 9).prop_map(Step::Shared),
             2 => (0usize..20).prop_map(Step::Deferred),
             1 => (0usize..20).prop_map(Step::Rollback),
             3 => (0usize..100_000).prop_map(Step::Consume),
@@ -885,7 +886,7 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(128))]
         #[test]
         fn the_queue_is_the_bytes_written_less_the_bytes_sent(steps in steps()) {
-            let data = Arc::new((0..BIG_ARG + 5).map(|i| i as u8).collect::<Vec<u8>>());
+            let data = Arc::new((0..SHARED_BYTES + 5).map(|i| i as u8).collect::<Vec<u8>>());
             let (mut out, mut model) = (Out::new(), Vec::new());
             for step in steps {
                 match step {
