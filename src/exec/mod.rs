@@ -23,4 +23,4 @@ pub mod tracking;
 
 pub use call::{Call, Ran, find};
 pub use run::Executor;
-pub use streak::Plain;
+pub use streak::{Plain, Requests};

@@ -32,6 +32,8 @@ pub struct Plain<'r> {
     pub args: Args<'r>,
     /// Its key, with the hash.
     pub key: Hashed<'r>,
+    /// How many buckets behind its home the key's entry was seen; it may have moved.
+    pub distance: u8,
     /// Its row.
     pub entry: &'r Entry,
 }
@@ -39,13 +41,21 @@ pub struct Plain<'r> {
 impl<'r> Plain<'r> {
     /// The request, if it is one.
     #[inline(always)]
-    pub fn of(host: &'r Host, call: Call<'r>) -> Option<Plain<'r>> {
+    pub fn of(host: &'r Host, call: Call<'r>, distance: u8) -> Option<Plain<'r>> {
         let entry = call.entry(host)?;
         if !entry.is_plain || !entry.takes(call.args.len()) {
             return None;
         }
-        Some(Plain { args: call.args, key: Hashed { key: call.args.get(1), hash: call.hash? }, entry })
+        let key = Hashed { key: call.args.get(1), hash: call.hash? };
+        Some(Plain { args: call.args, key, distance, entry })
     }
+}
+
+/// Requests that may run in a streak.
+pub trait Requests<'r> {
+    /// Request `at`, if it is plain and there are so many. Asked for in their order, and for one once more if
+    /// it is to be noted. To be inlined: what it answers is ten words, which would go through memory.
+    fn plain(&mut self, inside: Inside<'_>, at: usize) -> Option<Plain<'r>>;
 }
 
 impl Executor {
@@ -61,17 +71,17 @@ impl Executor {
         !is_asked && turn.is_shared() && !host.pause.is_set()
     }
 
-    /// Runs the requests that `next` gives, which is asked with the number of those before, until it gives
-    /// none, or more than `most_bytes` of replies wait, or something has come up that is not for a streak.
-    /// How many have run. Only while [`Executor::may_streak`].
+    /// Runs requests from the first on, until there is no plain one, or more than `most_bytes` of replies
+    /// wait, or something has come up that is not for a streak. How many have run. Only while
+    /// [`Executor::may_streak`].
     pub fn streak<'r>(
         &mut self,
         host: &'r Host,
         turn: &mut Turn<'_, Shard>,
         (session, out, most_bytes): (&mut Session, &mut Out, usize),
-        next: impl FnMut(Inside<'_>, usize) -> Option<Plain<'r>>,
+        requests: impl Requests<'r>,
     ) -> usize {
-        let ran = self.run_all(host, turn, (session, out, most_bytes), next);
+        let ran = self.run_all(host, turn, (session, out, most_bytes), requests);
         if !self.record.stirred.is_empty() {
             self.serve_late(host, turn);
         }
@@ -84,7 +94,7 @@ impl Executor {
         host: &'r Host,
         turn: &Turn<'_, Shard>,
         (session, out, most_bytes): (&mut Session, &mut Out, usize),
-        mut next: impl FnMut(Inside<'_>, usize) -> Option<Plain<'r>>,
+        mut requests: impl Requests<'r>,
     ) -> usize {
         let (lane, index) = (self.lane(), session.db);
         self.record.touch = if session.no_touch { Touch::No } else { self.touch() };
@@ -107,18 +117,18 @@ impl Executor {
             meanwhile: self.meanwhile.as_ref(),
         };
         let inside = turn.inside();
-        while let Some(Plain { args, key, entry }) = next(inside, ran) {
+        while let Some(Plain { args, key, distance, entry }) = requests.plain(inside, ran) {
             let shard = host.space.shard_of(key.hash);
             hold(&mut cx.db, turn, shard);
             if entry.writes() && cx.db.shard(shard).is_some_and(Shard::is_waited) {
                 break;
             }
-            cx.db.come_to(key, index, self.now_ms);
+            cx.db.come_to(key, distance, index, self.now_ms);
             cx.command = entry;
             let request_bytes = args.size_bytes() as u64;
             let is_quick = meter.is_quick(entry, request_bytes);
             if !meter.takes(entry, is_quick) {
-                settle(&mut meter, &mut cx, || next(inside, ran - 1));
+                settle(&mut meter, &mut cx, || requests.plain(inside, ran - 1));
             }
             let has_failed = run_one(&mut cx, args, entry);
 
@@ -134,7 +144,7 @@ impl Executor {
                 break;
             }
         }
-        settle(&mut meter, &mut cx, || next(inside, ran - 1));
+        settle(&mut meter, &mut cx, || requests.plain(inside, ran - 1));
         drop(cx);
         (self.last, self.sums.nanos) = (meter.last(), self.sums.nanos + meter.nanos());
         self.sums.dirty += dirty;
@@ -170,9 +180,16 @@ fn hold<'a>(db: &mut Db<'a>, turn: &'a Turn<'_, Shard>, shard: usize) {
 fn settle<'r>(meter: &mut Meter<'_>, cx: &mut Cx<'_>, last: impl FnOnce() -> Option<Plain<'r>>) {
     if let Some(nanos) = meter.read()
         && meter.knobs.notable.passed(Took { nanos, request_bytes: 0, reply_bytes: 0 })
-        && let Some(Plain { args, entry, .. }) = last()
     {
-        note(cx, meter.knobs, (args, entry), Took { nanos, request_bytes: 0, reply_bytes: 0 });
+        note_last(meter.knobs, cx, nanos, last);
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn note_last<'r>(knobs: &Knobs, cx: &mut Cx<'_>, nanos: u64, last: impl FnOnce() -> Option<Plain<'r>>) {
+    if let Some(Plain { args, entry, .. }) = last() {
+        note(cx, knobs, (args, entry), Took { nanos, request_bytes: 0, reply_bytes: 0 });
     }
 }
 

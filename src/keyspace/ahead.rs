@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicPtr, Ordering};
 use super::gate::Stamp;
 use super::lock::{Inside, Shards, Turn};
 use super::shard::Shard;
-use super::table::{Hint, Retired, Spot};
+use super::table::{Hint, Retired, Sight, Spot};
 
 /// The hints of all tables, by shard and database.
 pub struct Ahead {
@@ -71,10 +71,12 @@ impl Ahead {
 /// What a look into a bucket has led to.
 #[derive(Clone, Copy, Debug)]
 pub enum Look {
-    /// The entry is on its way, as far as there is one.
-    Asked,
-    /// It may lie in the next bucket, which is on its way.
+    /// Entries so many buckets behind their home, one of which may be meant, are on their way.
+    There(u8),
+    /// It may lie in the next buckets, which are on their way.
     Further(Seen),
+    /// There is none.
+    Nowhere,
     /// Nothing was done: the gate was left since the bucket was seen.
     Stale,
 }
@@ -83,22 +85,15 @@ pub enum Look {
 pub fn ask(inside: Inside<'_>, seen: &mut [Seen]) {
     let mut left = seen.len();
     while left > 0 {
-        left = look_on(inside, &mut seen[..left]);
-    }
-}
-
-/// Asks for the entries of several buckets. Says how many of them are followed by another one: those take the
-/// first places.
-#[inline]
-pub fn look_on(inside: Inside<'_>, seen: &mut [Seen]) -> usize {
-    let mut kept = 0;
-    for at in 0..seen.len() {
-        if let Look::Further(next) = seen[at].entries(inside) {
-            seen[kept] = next;
-            kept += 1;
+        let mut kept = 0;
+        for at in 0..left {
+            if let Look::Further(next) = seen[at].entries(inside) {
+                seen[kept] = next;
+                kept += 1;
+            }
         }
+        left = kept;
     }
-    kept
 }
 
 /// A bucket seen in a turn.
@@ -119,8 +114,9 @@ impl Seen {
         }
         // SAFETY: the turn in which the hint gave the spot goes on; for the rest see `Ahead::bucket`.
         match unsafe { self.spot.prefetch_entries(self.hash) } {
-            None => Look::Asked,
-            Some(spot) => Look::Further(Seen { spot, ..self }),
+            Sight::There(distance) => Look::There(distance),
+            Sight::Further(spot) => Look::Further(Seen { spot, ..self }),
+            Sight::Nowhere => Look::Nowhere,
         }
     }
 }

@@ -67,11 +67,21 @@ pub struct Hashed<'a> {
     pub hash: u64,
 }
 
+/// Where a key belongs.
+struct Place {
+    hash: u64,
+    shard: usize,
+    /// How many buckets behind its home the entry was seen; it may have moved.
+    distance: u8,
+}
+
 /// A database under the locks of the present command.
 pub struct Db<'a> {
     reach: Reach<'a>,
     /// The key that most commands begin with.
     first: Option<Hashed<'a>>,
+    /// Its, as in [`Place`].
+    distance: u8,
     space: &'a Space,
     index: usize,
     now_ms: u64,
@@ -88,14 +98,14 @@ impl<'a> Db<'a> {
         now_ms: u64,
         record: &'a mut Record,
     ) -> Db<'a> {
-        Db { reach, first: None, space, index, now_ms, record }
+        Db { reach, first: None, distance: 0, space, index, now_ms, record }
     }
 
     /// Spares this key the hashing.
     #[inline]
     pub fn knowing(self, first: Option<Hashed<'a>>) -> Db<'a> {
         debug_assert!(first.is_none_or(|first| first.hash == self.space.hasher.hash(first.key)));
-        Db { first, ..self }
+        Db { first, distance: 0, ..self }
     }
 
     /// The shard, if it is held.
@@ -115,11 +125,11 @@ impl<'a> Db<'a> {
     }
 
     /// Goes on with another command, of database `index` at the instant `now_ms`, whose only key is this, and
-    /// whose shard is held.
+    /// whose shard is held. Its entry was seen `distance` buckets behind its home, and may have moved.
     #[inline]
-    pub fn come_to(&mut self, first: Hashed<'a>, index: usize, now_ms: u64) {
+    pub fn come_to(&mut self, first: Hashed<'a>, distance: u8, index: usize, now_ms: u64) {
         debug_assert!(first.hash == self.space.hasher.hash(first.key));
-        self.first = Some(first);
+        (self.first, self.distance) = (Some(first), distance);
         (self.index, self.now_ms) = (index, now_ms);
     }
 
@@ -167,12 +177,12 @@ impl<'a> Db<'a> {
     }
 
     #[inline]
-    fn locate(&self, key: &[u8]) -> (u64, usize) {
-        let hash = match self.first {
-            Some(first) if std::ptr::eq(first.key, key) => first.hash,
-            _ => self.space.hasher.hash(key),
+    fn locate(&self, key: &[u8]) -> Place {
+        let (hash, distance) = match self.first {
+            Some(first) if std::ptr::eq(first.key, key) => (first.hash, self.distance),
+            _ => (self.space.hasher.hash(key), 0),
         };
-        (hash, self.space.shard_of(hash))
+        Place { hash, shard: self.space.shard_of(hash), distance }
     }
 
     /// Whether it can reach no shard.
@@ -182,11 +192,11 @@ impl<'a> Db<'a> {
 
     /// Looks a key up without touching it or counting the lookup.
     pub fn peek(&mut self, key: &[u8]) -> Option<&Entry> {
-        let (hash, shard) = self.locate(key);
+        let Place { hash, shard, distance } = self.locate(key);
         let (db, now) = (self.index, self.now_ms);
         let (keys, interests) = held(&mut self.reach).get_mut(shard).parts_mut(db);
         let Keys { table, tally, .. } = keys?;
-        let slot = table.slot(hash, key);
+        let slot = table.slot_near(hash, key, distance);
         match self.record.see((self.space, db, hash), now, slot, (tally, interests)) {
             Ok(slot) => slot.into_entry(),
             Err(copy) => copy.map(|at| self.record.copy(at)),
@@ -205,7 +215,7 @@ impl<'a> Db<'a> {
 
     /// What lies under a key, even if it is due. For commands that show the inside.
     pub fn stored(&self, key: &[u8]) -> Option<&Entry> {
-        let (hash, shard) = self.locate(key);
+        let Place { hash, shard, .. } = self.locate(key);
         let Reach::Held(held) = &self.reach else {
             unreachable!("a command reached for a key that its row does not declare")
         };
@@ -215,11 +225,11 @@ impl<'a> Db<'a> {
     /// Looks a key up as a read does: counts a hit or a miss and notes the access.
     #[inline]
     pub fn read(&mut self, key: &[u8]) -> Option<&Entry> {
-        let (hash, shard) = self.locate(key);
+        let Place { hash, shard, distance } = self.locate(key);
         let (db, now) = (self.index, self.now_ms);
         let (keys, interests) = held(&mut self.reach).get_mut(shard).parts_mut(db);
         if let Some(Keys { table, tally, .. }) = keys {
-            let slot = table.slot(hash, key);
+            let slot = table.slot_near(hash, key, distance);
             match self.record.see((self.space, db, hash), now, slot, (tally, interests)) {
                 Ok(mut slot) => {
                     if let Some(mut entry) = slot.entry_mut() {
@@ -252,7 +262,7 @@ impl<'a> Db<'a> {
 
     /// Opens a key for writing: creates nothing, changes nothing yet. `key` must outlive the guard.
     pub fn open<'w>(&'w mut self, key: &'w [u8]) -> Write<'w> {
-        let (hash, shard) = self.locate(key);
+        let Place { hash, shard, distance } = self.locate(key);
         let (db, space) = (self.index, self.space);
         let (keys, mut interests) = held(&mut self.reach).get_mut(shard).make_parts(db, &space.hasher);
         keys.tidy(&space.hasher);
@@ -260,7 +270,7 @@ impl<'a> Db<'a> {
             self.record.retired.append(&mut keys.table.take_retired());
         }
         let Keys { table, wheel, tally } = keys;
-        let slot = table.slot(hash, key);
+        let slot = table.slot_near(hash, key, distance);
         let (now_ms, record) = (self.now_ms, &mut *self.record);
         let slot = record.settle((db, hash), now_ms, slot, (tally, interests.as_deref_mut()));
         let (is_open, emptied) = (IsOpen(false), false);
@@ -277,11 +287,11 @@ impl<'a> Db<'a> {
         event: Event,
         change: impl FnOnce(i64) -> Option<i64>,
     ) -> Option<i64> {
-        let (hash, shard) = self.locate(key);
+        let Place { hash, shard, distance } = self.locate(key);
         let (Some(keys), None) = held(&mut self.reach).get_mut(shard).parts_mut(self.index) else {
             return None;
         };
-        let mut slot = keys.table.slot(hash, key);
+        let mut slot = keys.table.slot_near(hash, key, distance);
         let mut entry = slot.entry_mut()?;
         if entry.next_due_ms().is_some_and(|at| at <= self.now_ms) {
             return None;

@@ -33,7 +33,7 @@ use std::sync::atomic::{AtomicPtr, Ordering::Relaxed};
 use bucket::{Memory, SPILLED, entry_in};
 use directory::{Directory, prefetch, prefetch_matching};
 
-pub use directory::{Hint, Retired, Spot};
+pub use directory::{Hint, Retired, Sight, Spot};
 pub use scan::TableStats;
 pub use slot::{EntryMut, Slot};
 
@@ -96,7 +96,7 @@ impl Table {
     #[inline]
     pub fn find(&self, hash: u64, key: &[u8]) -> Option<&Entry> {
         // SAFETY: the slot owns an entry, and the table is borrowed for the result's lifetime.
-        self.cell_of(hash, key).map(|cell| unsafe { entry_in(cell) })
+        self.cell_of(hash, key, 0).map(|cell| unsafe { entry_in(cell) })
     }
 
     /// The first entry that `accept` takes among those which may have this hash: all that have it are
@@ -123,7 +123,13 @@ impl Table {
     /// The entry of `key`, or the place to put one: a single search for reading, changing and inserting.
     #[inline(always)]
     pub fn slot(&mut self, hash: u64, key: &[u8]) -> Slot<'_> {
-        let cell = self.cell_of(hash, key).map(NonNull::from);
+        self.slot_near(hash, key, 0)
+    }
+
+    /// [`Table::slot`] for an entry that was seen so many buckets behind its home; it may have moved.
+    #[inline(always)]
+    pub fn slot_near(&mut self, hash: u64, key: &[u8], distance: u8) -> Slot<'_> {
+        let cell = self.cell_of(hash, key, distance).map(NonNull::from);
         Slot::new(self, cell)
     }
 
@@ -149,16 +155,18 @@ impl Table {
         std::mem::take(&mut self.retired)
     }
 
-    /// The slot that owns the entry of `key`. Nearly every key has a few bytes and is in its home bucket, the
-    /// only one there with its tag.
+    /// The slot that owns the entry of `key`. Nearly every key has a few bytes and is so many buckets behind
+    /// its home as it was seen before, the only one there with its tag.
     #[inline(always)]
-    fn cell_of(&self, hash: u64, key: &[u8]) -> Option<&AtomicPtr<u8>> {
+    fn cell_of(&self, hash: u64, key: &[u8], distance: u8) -> Option<&AtomicPtr<u8>> {
         let segment = self.directory.find(hash);
-        let home = &segment.buckets[segment.home(hash)];
-        match home.matching(hash::tag(hash)).next() {
+        let at = segment.behind(segment.home(hash), distance.into());
+        // What was seen may have been another segment.
+        let bucket = &segment.buckets[if at < segment.buckets.len() { at } else { 0 }];
+        match bucket.matching(hash::tag(hash)).next() {
             // SAFETY: a slot with a tag is occupied, and the table is borrowed.
             Some(cell) if unsafe { entry_in(cell) }.has_short_key(key) => Some(cell),
-            None if home.word().reach() == 0 => None,
+            None if distance == 0 && bucket.word().reach() == 0 => None,
             _ => self.search(hash, key),
         }
     }

@@ -5,7 +5,7 @@
 //! Always: within a turn; the requests are fetched for in their order.
 
 use crate::command::Host;
-use crate::keyspace::ahead::{Look, Seen, look_on};
+use crate::keyspace::ahead::{Look, Seen};
 use crate::keyspace::lock::Inside;
 
 use super::batch::Job;
@@ -36,8 +36,11 @@ pub struct Fetcher {
     entries: usize,
     /// The hashes of the last two keys that something was asked for: what comes again is there already.
     recent: [u64; 2],
-    /// Buckets behind their home that were asked for because an entry had not found room in it.
-    further: Vec<Seen>,
+    /// How many buckets behind its home an entry was seen, by request modulo the length.
+    distances: [u8; SEEN],
+    /// Requests and buckets behind the home of their keys, asked for because an entry had not found room in
+    /// it.
+    further: Vec<(usize, Seen)>,
 }
 
 impl Fetcher {
@@ -89,6 +92,7 @@ impl Fetcher {
         while self.buckets < end
             && let Some(job) = jobs.get(self.buckets)
         {
+            self.distances[self.buckets % SEEN] = 0;
             self.seen[self.buckets % SEEN] = match job.hash {
                 Some(hash) if !self.recent.contains(&hash) => {
                     self.recent = [hash, self.recent[0]];
@@ -111,7 +115,7 @@ impl Fetcher {
                     look => look,
                 };
                 if let Look::Further(seen) = look {
-                    self.further.push(seen);
+                    self.further.push((self.entries, seen));
                 }
             }
             self.entries += 1;
@@ -123,16 +127,37 @@ impl Fetcher {
     #[inline]
     pub fn look_further(&mut self, inside: Inside<'_>) {
         if !self.further.is_empty() {
-            let kept = look_on(inside, &mut self.further);
-            self.further.truncate(kept);
+            self.look_on(inside);
         }
+    }
+
+    #[inline(never)]
+    fn look_on(&mut self, inside: Inside<'_>) {
+        let distances = &mut self.distances;
+        self.further.retain_mut(|(request, seen)| match seen.entries(inside) {
+            Look::Further(next) => {
+                *seen = next;
+                true
+            }
+            Look::There(distance) => {
+                distances[*request % SEEN] = distance;
+                false
+            }
+            Look::Nowhere | Look::Stale => false,
+        });
+    }
+
+    /// How many buckets behind its home the entry of request `at`, which runs now, was seen.
+    #[inline]
+    pub fn distance(&self, at: usize) -> u8 {
+        self.distances[at % SEEN]
     }
 }
 
 /// Looks at a bucket that was asked for in an earlier turn, and may not be the right one any more.
 #[inline(never)]
 fn look_again(host: &Host, inside: Inside<'_>, job: &Job) -> Look {
-    bucket(host, inside, job).map_or(Look::Asked, |seen| seen.entries(inside))
+    bucket(host, inside, job).map_or(Look::Nowhere, |seen| seen.entries(inside))
 }
 
 #[inline(always)]

@@ -21,9 +21,9 @@ use super::worker::{Round, Worker};
 use crate::command::Host;
 use crate::config::Directive;
 use crate::exec::busy::Farewells;
-use crate::exec::{Call, Executor, Plain, Ran};
+use crate::exec::{Call, Executor, Plain, Ran, Requests};
 use crate::keyspace::expiry::{expire_due, refile};
-use crate::keyspace::lock::Turn;
+use crate::keyspace::lock::{Inside, Turn};
 use crate::keyspace::{Shard, Space};
 
 /// The worker's receive buffer.
@@ -402,13 +402,8 @@ impl Floor<'_> {
         if !batch.jobs[from].is_plain(host) || !exec.may_streak(host, turn, &conn.session) {
             return 0;
         }
-        let bytes = batch.bytes(run.source);
-        let jobs = &batch.jobs[..run.jobs.end];
-        exec.streak(host, turn, (&mut conn.session, &mut conn.out, SEND_EARLY), |inside, ran| {
-            let job = jobs.get(from + ran)?;
-            fetcher.step(host, inside, &batch.jobs, from + ran);
-            Plain::of(host, job.call(batch.scratch.args(bytes, &job.command)))
-        })
+        let requests = Rest { host, batch, fetcher, bytes: batch.bytes(run.source), from, end: run.jobs.end };
+        exec.streak(host, turn, (&mut conn.session, &mut conn.out, SEND_EARLY), requests)
     }
 
     /// Runs one request. `Some`: the others of its run do not run now; true: it has met a pause, and they
@@ -464,6 +459,27 @@ impl Floor<'_> {
 
     fn inbox<'i>(&'i mut self, heard: &'i mut usize) -> Inbox<'i> {
         Inbox { desk: self.desk, mail: &mut self.hall.mail, heard }
+    }
+}
+
+/// The requests of a run from one on.
+struct Rest<'r, 'f> {
+    host: &'r Host,
+    batch: &'r Batch,
+    fetcher: &'f mut Fetcher,
+    bytes: &'r [u8],
+    from: usize,
+    end: usize,
+}
+
+impl<'r> Requests<'r> for Rest<'r, '_> {
+    #[inline(always)]
+    fn plain(&mut self, inside: Inside<'_>, at: usize) -> Option<Plain<'r>> {
+        let (host, batch, at) = (self.host, self.batch, self.from + at);
+        let job = batch.jobs[..self.end].get(at)?;
+        self.fetcher.step(host, inside, &batch.jobs, at);
+        let call = job.call(batch.scratch.args(self.bytes, &job.command));
+        Plain::of(host, call, self.fetcher.distance(at))
     }
 }
 

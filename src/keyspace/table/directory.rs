@@ -10,7 +10,7 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Acquire, Ordering::Relaxed, Ordering::Release};
 
-use super::bucket::{Bucket, Memory, Segment, home};
+use super::bucket::{Bucket, MAX_BUCKETS, Memory, Segment, home};
 use crate::keyspace::hash;
 
 /// Bits of a packed word that hold the address of 64-byte-aligned memory. Below it lies a depth, above it a
@@ -249,60 +249,102 @@ impl Hint {
     pub unsafe fn prefetch_bucket(&self, hash: u64) -> Option<Spot> {
         // SAFETY: handed on.
         let (first, home, count) = unsafe { self.home(hash) }?;
-        let spot = Spot { first: first.as_ptr(), count: count as u32, at: home as u32, left: HOME };
+        let spot = Spot { first: first.as_ptr(), count: count as u8, at: home as u8, distance: 0, left: 0 };
         prefetch(spot.bucket());
         Some(spot)
     }
 }
 
-/// A bucket that a hint has found, to be looked at later in the same turn.
+/// Buckets that a hint has found, to be looked at later in the same turn.
 #[derive(Clone, Copy, Debug)]
 pub struct Spot {
     /// Of the segment; initialized before it was published and not freed in this turn.
     first: *const Bucket,
     /// Buckets of the segment.
-    count: u32,
+    count: u8,
     /// The one to look at, below `count`.
-    at: u32,
-    /// How many buckets behind it the entry may lie; [`HOME`]: as the bucket says.
-    left: u32,
+    at: u8,
+    /// How far that is behind the entry's home.
+    distance: u8,
+    /// In how many buckets, from that one on, the entry may lie; of a home that is not known yet.
+    left: u8,
 }
 
-/// [`Spot::left`] of a home bucket, which has not been looked at.
-const HOME: u32 = u32::MAX;
+const _: () = assert!(MAX_BUCKETS <= u8::MAX as usize);
+
+/// Buckets behind a home that are asked for at once: where it is full, its neighbour often is too.
+const TOGETHER: u8 = 3;
+
+/// What looking at a [`Spot`] has led to.
+#[derive(Clone, Copy, Debug)]
+pub enum Sight {
+    /// Entries so far behind their home, one of which may be the key's, have been asked for.
+    There(u8),
+    /// It may lie in the next buckets, which have been asked for.
+    Further(Spot),
+    /// There is none.
+    Nowhere,
+}
 
 impl Spot {
     #[inline]
     fn bucket(self) -> *const Bucket {
-        self.first.wrapping_add(self.at as usize)
-    }
-
-    /// Whether that entry lies in the bucket.
-    #[cfg(test)]
-    pub fn holds(self, entry: &crate::keyspace::entry::Entry) -> bool {
-        let entry = std::ptr::from_ref(entry).cast::<Bucket>();
-        (self.bucket()..self.bucket().wrapping_add(1)).contains(&entry)
+        self.first.wrapping_add(self.at.into())
     }
 
     /// Second stage, when the bucket has had time to arrive: asks for the entries in it that carry the key's
-    /// tag. If there is none but entries were displaced, asks for the next bucket, to be looked at in the
-    /// same way.
+    /// tag. If there is none but entries were displaced, asks for the buckets behind it, to be looked at in
+    /// the same way.
     ///
     /// # Safety
     /// The caller must be in the turn in which the hint gave the spot.
-    #[inline]
-    pub unsafe fn prefetch_entries(self, hash: u64) -> Option<Spot> {
+    #[inline(always)]
+    pub unsafe fn prefetch_entries(self, hash: u64) -> Sight {
+        if self.distance > 0 {
+            // SAFETY: handed on.
+            return unsafe { self.prefetch_displaced(hash) };
+        }
         // SAFETY: see the fields.
         let bucket = unsafe { &*self.bucket() };
-        let is_there = prefetch_matching(bucket, hash);
-        let left = if self.left == HOME { bucket.word().reach() as u32 } else { self.left };
-        if is_there || left == 0 {
-            return None;
+        if prefetch_matching(bucket, hash) {
+            return Sight::There(0);
         }
+        let left = (bucket.word().reach() as u8).min(self.count - 1);
+        if left == 0 { Sight::Nowhere } else { Sight::Further(Spot { left, ..self.next() }.asked()) }
+    }
+
+    /// The same for the buckets behind a home.
+    ///
+    /// # Safety
+    /// As for [`Spot::prefetch_entries`].
+    #[inline(never)]
+    unsafe fn prefetch_displaced(mut self, hash: u64) -> Sight {
+        for _ in 0..self.left.min(TOGETHER) {
+            // SAFETY: see the fields.
+            if prefetch_matching(unsafe { &*self.bucket() }, hash) {
+                return Sight::There(self.distance);
+            }
+            self = Spot { left: self.left - 1, ..self.next() };
+        }
+        if self.left == 0 { Sight::Nowhere } else { Sight::Further(self.asked()) }
+    }
+
+    /// The bucket behind it.
+    #[inline]
+    fn next(self) -> Spot {
         let at = if self.at + 1 == self.count { 0 } else { self.at + 1 };
-        let next = Spot { at, left: left - 1, ..self };
-        prefetch(next.bucket());
-        Some(next)
+        Spot { at, distance: self.distance + 1, ..self }
+    }
+
+    /// The same, when the buckets that are to be looked at together have been asked for.
+    #[inline]
+    fn asked(self) -> Spot {
+        let mut spot = self;
+        for _ in 0..self.left.min(TOGETHER) {
+            prefetch(spot.bucket());
+            spot = spot.next();
+        }
+        self
     }
 }
 

@@ -401,22 +401,44 @@ fn hints_lead_to_the_bucket_where_an_entry_has_found_room() {
         (0..count).for_each(|number| put(&mut table, &key(number)));
         for number in 0..count {
             let hash = table.hasher().hash(&key(number));
-            let entry = table.find(hash, &key(number)).unwrap();
             // SAFETY: nothing changes the table meanwhile.
             let mut spot = unsafe { hint.prefetch_bucket(hash) }.unwrap();
             let mut steps = 0;
-            // SAFETY: as above.
-            while let Some(next) = unsafe { spot.prefetch_entries(hash) } {
-                (spot, steps) = (next, steps + 1);
-                assert!(steps <= bucket::SPILLED, "{steps}");
-            }
-            found += usize::from(spot.holds(entry));
-            displaced += usize::from(steps > 0 && spot.holds(entry));
-            misled += usize::from(!spot.holds(entry));
+            let distance = loop {
+                // SAFETY: as above.
+                match unsafe { spot.prefetch_entries(hash) } {
+                    Sight::Further(next) => (spot, steps) = (next, steps + 1),
+                    Sight::There(distance) => break distance,
+                    Sight::Nowhere => panic!("a key that is there was not found"),
+                }
+                assert!(steps <= bucket::REACH, "{steps}");
+            };
+            let segment = table.directory.find(hash);
+            let (bucket, _) = segment.number(table.cell_of(hash, &key(number), 0).unwrap()).unwrap();
+            let is_right = bucket == segment.behind(segment.home(hash), distance.into());
+            found += usize::from(is_right);
+            displaced += usize::from(is_right && distance > 0);
+            misled += usize::from(!is_right);
         }
     }
     // Another entry on the way may carry the same tag.
     assert!(displaced > found / 50 && misled < displaced / 4, "{found} {displaced} {misled}");
+}
+
+#[test]
+fn an_entry_is_found_wherever_it_was_seen_before() {
+    let mut table = Table::new(KeyHasher::new(4));
+    for number in 0..2_000 {
+        put(&mut table, &key(number));
+        let seen = key(number / 2);
+        let hash = table.hasher().hash(&seen);
+        for distance in 0..=SPILLED as u8 {
+            assert_eq!(table.slot_near(hash, &seen, distance).entry().unwrap().key(), seen);
+            let missing = [b"no ", &seen[..]].concat();
+            let hash = table.hasher().hash(&missing);
+            assert!(table.slot_near(hash, &missing, distance).entry().is_none());
+        }
+    }
 }
 
 #[test]
