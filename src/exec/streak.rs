@@ -185,6 +185,7 @@ fn settle<'r>(meter: &mut Meter<'_>, cx: &mut Cx<'_>, last: impl FnOnce() -> Opt
     }
 }
 
+/// Notes the last of the commands whose time has been read, away from the way that most take.
 #[cold]
 #[inline(never)]
 fn note_last<'r>(knobs: &Knobs, cx: &mut Cx<'_>, nanos: u64, last: impl FnOnce() -> Option<Plain<'r>>) {

@@ -80,7 +80,7 @@ pub struct Db<'a> {
     reach: Reach<'a>,
     /// The key that most commands begin with.
     first: Option<Hashed<'a>>,
-    /// Its, as in [`Place`].
+    /// How many buckets behind its home the entry of that key was seen, as in [`Place`].
     distance: u8,
     space: &'a Space,
     index: usize,
