@@ -182,13 +182,16 @@ impl KeySpec {
     }
 
     /// Calls `visit` with the argument index of every key. Returns false when the arguments contradict the
-    /// specification (a count that is no number, or more keys than arguments).
+    /// specification (a count that is no number, a range without keys, or more keys than arguments).
     pub fn visit(&self, args: &Args<'_>, visit: &mut dyn FnMut(usize)) -> bool {
         let len = args.len() as i64;
         let begin = self.begin as i64;
         let (first, last, step) = match self.find {
             Find::Range { last, step } => {
                 let last = if last >= 0 { begin + last as i64 } else { len + last as i64 };
+                if last < begin {
+                    return false;
+                }
                 (begin, last, step as i64)
             }
             Find::Count { at, first, step } => {
