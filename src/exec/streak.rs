@@ -118,6 +118,11 @@ impl Executor {
         };
         let inside = turn.inside();
         while let Some(Plain { args, key, distance, entry }) = requests.plain(inside, ran) {
+            let request_bytes = args.size_bytes() as u64;
+            let is_quick = meter.is_quick(entry, request_bytes);
+            if !meter.takes(entry, is_quick) {
+                settle(&mut meter, &mut cx, || requests.plain(inside, ran - 1));
+            }
             let shard = host.space.shard_of(key.hash);
             hold(&mut cx.db, turn, shard);
             if entry.writes() && cx.db.shard(shard).is_some_and(Shard::is_waited) {
@@ -125,11 +130,6 @@ impl Executor {
             }
             cx.db.come_to(key, distance, index, self.now_ms);
             cx.command = entry;
-            let request_bytes = args.size_bytes() as u64;
-            let is_quick = meter.is_quick(entry, request_bytes);
-            if !meter.takes(entry, is_quick) {
-                settle(&mut meter, &mut cx, || requests.plain(inside, ran - 1));
-            }
             let has_failed = run_one(&mut cx, args, entry);
 
             ran += 1;
@@ -175,7 +175,7 @@ fn hold<'a>(db: &mut Db<'a>, turn: &'a Turn<'_, Shard>, shard: usize) {
 }
 
 /// Reads the time of what has run since it was read last. The last of that, which `last` gives, is noted if
-/// it took long; none of that is large.
+/// it took long; none of that is large. Then nothing is held any more: before a shard is held, not after it.
 #[inline(always)]
 fn settle<'r>(meter: &mut Meter<'_>, cx: &mut Cx<'_>, last: impl FnOnce() -> Option<Plain<'r>>) {
     if let Some(nanos) = meter.read()
